@@ -1,0 +1,57 @@
+#include "lib/regex/regex.h"
+#include "test/unit.h"
+
+static struct regex *compiled(const char *pattern)
+{
+    struct regex *re = NULL;
+    assert_ok(regex_compile(str_of(pattern), 0, &re));
+    return re;
+}
+
+static void test_groups(void **state)
+{
+    (void)state;
+    struct regex *re = compiled("(?P<key>[a-z]+)=(x)?(\\d*)");
+    struct str g[4];
+    assert_int_equal(regex_groups(re), 3);
+    assert_true(regex_match(re, S("..ab=12;"), g, 4));
+    assert_str(g[0], "ab=12");
+    assert_str(g[1], "ab");
+    assert_null(g[2].p);
+    assert_str(g[3], "12");
+    assert_str(regex_group_name(re, 1), "key");
+    assert_str(regex_group_name(re, 2), "");
+    assert_false(regex_match(re, S("12"), g, 4));
+    regex_free(re);
+}
+
+static void test_anchors(void **state)
+{
+    (void)state;
+    struct regex *re = compiled("^a");
+    struct str g[1];
+    assert_false(regex_match_from(re, S("aa"), 1, g, 1));
+    assert_true(regex_match(re, S("ab"), NULL, 0));
+    assert_false(regex_match_full(re, S("ab")));
+    regex_free(re);
+}
+
+static void test_refused(void **state)
+{
+    (void)state;
+    struct regex *re = NULL;
+    assert_err(regex_compile(S("a("), 0, &re), ERR_SYNTAX);
+    assert_err(regex_compile(S("(a)\\1"), 0, &re), ERR_SYNTAX);
+    assert_err(regex_compile(S("((a{1000}){1000}){1000}"), 0, &re), ERR_SYNTAX);
+    assert_null(re);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_anchors),
+        cmocka_unit_test(test_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
