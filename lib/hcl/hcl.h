@@ -2,7 +2,7 @@
  * hcl: reads the part of HashiCorp Configuration Language 1 that Vault's policies and configuration
  * use, and gives the same values that the JSON form of the same file would.
  *
- *     path "secret/data/*" {            {"path": [{"secret/data/*":
+ *     path "secret/data/+" {            {"path": [{"secret/data/+":
  *       capabilities = ["read"]    =>       {"capabilities": ["read"]}}]}
  *     }
  *
