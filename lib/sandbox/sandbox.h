@@ -37,7 +37,9 @@ enum sandbox_flag {
     SANDBOX_EXEC = 1 << 6,         /* fork and exec of files below paths_exec */
     SANDBOX_STDIO = 1 << 7,        /* nothing but inherited descriptors: no file, no socket, no thread */
     SANDBOX_TRANSPARENT = 1 << 8,  /* getsockopt(SO_ORIGINAL_DST), IP_TRANSPARENT (mesh) */
-    SANDBOX_FD_PASSING_PEERS = 1 << 9, /* pidfd_open and reading /proc/PID of callers (identity) */
+    SANDBOX_ATTEST = 1 << 9,       /* pidfd_open, and /proc/PID/exe of callers (identity). Landlock
+                                      forbids the latter by its nature, so it is not entered: own
+                                      uid, capabilities and seccomp hold alone */
 };
 
 enum { SANDBOX_EXTRA_MAX = 16, SANDBOX_PATHS_MAX = 64, SANDBOX_PORTS_MAX = 64 };
@@ -62,8 +64,15 @@ struct sandbox_profile {
 struct sandbox_report {
     int landlock_abi;       /* 0: kernel without Landlock */
     bool files, tcp_ports, scoped; /* enforced by Landlock */
-    bool seccomp, no_caps, own_uid, sanitized;
+    bool seccomp, no_caps, own_uid;
+    bool sanitized;         /* an ASan build: relaxed as said above */
 };
+
+/*
+ * The first half alone: uid, groups and capabilities. A daemon calls it before it makes files and
+ * sockets, so that they are its own; sandbox_enter repeats it harmlessly.
+ */
+struct err sandbox_become(const struct sandbox_profile *p);
 
 /*
  * Enters the sandbox; `report` may be NULL. Any failure leaves the process unfit to serve: the
