@@ -27,7 +27,8 @@ static void write_indented(struct buf *out, const struct json *v)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct json_limits lim = {.duplicate_keys_last_wins = size > 0 && (data[0] & 1) != 0, .max_bytes = 1 << 24};
+    struct json_limits lim = {.duplicate_keys_last_wins = size > 0 && (data[0] & 1) != 0,
+                              .max_bytes = 1 << 24};
     struct arena a;
     arena_init(&a, 1 << 26);
     struct json *v;

@@ -56,8 +56,8 @@ struct json_member {
 /* Zero fields mean the defaults below. */
 struct json_limits {
     size_t max_bytes;
-    unsigned max_depth; /* arrays and objects inside one another */
-    size_t max_values;  /* of every type, the whole document */
+    unsigned max_depth;            /* arrays and objects inside one another */
+    size_t max_values;             /* of every type, the whole document */
     bool duplicate_keys_last_wins; /* the last value at the first one's place; else ERR_INVALID */
 };
 
@@ -98,6 +98,8 @@ bool json_remove(struct json *obj, struct str key); /* was it there? */
 void json_push(struct arena *a, struct json *arr, struct json *value);
 /* A deep copy in another arena. */
 struct json *json_copy(struct arena *a, const struct json *v);
+/* The first member whose key stood before it in the same object, or NULL when all are different. */
+const struct json_member *json_duplicate(const struct json *obj);
 /* Same type, same text of numbers, same members in any order. */
 bool json_equal(const struct json *a, const struct json *b);
 
@@ -114,7 +116,7 @@ enum { JW_MAX_DEPTH = 128 };
 struct jw {
     struct buf *out;
     unsigned depth;
-    bool comma;                          /* the next value or key needs one */
+    bool comma;                         /* the next value or key needs one */
     uint64_t is_obj[JW_MAX_DEPTH / 64]; /* one bit a level */
 };
 

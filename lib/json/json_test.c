@@ -51,7 +51,8 @@ static void test_values(void **state)
 static void test_strings(void **state)
 {
     check_round("\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"", "\"\\\"\\\\/\\b\\f\\n\\r\\t\"");
-    check_round("\"\\u0041\\u00e9\\u20ac\\ud83d\\ude00\"", "\"A\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\"");
+    check_round("\"\\u0041\\u00e9\\u20ac\\ud83d\\ude00\"",
+                "\"A\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\"");
     check_round("\"\\u0000\\u001f\"", "\"\\u0000\\u001f\"");
     check_round("\"twelve bytes and then \xc3\xa9 and \\n more than eight\"",
                 "\"twelve bytes and then \xc3\xa9 and \\n more than eight\"");
@@ -63,7 +64,8 @@ static void check_refused(const char *text, enum err_code code, unsigned line, u
     struct json *v = NULL;
     assert_err(json_parse(&arena, str_of(text), NULL, &v), code);
     if (err_line() != line || err_col() != col) {
-        fail_msg("%s: at %u:%u, not %u:%u: %s", text, err_line(), err_col(), line, col, err_detail());
+        fail_msg("%s: at %u:%u, not %u:%u: %s", text, err_line(), err_col(), line, col,
+                 err_detail());
     }
     assert_null(v);
 }
@@ -74,13 +76,44 @@ static void test_refused(void **state)
         const char *text;
         unsigned line, col;
     } cases[] = {
-        {"", 1, 1}, {"  ", 1, 3}, {"nul", 1, 1}, {"nulll", 1, 5}, {"01", 1, 2}, {"-", 1, 2}, {"1.", 1, 3},
-        {".5", 1, 1}, {"1e", 1, 3}, {"+1", 1, 1}, {"0x10", 1, 2}, {"NaN", 1, 1}, {"[1,]", 1, 4}, {"[1 2]", 1, 4},
-        {"[", 1, 2}, {"]", 1, 1}, {"{\"a\"}", 1, 5}, {"{\"a\":}", 1, 6}, {"{\"a\":1,}", 1, 8}, {"{a:1}", 1, 2},
-        {"{'a':1}", 1, 2}, {"{\"a\":1", 1, 7}, {"\"abc", 1, 5}, {"\"\t\"", 1, 2}, {"\"\\x\"", 1, 3},
-        {"\"\\u12g4\"", 1, 3}, {"\"\\ud800\"", 1, 8}, {"\"\\udc00\"", 1, 3}, {"\"\\ud800\\u0041\"", 1, 8},
-        {"\"\xc0\xaf\"", 1, 2}, {"\"\xed\xa0\x80\"", 1, 2}, {"\"\xf4\x90\x80\x80\"", 1, 2}, {"\"\xe2\x82\"", 1, 2},
-        {"\xef\xbb\xbf{}", 1, 1}, {"1 1", 1, 3}, {"[1,\n 2,\n x]", 3, 2}, {"// no\n1", 1, 1}, {"{\n\"a\":1\n\"b\":2}", 3, 1},
+        {"", 1, 1},
+        {"  ", 1, 3},
+        {"nul", 1, 1},
+        {"nulll", 1, 5},
+        {"01", 1, 2},
+        {"-", 1, 2},
+        {"1.", 1, 3},
+        {".5", 1, 1},
+        {"1e", 1, 3},
+        {"+1", 1, 1},
+        {"0x10", 1, 2},
+        {"NaN", 1, 1},
+        {"[1,]", 1, 4},
+        {"[1 2]", 1, 4},
+        {"[", 1, 2},
+        {"]", 1, 1},
+        {"{\"a\"}", 1, 5},
+        {"{\"a\":}", 1, 6},
+        {"{\"a\":1,}", 1, 8},
+        {"{a:1}", 1, 2},
+        {"{'a':1}", 1, 2},
+        {"{\"a\":1", 1, 7},
+        {"\"abc", 1, 5},
+        {"\"\t\"", 1, 2},
+        {"\"\\x\"", 1, 3},
+        {"\"\\u12g4\"", 1, 3},
+        {"\"\\ud800\"", 1, 8},
+        {"\"\\udc00\"", 1, 3},
+        {"\"\\ud800\\u0041\"", 1, 8},
+        {"\"\xc0\xaf\"", 1, 2},
+        {"\"\xed\xa0\x80\"", 1, 2},
+        {"\"\xf4\x90\x80\x80\"", 1, 2},
+        {"\"\xe2\x82\"", 1, 2},
+        {"\xef\xbb\xbf{}", 1, 1},
+        {"1 1", 1, 3},
+        {"[1,\n 2,\n x]", 3, 2},
+        {"// no\n1", 1, 1},
+        {"{\n\"a\":1\n\"b\":2}", 3, 1},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         check_refused(cases[i].text, ERR_SYNTAX, cases[i].line, cases[i].col);
@@ -147,8 +180,9 @@ static void test_positions(void **state)
 
 static void test_reading(void **state)
 {
-    const struct json *v = parsed("{\"a\":{\"b\":\"x\"},\"t\":true,\"n\":18446744073709551615,\"m\":-9223372036854775808,"
-                                  "\"f\":1.0}");
+    const struct json *v = parsed(
+        "{\"a\":{\"b\":\"x\"},\"t\":true,\"n\":18446744073709551615,\"m\":-9223372036854775808,"
+        "\"f\":1.0}");
     assert_str(json_str(json_path(v, "a.b")), "x");
     assert_null(json_path(v, "a.c"));
     assert_null(json_path(v, "t.c"));
@@ -199,7 +233,8 @@ static void test_pretty_and_canonical(void **state)
 {
     struct buf out;
     buf_init(&out, 4096);
-    const struct json *v = parsed("{\"\xf0\x9f\x98\x80\":1,\"\xee\x80\x80\":2,\"b\":[1,{}],\"a\":[]}");
+    const struct json *v =
+        parsed("{\"\xf0\x9f\x98\x80\":1,\"\xee\x80\x80\":2,\"b\":[1,{}],\"a\":[]}");
     json_write_pretty(&out, parsed("{\"b\":[1,{}],\"a\":[]}"), 2);
     assert_str(buf_str(&out), "{\n  \"b\": [\n    1,\n    {}\n  ],\n  \"a\": []\n}");
     buf_clear(&out);
@@ -220,11 +255,13 @@ static void test_streaming(void **state)
     jw_init(&w, &out);
     jw_obj(&w);
     jw_key_str(&w, S("s"), S("x\"y"));
-    jw_key(&w, S("a")), jw_arr(&w), jw_int(&w, INT64_MIN), jw_int(&w, 0), jw_null(&w), jw_obj(&w), jw_end(&w);
+    jw_key(&w, S("a")), jw_arr(&w), jw_int(&w, INT64_MIN), jw_int(&w, 0), jw_null(&w), jw_obj(&w),
+        jw_end(&w);
     jw_raw(&w, S("[1]")), jw_json(&w, parsed("{\"q\":1}")), jw_end(&w);
     jw_key_bool(&w, S("b"), false), jw_key_int(&w, S("n"), 42);
     jw_end(&w);
-    assert_str(buf_str(&out), "{\"s\":\"x\\\"y\",\"a\":[-9223372036854775808,0,null,{},[1],{\"q\":1}],\"b\":false,\"n\":42}");
+    assert_str(buf_str(&out), "{\"s\":\"x\\\"y\",\"a\":[-9223372036854775808,0,null,{},[1],{\"q\":"
+                              "1}],\"b\":false,\"n\":42}");
     assert_int_equal(w.depth, 0);
     buf_release(&out);
     buf_init(&out, 8);
@@ -238,8 +275,10 @@ int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(test_values),   T(test_strings),  T(test_refused), T(test_duplicates),           T(test_limits),
-        T(test_positions), T(test_reading), T(test_building), T(test_pretty_and_canonical), T(test_streaming),
+        T(test_values),     T(test_strings),  T(test_refused),
+        T(test_duplicates), T(test_limits),   T(test_positions),
+        T(test_reading),    T(test_building), T(test_pretty_and_canonical),
+        T(test_streaming),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

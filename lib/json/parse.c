@@ -52,7 +52,8 @@ static __attribute__((cold)) struct err unexpected(const struct parser *p, const
     return err_make_at(ERR_SYNTAX, p->line, col, "expected %s, found '%c'", wanted, c);
 }
 
-static __attribute__((cold)) struct err over_limit(const struct parser *p, const char *what, size_t limit)
+static __attribute__((cold)) struct err over_limit(const struct parser *p, const char *what,
+                                                   size_t limit)
 {
     return err_make_at(ERR_LIMIT, p->line, col_of(p, p->p), "more than %zu %s", limit, what);
 }
@@ -127,7 +128,8 @@ static struct err open_frame(struct parser *p, enum json_type type, enum state *
     }
     if (unlikely(p->depth == p->cap_frames)) {
         p->cap_frames *= 2;
-        p->frames = grown(p->frames, p->first_frames, p->depth, p->cap_frames, sizeof(struct frame));
+        p->frames =
+            grown(p->frames, p->first_frames, p->depth, p->cap_frames, sizeof(struct frame));
     }
     struct json *node;
     TRY(new_node(p, type, &node));
@@ -159,7 +161,8 @@ static inline char *skip_plain(char *s)
         memcpy(&w, s, sizeof(w));
         w = le64toh(w);
         uint64_t quote = w ^ (ones * '"'), back = w ^ (ones * '\\');
-        uint64_t hit = ((quote - ones) & ~quote) | ((back - ones) & ~back) | ((w - ones * 0x20) & ~w) | w;
+        uint64_t hit =
+            ((quote - ones) & ~quote) | ((back - ones) & ~back) | ((w - ones * 0x20) & ~w) | w;
         hit &= tops;
         if (hit != 0) {
             return s + __builtin_ctzll(hit) / 8;
@@ -217,7 +220,8 @@ static struct err take_unicode_escape(struct parser *p, char **dst)
     }
     p->p += 5;
     if ((c & 0xfc00) == 0xd800) {
-        if (p->p[0] != '\\' || p->p[1] != 'u' || !take_hex4(p->p + 2, &low) || (low & 0xfc00) != 0xdc00) {
+        if (p->p[0] != '\\' || p->p[1] != 'u' || !take_hex4(p->p + 2, &low) ||
+            (low & 0xfc00) != 0xdc00) {
             return unexpected(p, "a low surrogate (\\udc00 to \\udfff)");
         }
         c = 0x10000 + ((c & 0x3ff) << 10 | (low & 0x3ff));
@@ -259,8 +263,9 @@ static struct err take_string_slowly(struct parser *p, char *start, struct str *
             memmove(dst, p->p, n);
             dst += n, p->p += n;
         } else if (c < 0x20) {
-            return unexpected(p, p->p == p->end ? "'\"' at the end of a string"
-                                                : "no control character inside a string (escape it)");
+            return unexpected(p, p->p == p->end
+                                     ? "'\"' at the end of a string"
+                                     : "no control character inside a string (escape it)");
         }
         char *stop = skip_plain(p->p);
         if (dst != p->p) {
@@ -348,7 +353,9 @@ static struct err take_literal(struct parser *p, enum state *next)
     static const struct {
         struct str text;
         enum json_type type;
-    } literals[] = {{STR_INIT("true"), JSON_TRUE}, {STR_INIT("false"), JSON_FALSE}, {STR_INIT("null"), JSON_NULL}};
+    } literals[] = {{STR_INIT("true"), JSON_TRUE},
+                    {STR_INIT("false"), JSON_FALSE},
+                    {STR_INIT("null"), JSON_NULL}};
     for (size_t i = 0; i < ARRAY_LEN(literals); i++) {
         struct str text = literals[i].text;
         if (memcmp(p->p, text.p, text.n) == 0) {
@@ -386,7 +393,8 @@ static inline struct err take_value(struct parser *p, enum state *next)
 static inline struct err take_key(struct parser *p, enum state *next)
 {
     if (unlikely(*p->p != '"')) {
-        return unexpected(p, *next == WANT_KEY ? "a key in double quotes" : "a key in double quotes or '}'");
+        return unexpected(p, *next == WANT_KEY ? "a key in double quotes"
+                                               : "a key in double quotes or '}'");
     }
     struct json_member *m = push_pending(p);
     m->line = p->line;
@@ -436,8 +444,8 @@ static struct err unique_keys_linear(struct parser *p, struct json_member *m, si
     return OK;
 }
 
-static struct err unique_keys_hashed(struct parser *p, struct json_member *m, size_t *n, uint32_t *slots,
-                                     size_t mask)
+static struct err unique_keys_hashed(struct parser *p, struct json_member *m, size_t *n,
+                                     uint32_t *slots, size_t mask)
 {
     size_t kept = 0;
     for (size_t i = 0; i < *n; i++) {
@@ -485,7 +493,8 @@ static struct err close_object(struct parser *p, struct json *v, struct json_mem
     return OK;
 }
 
-static struct err close_array(struct parser *p, struct json *v, const struct json_member *m, size_t n)
+static struct err close_array(struct parser *p, struct json *v, const struct json_member *m,
+                              size_t n)
 {
     TRY(ensure_room(p, n * sizeof(struct json *)));
     v->items = arena_alloc_raw(p->arena, n * sizeof(struct json *), _Alignof(struct json *));
@@ -502,7 +511,8 @@ static struct err close_frame(struct parser *p, enum state *next)
     size_t n = p->n_pending - f.base;
     if (n > 0) {
         struct json_member *m = &p->pending[f.base];
-        TRY(f.node->type == JSON_OBJECT ? close_object(p, f.node, m, n) : close_array(p, f.node, m, n));
+        TRY(f.node->type == JSON_OBJECT ? close_object(p, f.node, m, n)
+                                        : close_array(p, f.node, m, n));
     }
     p->n_pending = f.base;
     p->p++;
@@ -576,14 +586,17 @@ static struct json_limits with_defaults(const struct json_limits *limits)
     return lim;
 }
 
-struct err json_parse(struct arena *a, struct str text, const struct json_limits *limits, struct json **out)
+struct err json_parse(struct arena *a, struct str text, const struct json_limits *limits,
+                      struct json **out)
 {
     struct json_limits lim = with_defaults(limits);
     if (text.n > lim.max_bytes) {
-        return err_make_at(ERR_LIMIT, 0, 0, "%zu bytes of JSON where at most %zu are taken", text.n, lim.max_bytes);
+        return err_make_at(ERR_LIMIT, 0, 0, "%zu bytes of JSON where at most %zu are taken", text.n,
+                           lim.max_bytes);
     }
     if (!arena_has_room(a, text.n + PAD)) {
-        return err_make_at(ERR_LIMIT, 0, 0, "%zu bytes of JSON do not fit the memory budget", text.n);
+        return err_make_at(ERR_LIMIT, 0, 0, "%zu bytes of JSON do not fit the memory budget",
+                           text.n);
     }
     char *copy = arena_alloc_raw(a, text.n + PAD, 1);
     if (text.n > 0) {

@@ -1,6 +1,8 @@
 /* Reading, building, copying and comparing trees. */
 #include "json.h"
 
+#include "lib/base/map.h"
+
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -47,7 +49,8 @@ bool json_true(const struct json *v)
 
 const char *json_type_name(enum json_type t)
 {
-    static const char *const names[] = {"null", "boolean", "boolean", "number", "string", "array", "object"};
+    static const char *const names[] = {"null",   "boolean", "boolean", "number",
+                                        "string", "array",   "object"};
     return (unsigned)t < ARRAY_LEN(names) ? names[t] : "unknown";
 }
 
@@ -56,21 +59,23 @@ static struct err whole_number(const struct json *v, bool *minus, uint64_t *size
     ENSURE(v != NULL, ERR_INVALID, "a whole number is missing");
     if (v->type != JSON_NUMBER) {
         return err_make_at(ERR_INVALID, v->line, v->col, "expected a whole number, found %s %s",
-                           v->type == JSON_ARRAY || v->type == JSON_OBJECT ? "an" : "a", json_type_name(v->type));
+                           v->type == JSON_ARRAY || v->type == JSON_OBJECT ? "an" : "a",
+                           json_type_name(v->type));
     }
     *minus = v->text.n > 0 && v->text.p[0] == '-';
     struct err e = str_to_u64(str_sub(v->text, *minus, v->text.n), size);
     if (failed(e)) {
-        return err_make_at((enum err_code)e.code, v->line, v->col, "%.*s is not a whole number of 64 bits",
-                           (int)MIN(v->text.n, (size_t)60), v->text.p);
+        return err_make_at((enum err_code)e.code, v->line, v->col,
+                           "%.*s is not a whole number of 64 bits", (int)MIN(v->text.n, (size_t)60),
+                           v->text.p);
     }
     return OK;
 }
 
 static struct err outside_64_bits(const struct json *v)
 {
-    return err_make_at(ERR_RANGE, v->line, v->col, "%.*s is out of range", (int)MIN(v->text.n, (size_t)60),
-                       v->text.p);
+    return err_make_at(ERR_RANGE, v->line, v->col, "%.*s is out of range",
+                       (int)MIN(v->text.n, (size_t)60), v->text.p);
 }
 
 struct err json_u64(const struct json *v, uint64_t *out)
@@ -191,7 +196,8 @@ bool json_remove(struct json *obj, struct str key)
     BUG_ON(obj->type != JSON_OBJECT);
     for (uint32_t i = 0; i < obj->n; i++) {
         if (str_eq(obj->members[i].key, key)) {
-            memmove(&obj->members[i], &obj->members[i + 1], (obj->n - i - 1) * sizeof(*obj->members));
+            memmove(&obj->members[i], &obj->members[i + 1],
+                    (obj->n - i - 1) * sizeof(*obj->members));
             obj->n--;
             obj->grown = false; /* its room no longer follows from its count */
             return true;
@@ -205,6 +211,36 @@ void json_push(struct arena *a, struct json *arr, struct json *value)
     BUG_ON(arr->type != JSON_ARRAY);
     arr->items = one_more(a, arr, (void *)arr->items, sizeof(*arr->items));
     arr->items[arr->n++] = value;
+}
+
+static const struct json_member *duplicate_linear(const struct json *obj)
+{
+    for (uint32_t i = 1; i < obj->n; i++) {
+        for (uint32_t j = 0; j < i; j++) {
+            if (str_eq(obj->members[i].key, obj->members[j].key)) {
+                return &obj->members[i];
+            }
+        }
+    }
+    return NULL;
+}
+
+enum { LINEAR_KEYS = 12 };
+
+const struct json_member *json_duplicate(const struct json *obj)
+{
+    if (obj->n <= LINEAR_KEYS) {
+        return duplicate_linear(obj);
+    }
+    struct map seen;
+    const struct json_member *found = NULL;
+    map_init(&seen);
+    for (uint32_t i = 0; i < obj->n && found == NULL; i++) {
+        found =
+            map_set(&seen, obj->members[i].key, &obj->members[i]) != NULL ? &obj->members[i] : NULL;
+    }
+    map_release(&seen);
+    return found;
 }
 
 /* Work still to do on two values, kept on a heap stack so that depth costs no C stack. */
@@ -230,7 +266,8 @@ static void push_pair(struct pair_stack *s, const struct json *from, struct json
     s->at[s->n++] = (struct pair){from, to};
 }
 
-static void copy_children(struct arena *a, struct pair_stack *s, const struct json *from, struct json *to)
+static void copy_children(struct arena *a, struct pair_stack *s, const struct json *from,
+                          struct json *to)
 {
     to->grown = false;
     if (from->type == JSON_ARRAY) {

@@ -15,7 +15,8 @@ static size_t plain_run(struct str s, size_t from)
         uint64_t w;
         memcpy(&w, s.p + i, sizeof(w));
         uint64_t quote = w ^ (ones * '"'), back = w ^ (ones * '\\');
-        uint64_t hit = ((quote - ones) & ~quote) | ((back - ones) & ~back) | ((w - ones * 0x20) & ~w) | w;
+        uint64_t hit =
+            ((quote - ones) & ~quote) | ((back - ones) & ~back) | ((w - ones * 0x20) & ~w) | w;
         if ((hit & tops) != 0) {
             break;
         }
@@ -137,7 +138,8 @@ static const struct json_member **sorted_members(const struct json *v)
 static void push_level(struct writer *w, const struct json *v)
 {
     if (w->n == w->cap) {
-        struct level *p = reallocarray(w->levels == w->first ? NULL : w->levels, w->cap * 2, sizeof(*p));
+        struct level *p =
+            reallocarray(w->levels == w->first ? NULL : w->levels, w->cap * 2, sizeof(*p));
         if (p == NULL) {
             bug_abort(__FILE__, __LINE__, "out of memory");
         }
