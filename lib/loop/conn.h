@@ -65,6 +65,8 @@ void conn_pause(struct conn *c);  /* no on_data until conn_resume */
 void conn_resume(struct conn *c);
 void conn_shutdown(struct conn *c); /* after pending data: half-close (TLS: close_notify, too) */
 void conn_close(struct conn *c);    /* after pending data has left, or after 5 s; on_close follows */
+/* As conn_close, but first lets the peer finish what it is sending (at most 1 s), so that it reads our last words. */
+void conn_close_lingering(struct conn *c);
 void conn_abort(struct conn *c);    /* at once, with a TCP reset; on_close follows (deferred) */
 
 const struct peer *conn_peer(const struct conn *c);
