@@ -1,5 +1,6 @@
 #include "loop_priv.h"
 
+#include <signal.h>
 #include <stdlib.h>
 
 struct err uv_err(int rc, const char *what)
@@ -82,6 +83,7 @@ struct err loop_new(struct loop **out)
         free(l);
         return rc != 0 ? uv_err(rc, "event loop") : err_make(ERR_LIMIT, "out of memory");
     }
+    signal(SIGPIPE, SIG_IGN); /* a peer that left is an error of write(2), not the end of us */
     buf_init(&l->plain, 4 << 20);
     uv_prepare_init(&l->uv, &l->before_poll);
     uv_check_init(&l->uv, &l->after_poll);
