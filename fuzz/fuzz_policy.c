@@ -21,7 +21,8 @@ static void ask_everything(const struct acl *acl, struct str path)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct str rest = str_n(data, size), path = str_split(&rest, '\n'), name = str_split(&rest, '\n');
+    struct str rest = str_n(data, size), path = str_split(&rest, '\n'),
+               name = str_split(&rest, '\n');
     struct policy *p;
     if (failed(policy_parse(S("fuzz"), rest, &p))) {
         return 0;

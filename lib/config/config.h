@@ -72,10 +72,10 @@ struct config_key {
     const char *fallback; /* as it would be written in the file; NULL leaves zero or empty */
     bool required;        /* absent is an error */
     int64_t min, max;     /* INT, DURATION (ns), SIZE; LIST, MAP, SECTIONS: count. Both 0: any */
-    const char *const *choices;     /* STR and items of LIST: one of these; NULL-terminated */
-    const struct config_key *keys;  /* SECTION, SECTIONS */
-    size_t size;                    /* SECTIONS: of one struct */
-    const char *help;               /* one line for the manual */
+    const char *const *choices;    /* STR and items of LIST: one of these; NULL-terminated */
+    const struct config_key *keys; /* SECTION, SECTIONS */
+    size_t size;                   /* SECTIONS: of one struct */
+    const char *help;              /* one line for the manual */
 };
 
 struct config {
