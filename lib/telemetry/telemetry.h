@@ -37,6 +37,8 @@ struct metric {
 #define METRIC_HISTOGRAM(n, h, l, v)                                                               \
     {.name = (n), .help = (h), .label = (l), .label_value = (v), .kind = METRIC_KIND_HISTOGRAM}
 
+void metrics_init(void); /* before the sandbox: opens what process_* is read from */
+
 void metric_register(struct metric *m); /* so that it shows before its first use */
 void metric_add(struct metric *m, uint64_t n);      /* counters */
 void metric_set(struct metric *m, int64_t v);       /* gauges */
