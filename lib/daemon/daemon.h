@@ -16,7 +16,13 @@
  * Order of a start: configuration read and checked; state_dir/NAME and run_dir/NAME made (0700 and
  * 0755) and given to the daemon's uid when root; uid and capabilities dropped; start() binds
  * listeners and opens stores; sandbox entered; loop runs; READY=1 is sent to NOTIFY_SOCKET
- * once every dependency (daemon_need) is there. SIGHUP reloads, SIGTERM and SIGINT drain.
+ * once every dependency (daemon_need) is there. SIGTERM and SIGINT drain. SIGHUP reads the
+ * configuration again (the file itself: written in place, since the sandbox knows it by its inode); a
+ * wrong one is logged and the old one stays. Older configurations stay valid until the end.
+ *
+ * Keys every section has beside its own: audit_mode (fail-closed or spool), audit_timeout, log_level
+ * (debug, info, warn, error), log_format (text, json). Uid and gid of the sandbox profile are filled in
+ * from `uids` when the profile leaves them 0.
  */
 #ifndef SEXTANT_DAEMON_H
 #define SEXTANT_DAEMON_H
@@ -50,14 +56,14 @@ struct daemon_command {
 
 struct daemon_spec {
     const char *name, *summary;
-    const struct config_key *keys; /* of section `name`; `audit_mode` and such are added by themselves */
+    const struct config_key *keys; /* of section `name`; those of every daemon are added: daemon_keys */
     size_t section_size;
     unsigned needs; /* enum daemon_needs */
     /* What the daemon may do, for this configuration; memory from the arena. */
     const struct sandbox_profile *(*sandbox)(struct arena *a, const struct config *c, const void *section);
     struct err (*check)(struct daemon *d);  /* beyond types; for --check and each start; NULL ok */
     struct err (*start)(struct daemon *d);  /* own uid, before the sandbox: listeners, stores, timers */
-    struct err (*reload)(struct daemon *d); /* SIGHUP: d->next_config is there, see daemon_reread; NULL ok */
+    struct err (*reload)(struct daemon *d); /* SIGHUP: d->config and d->section are new; NULL ok */
     void (*drain)(struct daemon *d);        /* stop taking work; NULL: stop at once */
     void (*stop)(struct daemon *d);         /* free everything; NULL ok */
     const struct daemon_command *commands;  /* ends with a zero entry; NULL ok */
@@ -82,9 +88,6 @@ struct daemon {
 };
 
 int daemon_main(int argc, char **argv, const struct daemon_spec *spec);
-
-/* Reads the configuration file again into a new section (SIGHUP); the old one stays valid. */
-struct err daemon_reread(struct daemon *d);
 
 /* run_dir/OTHER/FILE as "unix:..." */
 struct str daemon_socket(struct daemon *d, const char *other, const char *file);
