@@ -1,0 +1,98 @@
+/*
+ * compile: a model as the elements of a fixed number of nftables sets.
+ *
+ * The ruleset has the same few chains and sets whatever the number of pods and policies: never a
+ * chain, a set or a rule per pod. Pods that every selector of every policy treats alike share a
+ * *class*; a peer selector then is a short list of classes, and an allowed connection one element
+ * `class of the peer . own address . protocol . port`. Blocks of addresses are elements of interval
+ * sets, cut so that no two of them overlap (the kernel refuses overlaps).
+ *
+ * For each direction and family the sets are, from cheap to dear:
+ *
+ *     isolated    own                                   must some rule allow it?
+ *     any         own                                   from anywhere, on any port
+ *     any_port    own . protocol . port                 from anywhere
+ *     class       class . own                           from these pods, on any port
+ *     class_port  class . own . protocol . port
+ *     class_range class . own . protocol . ports        intervals
+ *     block       peer addresses . own                  intervals
+ *     block_range peer addresses . own . protocol . ports   intervals
+ */
+#ifndef SEXTANT_NETPOL_COMPILE_H
+#define SEXTANT_NETPOL_COMPILE_H
+
+#include "eval.h"
+
+enum netpol_shape {
+    SHAPE_ISOLATED,
+    SHAPE_ANY,
+    SHAPE_ANY_PORT,
+    SHAPE_CLASS,
+    SHAPE_CLASS_PORT,
+    SHAPE_CLASS_RANGE,
+    SHAPE_BLOCK,
+    SHAPE_BLOCK_RANGE,
+    SHAPE_MAX
+};
+
+enum netpol_family { FAMILY_4, FAMILY_6, FAMILY_MAX };
+
+struct netpol_elem {
+    struct ip own;       /* the isolated pod: destination of ingress, source of egress */
+    struct ip lo, hi;    /* peer addresses, for the block shapes */
+    uint32_t class;      /* peer class, for the class shapes */
+    uint8_t proto;       /* 0 for shapes without ports */
+    uint16_t first, last;
+};
+
+struct netpol_set {
+    struct netpol_elem *items; /* sorted, no two alike, intervals disjoint */
+    size_t n, cap;
+};
+
+struct netpol_class {
+    struct ip ip;
+    uint32_t class; /* from 1 */
+};
+
+enum { NETPOL_ELEMENTS_MAX = 4 << 20 };
+
+struct netpol_ruleset {
+    struct netpol_set sets[SHAPE_MAX][2][FAMILY_MAX]; /* [shape][enum netpol_direction][family] */
+    struct netpol_class *classes[FAMILY_MAX];         /* every pod address, sorted */
+    size_t n_classes[FAMILY_MAX];
+    size_t n_elements;
+};
+
+/* The ruleset lives in `a`. ERR_LIMIT over NETPOL_ELEMENTS_MAX or the arena's budget. */
+struct err netpol_compile(struct arena *a, const struct netpol_model *m,
+                          struct netpol_ruleset **out);
+
+/* What happens to forwarded packets neither of whose ends is a pod of the model. */
+enum netpol_unrelated { UNRELATED_DROP, UNRELATED_ACCEPT };
+
+struct netpol_text_opts {
+    enum netpol_unrelated unrelated;
+    struct str table;   /* empty means "sextant"; letters, digits, '_' */
+    struct str comment; /* on the table, e.g. the hash of the policies */
+};
+
+/*
+ * The whole table as text for `nft -f -`: replaces what the table held, in one transaction, and
+ * touches no other table. ERR_LIMIT when it does not fit the buffer.
+ */
+struct err netpol_put_ruleset(struct buf *out, const struct netpol_ruleset *r,
+                              const struct netpol_text_opts *opts);
+/* The table that drops everything: what holds before the first policies are read. */
+void netpol_put_lockdown(struct buf *out, struct str table);
+/*
+ * Only what differs between two rulesets of the same options, as element deletions and additions
+ * in one transaction. Writes nothing when they are equal.
+ */
+void netpol_put_change(struct buf *out, const struct netpol_ruleset *from,
+                       const struct netpol_ruleset *to, struct str table);
+size_t netpol_change_size(const struct netpol_ruleset *from, const struct netpol_ruleset *to);
+
+const char *netpol_shape_name(enum netpol_shape s);
+
+#endif
