@@ -80,12 +80,11 @@ static void feed(struct child *c, struct str *input)
 
 static void drain(int *fd, struct buf *into)
 {
-    char *room = buf_reserve(into, 65536);
-    char spill[4096];
-    ssize_t n = read(*fd, room != NULL ? room : spill, room != NULL ? 65536 : sizeof(spill));
-    if (n > 0 && room != NULL) {
-        buf_commit(into, (size_t)n);
-    } else if (n <= 0 && errno != EINTR) {
+    char piece[16384];
+    ssize_t n = read(*fd, piece, sizeof(piece));
+    if (n > 0) {
+        buf_put(into, piece, (size_t)n);
+    } else if (n == 0 || errno != EINTR) {
         close_fd(fd);
     }
 }
@@ -137,7 +136,7 @@ static struct err run(const char *const *argv, struct str input, struct buf *out
     sigemptyset(&pipe_signal);
     sigaddset(&pipe_signal, SIGPIPE);
     pthread_sigmask(SIG_BLOCK, &pipe_signal, &before);
-    buf_init(&err, NFT_ERROR_MAX + 65536);
+    buf_init(&err, NFT_ERROR_MAX);
     bool in_time = converse(&c, input, out, &err);
     if (!in_time) {
         kill(c.pid, SIGKILL);
@@ -165,7 +164,7 @@ static struct err run(const char *const *argv, struct str input, struct buf *out
 static struct err run_quietly(const char *const *argv, struct str input)
 {
     struct buf out;
-    buf_init(&out, 65536 * 2);
+    buf_init(&out, 65536);
     struct err e = run(argv, input, &out);
     buf_release(&out);
     return e;
