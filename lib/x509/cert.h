@@ -13,8 +13,8 @@
 enum { X509_CERT_MAX = 64 * 1024, X509_CHAIN_MAX = 16, X509_NAMES_MAX = 100, X509_SERIAL_MAX = 20 };
 
 enum x509_key_usage { /* the bits of RFC 5280 section 4.2.1.3 */
-    KU_DIGITAL_SIGNATURE = 1 << 0, KU_KEY_ENCIPHERMENT = 1 << 2, KU_KEY_AGREEMENT = 1 << 4,
-    KU_CERT_SIGN = 1 << 5, KU_CRL_SIGN = 1 << 6
+    USAGE_DIGITAL_SIGNATURE = 1 << 0, USAGE_KEY_ENCIPHERMENT = 1 << 2, USAGE_KEY_AGREEMENT = 1 << 4,
+    USAGE_CERT_SIGN = 1 << 5, USAGE_CRL_SIGN = 1 << 6
 };
 
 struct x509_cert {
@@ -28,14 +28,16 @@ struct x509_cert {
     unsigned key_usage;                 /* bits of enum x509_key_usage */
     bool has_eku, eku_server, eku_client;
     struct str subject_key_id, authority_key_id; /* empty when absent */
-    struct str *uris, *dns_names;       /* of the subject alternative name */
-    size_t n_uris, n_dns_names;
+    struct str *uris, *dns_names, *ip_addresses; /* of the subject alternative name */
+    size_t n_uris, n_dns_names, n_ip_addresses;
     struct str spiffe_id;               /* the only URI, when it is a SPIFFE id; else empty */
-    struct key *key;
+    struct str spki;
     struct x509_cert_private *priv;
 };
 
 struct err x509_cert_parse(struct str der, struct x509_cert **out); /* no bytes may follow */
+/* The public key, decoded at the first call; borrowed. */
+struct err x509_cert_key(const struct x509_cert *c, struct key **out);
 struct x509_cert *x509_cert_ref(struct x509_cert *c);
 void x509_cert_unref(struct x509_cert *c); /* NULL ok */
 
@@ -53,6 +55,7 @@ void x509_chain_pem(const struct x509_chain *c, struct buf *out);
 void pem_put(struct buf *out, const char *label, struct str der);
 /* The first block with `label` at or after *rest, decoded; *rest moves behind it. ERR_NOT_FOUND, ERR_SYNTAX. */
 struct err pem_next(struct arena *a, struct str *rest, const char *label, struct str *der);
+struct err pem_next_buf(struct str *rest, const char *label, struct buf *der); /* replaces what is in `der` */
 
 /* SPIFFE X509-SVID section 4 and 5.2: what a leaf, and what a signing certificate, must look like. */
 struct err x509_spiffe_leaf_check(const struct x509_cert *c);

@@ -11,7 +11,7 @@
  *     TRY(key_verify(key, SIG_ES256, S("message"), buf_str(&signature)));
  *     key_unref(key);
  *
- * Sizes are bounded: RSA 2048 to 8192 bits with an odd exponent of 3 (see key_policy) or more; the curves P-256,
+ * Sizes are bounded: RSA 2048 to 8192 bits with an odd exponent of 3 or more; the curves P-256,
  * P-384, P-521 and Ed25519, points checked to be on the curve.
  */
 #ifndef SEXTANT_X509_KEY_H
