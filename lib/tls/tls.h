@@ -24,6 +24,7 @@
 enum {
     TLS_NAMES_MAX = 16,           /* protocols of one ALPN list */
     TLS_OUT_MAX = 8 * 1024 * 1024, /* ciphertext not yet taken by tls_pending_out */
+    TLS_IN_MAX = 4 * 1024 * 1024,  /* ciphertext fed and not yet taken by tls_read */
     TLS_HANDSHAKE_MAX = 256 * 1024, /* bytes a peer may send before the handshake is over */
     TLS_SESSION_CACHE = 4096,     /* sessions a server remembers */
     TLS_SESSION_S = 600,          /* for how long */
@@ -105,6 +106,8 @@ struct err tls_session_server(struct tls_server *server, struct tls_session **ou
 /* `server_name` empty: that of the client. Under a trust in names one of the two must be given. */
 struct err tls_session_client(struct tls_client *client, struct str server_name, struct tls_session **out);
 void tls_session_free(struct tls_session *s); /* NULL ok */
+/* Before the start, under a SPIFFE trust: the server must be exactly this id, whatever the client's list says. */
+struct err tls_session_expect(struct tls_session *s, struct str spiffe_id);
 
 /* Starts a client's handshake (its first bytes become pending); harmless on a server. */
 struct err tls_start(struct tls_session *s);

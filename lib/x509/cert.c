@@ -42,22 +42,33 @@ static struct err take_time(struct der *d, int64_t *out)
     return OK;
 }
 
+static struct err count_names(struct der names, size_t *n)
+{
+    struct str name, whole;
+    unsigned tag;
+    for (*n = 0; names.rest.n > 0; ++*n) {
+        ENSURE(*n < X509_NAMES_MAX, ERR_LIMIT, "over %d alternative names", X509_NAMES_MAX);
+        TRY(der_any(&names, &tag, &name, &whole));
+    }
+    return OK;
+}
+
 /* Section 4.2.1.6: GeneralNames; dNSName [2], uniformResourceIdentifier [6], iPAddress [7]. */
 static struct err read_san(struct x509_cert *c, struct str value)
 {
     struct arena *a = &c->priv->arena;
     struct der d = {value}, names;
+    size_t n;
     TRY(der_take(&d, DER_SEQUENCE, &names.rest));
     TRY(der_end(&d, "subject alternative names"));
-    struct str name, whole;
-    c->uris = arena_array(a, struct str, X509_NAMES_MAX);
-    c->dns_names = arena_array(a, struct str, X509_NAMES_MAX);
-    c->ip_addresses = arena_array(a, struct str, X509_NAMES_MAX);
+    TRY(count_names(names, &n));
+    c->uris = arena_array(a, struct str, n);
+    c->dns_names = arena_array(a, struct str, n);
+    c->ip_addresses = arena_array(a, struct str, n);
     while (names.rest.n > 0) {
+        struct str name, whole;
         unsigned tag;
         TRY(der_any(&names, &tag, &name, &whole));
-        size_t n = c->n_uris + c->n_dns_names + c->n_ip_addresses;
-        ENSURE(n < X509_NAMES_MAX, ERR_LIMIT, "over %d alternative names", X509_NAMES_MAX);
         if (tag == DER_CONTEXT(6)) {
             c->uris[c->n_uris++] = name;
         } else if (tag == DER_CONTEXT(2)) {
@@ -306,5 +317,20 @@ struct err x509_cert_openssl(const struct x509_cert *c, X509 **out)
         }
     }
     *out = c->priv->x509;
+    return OK;
+}
+
+struct err x509_cert_from_openssl(X509 *x, struct x509_cert **out)
+{
+    unsigned char *der = NULL;
+    int n = i2d_X509(x, &der);
+    if (n <= 0) {
+        return ossl_err(ERR_OK, "encoding a certificate");
+    }
+    struct err e = x509_cert_parse(str_n(der, (size_t)n), out);
+    OPENSSL_free(der);
+    TRY(e);
+    X509_up_ref(x);
+    (*out)->priv->x509 = x;
     return OK;
 }

@@ -13,7 +13,4 @@ struct x509_cert_private {
     struct arena arena;
 };
 
-/* OpenSSL's view of the same bytes, for path building. Borrowed. */
-struct err x509_cert_openssl(const struct x509_cert *c, X509 **out);
-
 #endif
