@@ -135,6 +135,22 @@ static void put_indent(struct buf *out, unsigned n)
     }
 }
 
+/* A key of the short form ends within 1024 characters (YAML 1.2.2 section 7.4.2), escapes included. */
+enum { SHORT_KEY = 1024 / 6 - 2 };
+
+static void put_key(struct buf *out, struct str key, unsigned indent)
+{
+    if (key.n > SHORT_KEY) {
+        buf_puts(out, S("? "));
+        put_string(out, key);
+        buf_putc(out, '\n');
+        put_indent(out, indent);
+    } else {
+        put_string(out, key);
+    }
+    buf_putc(out, ':');
+}
+
 static void write_next(struct writer *w)
 {
     struct level *l = &w->levels[w->n - 1];
@@ -151,8 +167,7 @@ static void write_next(struct writer *w)
     if (list) {
         buf_putc(w->out, '-');
     } else {
-        put_string(w->out, l->v->members[i].key);
-        buf_putc(w->out, ':');
+        put_key(w->out, l->v->members[i].key, l->indent);
     }
     if (!is_block(child)) {
         buf_putc(w->out, ' ');
