@@ -2,24 +2,6 @@
 #include "loop_priv.h"
 
 #include "lib/tls/tls.h"
-#pragma weak tls_session_server
-#pragma weak tls_session_client
-#pragma weak tls_session_free
-#pragma weak tls_start
-#pragma weak tls_feed
-#pragma weak tls_read
-#pragma weak tls_send
-#pragma weak tls_pending_out
-#pragma weak tls_ready
-#pragma weak tls_peer_closed
-#pragma weak tls_close
-#pragma weak tls_peer_spiffe_id
-#pragma weak tls_alpn
-#pragma weak tls_sni
-#pragma weak tls_server_ref
-#pragma weak tls_server_unref
-#pragma weak tls_client_ref
-#pragma weak tls_client_unref
 
 #include <stdlib.h>
 
@@ -145,7 +127,7 @@ void conn_tls_shutdown(struct conn *c)
 
 void conn_tls_free(struct conn *c)
 {
-    if (c->tls != NULL) tls_session_free(c->tls);
+    tls_session_free(c->tls);
     c->tls = NULL;
 }
 

@@ -11,24 +11,6 @@
 #include <sys/socket.h>
 
 #include "lib/tls/tls.h"
-#pragma weak tls_session_server
-#pragma weak tls_session_client
-#pragma weak tls_session_free
-#pragma weak tls_start
-#pragma weak tls_feed
-#pragma weak tls_read
-#pragma weak tls_send
-#pragma weak tls_pending_out
-#pragma weak tls_ready
-#pragma weak tls_peer_closed
-#pragma weak tls_close
-#pragma weak tls_peer_spiffe_id
-#pragma weak tls_alpn
-#pragma weak tls_sni
-#pragma weak tls_server_ref
-#pragma weak tls_server_unref
-#pragma weak tls_client_ref
-#pragma weak tls_client_unref
 
 enum { CONNECT_MS = 10000 };
 
@@ -39,7 +21,7 @@ void conn_setup_free(struct conn *c)
     if (s->found != NULL) {
         uv_freeaddrinfo(s->found);
     }
-    if (s->tls != NULL) tls_client_unref(s->tls);
+    tls_client_unref(s->tls);
     free(s->path);
     free(s->server_name);
     free(s->expect_spiffe);

@@ -13,24 +13,6 @@
 #include <unistd.h>
 
 #include "lib/tls/tls.h"
-#pragma weak tls_session_server
-#pragma weak tls_session_client
-#pragma weak tls_session_free
-#pragma weak tls_start
-#pragma weak tls_feed
-#pragma weak tls_read
-#pragma weak tls_send
-#pragma weak tls_pending_out
-#pragma weak tls_ready
-#pragma weak tls_peer_closed
-#pragma weak tls_close
-#pragma weak tls_peer_spiffe_id
-#pragma weak tls_alpn
-#pragma weak tls_sni
-#pragma weak tls_server_ref
-#pragma weak tls_server_unref
-#pragma weak tls_client_ref
-#pragma weak tls_client_unref
 
 enum { BACKLOG = 1024, MAX_CONNS = 10000, HANDSHAKE_MS = 10000 };
 
@@ -57,7 +39,7 @@ struct listener {
 static void listener_maybe_free(struct listener *ls)
 {
     if (ls->handle_closed && ls->conns == 0) {
-        if (ls->tls != NULL) tls_server_unref(ls->tls);
+        tls_server_unref(ls->tls);
         free(ls->unlink_path);
         free(ls);
     }
