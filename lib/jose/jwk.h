@@ -4,7 +4,8 @@
  * A key is decoded once, when its document is read, and belongs to one algorithm family from then
  * on. A set is counted and immutable. An entry of a set that cannot be used (unknown kty, a size
  * out of bounds, a bad point) is left out, as RFC 7517 section 5 asks, and counted in `skipped`; a
- * single key that cannot be used is an error.
+ * single key that cannot be used is an error. A set that names two keys of one kind by one kid, or
+ * mixes shared secrets with public keys, is refused: which key a token means would be a guess.
  *
  *     struct jwks *set;
  *     TRY(jwks_parse(text, NULL, &set));
@@ -40,7 +41,8 @@ struct err jose_alg_parse(struct str name, enum jose_alg *out); /* "Ed25519" is 
 
 struct jwk {
     struct str kid, use;        /* empty when absent */
-    enum jose_alg alg;          /* of "alg"; JOSE_ALG_NONE when absent */
+    struct str alg_name;        /* "alg" as written; a key of a name we do not sign with verifies nothing */
+    enum jose_alg alg;          /* of "alg"; JOSE_ALG_NONE when absent or not a signature's */
     bool ops_given, may_sign, may_verify; /* key_ops */
     struct key *key;            /* NULL for a symmetric key */
     struct secret oct;          /* symmetric key bytes */
@@ -74,9 +76,6 @@ const struct jwk *jwks_find(const struct jwks *set, struct str kid); /* first wi
 /* The public half as JSON: kty, crv, x, y / n, e, and kid, alg, use when known. Never private parts. */
 struct json *jwk_to_json(struct arena *a, const struct jwk *k);
 struct json *key_to_jwk_json(struct arena *a, const struct key *key);
-/* The private JWK of a key, for the few protocols that carry one, as text in guarded memory. */
-struct err key_to_private_jwk(const struct key *key, struct secret *out);
-
 /* RFC 7638 with SHA-256, base64url: 43 characters and a NUL. */
 enum { JWK_THUMBPRINT_TEXT = 44 };
 void jwk_thumbprint(const struct key *key, char out[JWK_THUMBPRINT_TEXT]);

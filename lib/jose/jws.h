@@ -15,7 +15,7 @@
 
 #include "jwk.h"
 
-enum { JWS_COMPACT_MAX = 64 * 1024, JWS_HEADER_MAX = 8 * 1024, JWS_KEY_TRIES = 8 };
+enum { JWS_COMPACT_MAX = 64 * 1024, JWT_PAYLOAD_MAX = 32 * 1024, JWS_HEADER_MAX = 8 * 1024, JWS_KEY_TRIES = 8 };
 
 struct jws_policy {
     unsigned algs;            /* bits JOSE_BIT(); 0 means JOSE_ALGS_DEFAULT. HMAC only if named here */

@@ -9,7 +9,7 @@
 
 #include "jws.h"
 
-enum { JWT_SKEW_S = 30, JWT_SKEW_MAX_S = 60, JWT_CLAIMS_MAX = 48 * 1024, JWT_AUDIENCES_MAX = 100 };
+enum { JWT_SKEW_S = 30, JWT_SKEW_MAX_S = 60, JWT_AUDIENCES_MAX = 100 };
 
 struct jwt_policy {
     struct str issuer;            /* byte for byte; empty = any */
