@@ -1,0 +1,229 @@
+#include "cli/demo/demo.h"
+
+#include "cli/command.h"
+
+#include "lib/base/codec.h"
+
+#include <errno.h>
+#include <pwd.h>
+#include <stdarg.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/*
+ * The world of the demo.
+ *
+ *   node (our own network namespace): the daemons, at 10.77.0.1
+ *     ├── service-a  10.77.1.2   reports, with its sidecar      namespace prod
+ *     ├── service-b  10.77.2.2   records, with its sidecar      namespace prod
+ *     ├── service-c  10.77.3.2   a neighbour with its sidecar   namespace prod
+ *     ├── database   10.77.4.2   PostgreSQL                     namespace prod
+ *     └── client     10.77.9.2   a person and an attacker: no pod of the cluster
+ *
+ * Each pod hangs on a veth pair of its own, so all traffic between pods is forwarded by the node, where
+ * netpol's rules are.
+ */
+
+enum {
+    UID_SIDECAR_A = 60520,
+    UID_SIDECAR_B,
+    UID_SIDECAR_C,
+    UID_SERVICE_A = 60530,
+    UID_SERVICE_B,
+    UID_SERVICE_C,
+    UID_ALICE = 60540,
+    UID_MALLORY,
+    TEMPLATE_MAX = 1 << 20,
+    READY_MS = 20000,
+    POSTGRES_MS = 20000,
+};
+
+const struct actor actor_alice = {"alice", UID_ALICE, POD_CLIENT, false};
+const struct actor actor_mallory = {"mallory", UID_MALLORY, POD_CLIENT, false};
+const struct actor actor_service_a = {"service-a", UID_SERVICE_A, POD_A, false};
+const struct actor actor_service_b = {"service-b", UID_SERVICE_B, POD_B, false};
+const struct actor actor_service_c = {"service-c", UID_SERVICE_C, POD_C, false};
+const struct actor actor_operator = {"operator", 0, POD_MAX, true};
+
+static const struct pod pod_table[POD_MAX] = {
+    [POD_A] = {.name = "service-a", .labels = "service-a", .ip = "10.77.1.2", .gateway = "10.77.1.1"},
+    [POD_B] = {.name = "service-b", .labels = "service-b", .ip = "10.77.2.2", .gateway = "10.77.2.1"},
+    [POD_C] = {.name = "service-c", .labels = "service-c", .ip = "10.77.3.2", .gateway = "10.77.3.1"},
+    [POD_DB] = {.name = "database", .labels = "database", .ip = "10.77.4.2", .gateway = "10.77.4.1"},
+    [POD_CLIENT] = {.name = "client", .ip = "10.77.9.2", .gateway = "10.77.9.1"},
+};
+
+char *demo_path(struct demo *d, const char *fmt, ...)
+{
+    char text[512];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    return arena_cstr(&d->arena, arena_printf(&d->arena, "%.*s/%s", STR_FMT(d->dir), text));
+}
+
+/* A shell line on the node; its words are fixed or come from our own tables. */
+static struct err shell(struct demo *d, const char *line)
+{
+    const char *argv[] = {"/bin/sh", "-c", line, NULL};
+    int status;
+    struct str out, err_text;
+    TRY(client_run(d, &actor_operator, argv, STR_EMPTY, POSTGRES_MS, &status, &out, &err_text));
+    ENSURE(status == 0, ERR_IO, "'%s' failed: %.*s", line, STR_FMT(str_trim(err_text)));
+    return OK;
+}
+
+/* ---- pods ---- */
+
+/* A process that does nothing but hold a network namespace open. */
+static struct err hold_namespace(struct pod *p)
+{
+    int ready[2];
+    ENSURE(pipe2(ready, O_CLOEXEC) == 0, ERR_IO, "pipe: %s", strerror(errno));
+    pid_t pid = fork();
+    ENSURE(pid >= 0, ERR_IO, "fork: %s", strerror(errno));
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        bool ok = syscall(SYS_unshare, 0x40000000 /* CLONE_NEWNET */) == 0;
+        ssize_t n = write(ready[1], ok ? "y" : "n", 1);
+        (void)n;
+        while (ok) {
+            pause();
+        }
+        _exit(1);
+    }
+    close(ready[1]);
+    char answer = 'n';
+    ssize_t n = read(ready[0], &answer, 1);
+    close(ready[0]);
+    ENSURE(n == 1 && answer == 'y', ERR_IO, "no network namespace for pod %s", p->name);
+    p->holder = pid;
+    return OK;
+}
+
+static struct err connect_pod(struct demo *d, const struct pod *p, unsigned index)
+{
+    struct arena *a = &d->arena;
+    TRY(shell(d, arena_cstr(a, arena_printf(a,
+        "ip link add sx%u type veth peer name eth0 netns %d && ip addr add %s/24 dev sx%u && "
+        "ip link set sx%u up", index, (int)p->holder, p->gateway, index, index))));
+    return shell(d, arena_cstr(a, arena_printf(a,
+        "nsenter --net=/proc/%d/ns/net sh -c 'ip link set lo up && ip addr add %s/24 dev eth0 && "
+        "ip link set eth0 up && ip route add default via %s'", (int)p->holder, p->ip, p->gateway)));
+}
+
+static struct err build_pods(struct demo *d)
+{
+    TRY(shell(d, "ip link set lo up && ip link add node0 type dummy && "
+                 "ip addr add 10.77.0.1/32 dev node0 && ip link set node0 up && "
+                 "echo 1 > /proc/sys/net/ipv4/ip_forward"));
+    memcpy(d->pods, pod_table, sizeof(pod_table));
+    for (unsigned i = 0; i < POD_MAX; i++) {
+        TRY(hold_namespace(&d->pods[i]));
+        TRY(connect_pod(d, &d->pods[i], i));
+    }
+    return OK;
+}
+
+/* ---- PostgreSQL ---- */
+
+static struct err postgres_bin(struct demo *d, char **out)
+{
+    const char *argv[] = {"/bin/sh", "-c", "ls -d /usr/lib/postgresql/*/bin | sort -V | tail -n 1",
+                          NULL};
+    int status;
+    struct str path;
+    TRY(client_run(d, &actor_operator, argv, STR_EMPTY, 5000, &status, &path, NULL));
+    ENSURE(status == 0 && path.n > 1, ERR_NOT_FOUND, "PostgreSQL is not installed: apt-get install postgresql");
+    *out = arena_cstr(&d->arena, str_trim(path));
+    return OK;
+}
+
+/* What PostgreSQL's own superuser is called here; secrets rotates its password at first use. */
+#define PG_ROOT "vault_root"
+
+static struct err init_cluster(struct demo *d, const struct actor *pg, const char *bin,
+                               const char *data, struct str password)
+{
+    char *initdb = arena_cstr(&d->arena, arena_printf(&d->arena, "%s/initdb", bin));
+    const char *argv[] = {initdb, "-D", data, "-A", "scram-sha-256", "-U", PG_ROOT,
+                          "--pwfile=/dev/stdin", "--no-sync", "-E", "UTF8", "--locale=C", NULL};
+    int status;
+    struct str out, err_text;
+    TRY(client_run(d, pg, argv, password, POSTGRES_MS, &status, &out, &err_text));
+    ENSURE(status == 0, ERR_IO, "initdb: %.*s", STR_FMT(str_trim(err_text)));
+    return shell(d, arena_cstr(&d->arena, arena_printf(&d->arena,
+        "echo 'host all all 10.77.0.0/16 scram-sha-256' >> %s/pg_hba.conf", data)));
+}
+
+static struct err wait_for_postgres(struct demo *d, const char *bin)
+{
+    char *tool = arena_cstr(&d->arena, arena_printf(&d->arena, "%s/pg_isready", bin));
+    const char *argv[] = {tool, "-q", "-h", d->pods[POD_DB].ip, NULL};
+    int64_t end = clock_mono_ns() + POSTGRES_MS * NS_PER_MS;
+    int status = 1;
+    while (status != 0) {
+        struct str out;
+        ENSURE(clock_mono_ns() < end, ERR_TIMEOUT, "PostgreSQL does not answer; its log is %s",
+               demo_path(d, "log/postgres.log"));
+        supervisor_step(d->supervisor, 50);
+        TRY(client_run(d, &actor_operator, argv, STR_EMPTY, 5000, &status, &out, NULL));
+    }
+    return OK;
+}
+
+/* The database that service B writes to, and the group whose rights its leased roles inherit. */
+static struct err make_schema(struct demo *d, struct str password)
+{
+    static const char sql[] =
+        "CREATE TABLE payment (id bigserial PRIMARY KEY, team text NOT NULL, environment text NOT NULL,"
+        " card text NOT NULL, written_by text NOT NULL DEFAULT current_user, at timestamptz DEFAULT now());"
+        "CREATE ROLE records_writer NOLOGIN; GRANT SELECT, INSERT ON payment TO records_writer;"
+        "GRANT USAGE ON SEQUENCE payment_id_seq TO records_writer;"
+        "CREATE ROLE records_reader NOLOGIN; GRANT SELECT ON payment TO records_reader;";
+    int status;
+    struct str out;
+    char *create = arena_cstr(&d->arena, arena_printf(&d->arena,
+        "IFS= read -r PGPASSWORD; export PGPASSWORD; exec psql -X -q -w 'host=%s user=" PG_ROOT
+        " dbname=postgres' -c 'CREATE DATABASE records'", d->pods[POD_DB].ip));
+    const char *argv[] = {"/bin/sh", "-c", create, NULL};
+    struct str err_text;
+    TRY(client_run(d, &actor_operator, argv, arena_printf(&d->arena, "%.*s\n", STR_FMT(password)),
+                   POSTGRES_MS, &status, &out, &err_text));
+    ENSURE(status == 0, ERR_IO, "CREATE DATABASE: %.*s", STR_FMT(str_trim(err_text)));
+    TRY(client_psql(d, &actor_operator, S(PG_ROOT), password, sql, &status, &out));
+    ENSURE(status == 0, ERR_IO, "schema: %.*s", STR_FMT(str_trim(out)));
+    return OK;
+}
+
+static struct err start_postgres(struct demo *d, struct str password)
+{
+    /* Debian's user of that name: initdb wants a uid that has one. */
+    struct passwd *pw = getpwnam("postgres");
+    ENSURE(pw != NULL, ERR_NOT_FOUND, "no user 'postgres': apt-get install postgresql");
+    char *bin, *data = demo_path(d, "postgres");
+    TRY(postgres_bin(d, &bin));
+    TRY(make_dir(data, 0700, pw->pw_uid));
+    struct actor pg = {"postgres", pw->pw_uid, POD_DB, false};
+    TRY(init_cluster(d, &pg, bin, data, password));
+    char *argv[] = {
+        arena_cstr(&d->arena, arena_printf(&d->arena, "%s/postgres", bin)),
+        arena_cstr(&d->arena, S("-D")), data,
+        arena_cstr(&d->arena, S("-c")),
+        arena_cstr(&d->arena, arena_printf(&d->arena, "listen_addresses=%s", d->pods[POD_DB].ip)),
+        arena_cstr(&d->arena, S("-c")),
+        arena_cstr(&d->arena, arena_printf(&d->arena, "unix_socket_directories=%s", data)),
+        arena_cstr(&d->arena, S("-c")), arena_cstr(&d->arena, S("fsync=off")), NULL};
+    struct unit_spec spec = {.name = "postgres", .argv = argv, .uid = pw->pw_uid,
+                             .netns_of = d->pods[POD_DB].holder, .no_notify = true,
+                             .address = "10.77.4.2:5432",
+                             .log_path = demo_path(d, "log/postgres.log")};
+    TRY(supervisor_add(d->supervisor, &spec));
+    TRY(wait_for_postgres(d, bin));
+    return make_schema(d, password);
+}
