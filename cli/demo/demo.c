@@ -66,6 +66,7 @@ static void play_story(struct demo *d)
     record_heading(d, "One request through all six jobs");
     record_play(d, request_steps, n_request_steps);
     record_heading(d, "What must not work");
+    record_play(d, person_denials, n_person_denials);
     record_play(d, deny_steps, n_deny_steps);
     record_heading(d, "Service A is compromised, and contained");
     record_play(d, respond_steps, n_respond_steps);

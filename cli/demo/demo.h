@@ -129,6 +129,22 @@ struct str answer_text(struct demo *d, const struct answer *a);
 /* 2xx is allowed, 4xx or a refused connection is denied, the rest is broken. */
 struct result answer_result(struct demo *d, const struct answer *a);
 
+/* ---- credentials, as a workload gets them ---- */
+/* JWT-SVID of `who` for one audience, from the Workload API. */
+struct err client_jwt_svid(struct demo *d, const struct actor *who, const char *audience,
+                           struct str *out);
+/* X.509-SVID of `who`, written to files below `dir` of the demo: svid.0.pem, svid.0.key, bundle.0.pem. */
+struct err client_x509_svid(struct demo *d, const struct actor *who, const char *dir, int *exit_status,
+                            struct str *said);
+/* Logs in to secrets by JWT-SVID; the Vault token. */
+struct err client_secrets_login(struct demo *d, const struct actor *who, const char *role,
+                                struct str *token);
+/* One call to secrets with a token; `body` NULL is a GET. */
+struct err client_secrets(struct demo *d, const struct actor *who, struct str token, const char *method,
+                          const char *path, const char *body, struct answer *out);
+/* A bearer request to service A's door. */
+struct err client_report(struct demo *d, struct str token, const char *path, struct answer *out);
+
 /* ---- record ---- */
 void record_play(struct demo *d, const struct step *steps, size_t n);
 void record_heading(struct demo *d, const char *title);
@@ -136,8 +152,9 @@ bool record_ok(const struct demo *d);
 struct err record_write(struct demo *d); /* the JSON file and the closing account */
 
 /* ---- the story ---- */
-extern const struct step login_steps[], request_steps[], deny_steps[], respond_steps[],
-    proof_steps[];
-extern const size_t n_login_steps, n_request_steps, n_deny_steps, n_respond_steps, n_proof_steps;
+extern const struct step login_steps[], request_steps[], person_denials[], deny_steps[],
+    respond_steps[], proof_steps[];
+extern const size_t n_login_steps, n_request_steps, n_person_denials, n_deny_steps, n_respond_steps,
+    n_proof_steps;
 
 #endif
