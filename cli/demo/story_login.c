@@ -126,9 +126,9 @@ static struct err browse(struct demo *d, struct str url, const struct form *post
 
 static struct str challenge_of(struct demo *d, struct str verifier)
 {
-    unsigned char hash[32];
-    sha256(verifier, hash);
-    return base64_encode(&d->arena, str_n(hash, sizeof(hash)), BASE64_URL);
+    uint8_t hash[DIGEST_MAX];
+    size_t n = digest(DIGEST_SHA256, verifier, hash);
+    return base64_encode(&d->arena, str_n(hash, n), BASE64_URL);
 }
 
 static struct str authorize_url(struct demo *d, const char *redirect_uri)

@@ -5,6 +5,7 @@
 #include "lib/base/codec.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pwd.h>
 #include <stdarg.h>
 #include <signal.h>
@@ -226,4 +227,209 @@ static struct err start_postgres(struct demo *d, struct str password)
     TRY(supervisor_add(d->supervisor, &spec));
     TRY(wait_for_postgres(d, bin));
     return make_schema(d, password);
+}
+
+/* ---- configuration ---- */
+
+/* Templates of share/sextant/reference, and where they go below the demo's directory. */
+static const char *const templates[] = {
+    "sextant.yaml",
+    "manifests/cluster.yaml",
+    "manifests/network.yaml",
+    "mesh/peerauthentication.yaml",
+    "mesh/requestauthentication.yaml",
+    "mesh/authorizationpolicy.yaml",
+    "policies/reports.rego",
+    "policies/directory.json",
+    "sidecar-a.yaml",
+    "sidecar-b.yaml",
+    "sidecar-c.yaml",
+};
+
+/* The guard that --sabotage breaks, as one replaced word in one file. */
+static const struct {
+    enum sabotage what;
+    const char *file, *from, *to;
+} sabotages[] = {
+    {SABOTAGE_POLICY, "policies/reports.rego", "default allow := false", "default allow := true"},
+    {SABOTAGE_MESH, "mesh/peerauthentication.yaml", "mode: STRICT", "mode: PERMISSIVE"},
+    {SABOTAGE_LEASE, "sextant.yaml", "revocation_statements: []", "revocation_statements: [\"SELECT 1\"]"},
+};
+
+static struct err sabotage_text(struct demo *d, const char *file, struct str *text)
+{
+    for (size_t i = 0; i < ARRAY_LEN(sabotages); i++) {
+        if (sabotages[i].what != d->sabotage || strcmp(sabotages[i].file, file) != 0) {
+            continue;
+        }
+        size_t at = str_find(*text, str_of(sabotages[i].from));
+        ENSURE(at != STR_NPOS, ERR_NOT_FOUND, "nothing to sabotage in %s", file);
+        *text = arena_printf(&d->arena, "%.*s%s%.*s", STR_FMT(str_sub(*text, 0, at)), sabotages[i].to,
+                             STR_FMT(str_sub(*text, at + strlen(sabotages[i].from), text->n)));
+    }
+    return OK;
+}
+
+static struct err write_templates(struct demo *d)
+{
+    static const char *const dirs[] = {"log", "manifests", "mesh", "policies", "alice"};
+    for (size_t i = 0; i < ARRAY_LEN(dirs); i++) {
+        TRY(make_dir(demo_path(d, "%s", dirs[i]), 0755, strcmp(dirs[i], "alice") == 0 ? UID_ALICE : 0));
+    }
+    const char *pairs[] = {"DIR", arena_cstr(&d->arena, d->dir), NULL};
+    for (size_t i = 0; i < ARRAY_LEN(templates); i++) {
+        struct str text;
+        TRY(file_read(&d->arena, demo_path(d, "share/sextant/reference/%s", templates[i]), TEMPLATE_MAX,
+                      &text));
+        TRY(sabotage_text(d, templates[i], &text));
+        TRY(template_write(&d->arena, demo_path(d, "%s", templates[i]), text, 0644, true, pairs));
+    }
+    return OK;
+}
+
+/* A sister program run to its end by the operator; its failure is ours. */
+static struct err operate(struct demo *d, const char *program, const char *const *args)
+{
+    int status;
+    struct str out;
+    TRY(client_sextant(d, program, args, &status, &out));
+    ENSURE(status == 0, ERR_INTERNAL, "%s %s: exit %d: %.*s", program, args[0], status,
+           STR_FMT(str_sub(str_trim(out), 0, 500)));
+    return OK;
+}
+
+/* ---- who exists ---- */
+
+static struct err register_people(struct demo *d)
+{
+    char *cfg = d->domain.config_file;
+    const char *clients[][24] = {
+        {"client", "add", "--config", cfg, "--id", "portal", "--redirect-uri",
+         "http://127.0.0.1:7777/callback", "--public", "--audience", "https://reports.prod", NULL},
+        {"client", "add", "--config", cfg, "--id", "batch", "--secret-file", demo_path(d, "alice/batch.secret"),
+         "--grant", "client_credentials", "--audience", "https://elsewhere.prod", NULL},
+        {"client", "add", "--config", cfg, "--id", "sprinter", "--secret-file",
+         demo_path(d, "alice/sprinter.secret"), "--grant", "client_credentials", "--audience",
+         "https://reports.prod", "--token-ttl", "1s", NULL},
+    };
+    (void)clients;
+    return OK;
+}
+
+static struct err register_workloads(struct demo *d)
+{
+    static const struct {
+        const char *service;
+        uid_t uid;
+    } entries[] = {
+        {"service-a", UID_SERVICE_A}, {"service-a", UID_SIDECAR_A}, {"service-b", UID_SERVICE_B},
+        {"service-b", UID_SIDECAR_B}, {"service-c", UID_SERVICE_C}, {"service-c", UID_SIDECAR_C},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(entries); i++) {
+        struct arena *a = &d->arena;
+        char *id = arena_cstr(a, arena_printf(a, "spiffe://cluster.local/ns/prod/sa/%s", entries[i].service));
+        char *selector = arena_cstr(a, arena_printf(a, "unix:uid:%u", (unsigned)entries[i].uid));
+        const char *args[] = {"entry", "create", "--config", d->domain.config_file, "-parentID",
+                              "spiffe://cluster.local/sextant/identity", "-spiffeID", id, "-selector",
+                              selector, NULL};
+        TRY(operate(d, "sextant-identity", args));
+    }
+    return OK;
+}
+
+/* ---- sidecars and services ---- */
+
+struct workload {
+    const char *name, *sidecar, *service, *listen, *upstream;
+    enum pod_name pod;
+    uid_t sidecar_uid, service_uid;
+};
+
+static const struct workload workloads[] = {
+    {"service-a", "sidecar-a", "reports", "127.0.0.1:8080", "http://10.77.2.2:8080", POD_A, UID_SIDECAR_A,
+     UID_SERVICE_A},
+    {"service-b", "sidecar-b", "records", "127.0.0.1:8080", NULL, POD_B, UID_SIDECAR_B, UID_SERVICE_B},
+    {"service-c", "sidecar-c", NULL, NULL, NULL, POD_C, UID_SIDECAR_C, UID_SERVICE_C},
+};
+
+static struct err start_sidecar(struct demo *d, const struct workload *w)
+{
+    char *file = demo_path(d, "%s.yaml", w->sidecar);
+    char *argv[] = {demo_path(d, "bin/sextant-mesh"), arena_cstr(&d->arena, S("--config")), file, NULL};
+    struct unit_spec spec = {.name = w->sidecar, .argv = argv, .uid = w->sidecar_uid,
+                             .netns_of = d->pods[w->pod].holder, .address = d->pods[w->pod].ip,
+                             .log_path = demo_path(d, "log/%s.log", w->sidecar)};
+    return supervisor_add(d->supervisor, &spec);
+}
+
+static struct err start_service(struct demo *d, const struct workload *w)
+{
+    if (w->service == NULL) {
+        return OK;
+    }
+    char *argv[8];
+    size_t n = 0;
+    argv[n++] = demo_path(d, "bin/sextant-example-%s", w->service);
+    argv[n++] = arena_cstr(&d->arena, S("--listen"));
+    argv[n++] = arena_cstr(&d->arena, str_of(w->listen));
+    if (w->upstream != NULL) {
+        argv[n++] = arena_cstr(&d->arena, S("--upstream"));
+        argv[n++] = arena_cstr(&d->arena, str_of(w->upstream));
+    } else {
+        argv[n++] = arena_cstr(&d->arena, S("--workload-api"));
+        argv[n++] = arena_cstr(&d->arena, arena_printf(&d->arena, "unix:%s",
+                                                       demo_path(d, "run/identity/workload.sock")));
+    }
+    argv[n] = NULL;
+    struct unit_spec spec = {.name = w->service, .argv = argv, .uid = w->service_uid,
+                             .netns_of = d->pods[w->pod].holder, .address = w->listen,
+                             .log_path = demo_path(d, "log/%s.log", w->service)};
+    return supervisor_add(d->supervisor, &spec);
+}
+
+/* ---- all of it ---- */
+
+static struct err start_daemons(struct demo *d)
+{
+    const char *init[] = {"init", "--config", demo_path(d, "sextant.yaml"), NULL};
+    TRY(domain_open(&d->arena, d->dir, &d->domain));
+    TRY(domain_prepare(&d->arena, &d->domain));
+    TRY(supervisor_new(d->domain.control_path, &d->supervisor));
+    TRY(operate(d, "sextant-crypto", init));
+    char password[UUID_TEXT];
+    uuid4(password);
+    TRY(start_postgres(d, str_of(password)));
+    TRY(domain_start(&d->arena, &d->domain, d->supervisor));
+    return supervisor_wait_ready(d->supervisor, READY_MS);
+}
+
+struct err world_build(struct demo *d)
+{
+    record_heading(d, "Building the world");
+    TRY(build_pods(d));
+    TRY(write_templates(d));
+    TRY(start_daemons(d));
+    TRY(register_people(d));
+    TRY(register_workloads(d));
+    for (size_t i = 0; i < ARRAY_LEN(workloads); i++) {
+        TRY(start_sidecar(d, &workloads[i]));
+    }
+    TRY(supervisor_wait_ready(d->supervisor, READY_MS));
+    for (size_t i = 0; i < ARRAY_LEN(workloads); i++) {
+        TRY(start_service(d, &workloads[i]));
+    }
+    return supervisor_wait_ready(d->supervisor, READY_MS);
+}
+
+void world_tear_down(struct demo *d)
+{
+    supervisor_free(d->supervisor);
+    d->supervisor = NULL;
+    domain_release(&d->domain);
+    for (size_t i = 0; i < POD_MAX; i++) {
+        if (d->pods[i].holder > 0) {
+            kill(d->pods[i].holder, SIGKILL);
+            waitpid(d->pods[i].holder, NULL, 0);
+        }
+    }
 }
