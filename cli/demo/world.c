@@ -120,8 +120,7 @@ static struct err connect_pod(struct demo *d, const struct pod *p, unsigned inde
 
 static struct err build_pods(struct demo *d)
 {
-    TRY(shell(d, "ip link set lo up && ip link add node0 type dummy && "
-                 "ip addr add 10.77.0.1/32 dev node0 && ip link set node0 up && "
+    TRY(shell(d, "ip link set lo up && ip addr add 10.77.0.1/32 dev lo && "
                  "echo 1 > /proc/sys/net/ipv4/ip_forward"));
     memcpy(d->pods, pod_table, sizeof(pod_table));
     for (unsigned i = 0; i < POD_MAX; i++) {
@@ -152,11 +151,16 @@ static struct err init_cluster(struct demo *d, const struct actor *pg, const cha
                                const char *data, struct str password)
 {
     char *initdb = arena_cstr(&d->arena, arena_printf(&d->arena, "%s/initdb", bin));
-    const char *argv[] = {initdb, "-D", data, "-A", "scram-sha-256", "-U", PG_ROOT,
-                          "--pwfile=/dev/stdin", "--no-sync", "-E", "UTF8", "--locale=C", NULL};
+    char *file = demo_path(d, "postgres.password");
+    const char *none[] = {NULL};
+    TRY(template_write(&d->arena, file, password, 0600, true, none));
+    ENSURE(chown(file, pg->uid, pg->uid) == 0, ERR_IO, "chown %s: %s", file, strerror(errno));
+    const char *argv[] = {initdb, "-D", data, "-A", "scram-sha-256", "-U", PG_ROOT, "--pwfile", file,
+                          "--no-sync", "-E", "UTF8", "--locale=C", NULL};
     int status;
     struct str out, err_text;
-    TRY(client_run(d, pg, argv, password, POSTGRES_MS, &status, &out, &err_text));
+    TRY(client_run(d, pg, argv, STR_EMPTY, POSTGRES_MS, &status, &out, &err_text));
+    unlink(file);
     ENSURE(status == 0, ERR_IO, "initdb: %.*s", STR_FMT(str_trim(err_text)));
     return shell(d, arena_cstr(&d->arena, arena_printf(&d->arena,
         "echo 'host all all 10.77.0.0/16 scram-sha-256' >> %s/pg_hba.conf", data)));
