@@ -8,11 +8,12 @@
 #include <unistd.h>
 
 static const char usage[] =
-    "--dir DIR [--json FILE] [--keep] [--sabotage policy|mesh|netpol|lease|audit]\n\n"
+    "--dir DIR [--json FILE] [--keep] [--chaos] [--sabotage policy|mesh|netpol|lease|audit]\n\n"
     "Plays the reference story inside DIR, which must be empty. Wants to be root of private network\n"
     "and mount namespaces; ./run demo makes them. Exit 0 only if every step went as it must.\n"
     "--keep leaves the system running until interrupted. --sabotage breaks one guard on purpose: the\n"
-    "step that guards it must then fail.\n";
+    "step that guards it must then fail. --chaos kills a daemon with SIGKILL before each step, in turn:\n"
+    "the story must go on as if nothing had happened.\n";
 
 static const char *const sabotages[] = {"none", "policy", "mesh", "netpol", "lease", "audit"};
 
@@ -40,6 +41,10 @@ static struct err parse_args(int argc, char **argv, struct demo *d)
         const char *value = i + 1 < argc ? argv[i + 1] : NULL;
         if (strcmp(argv[i], "--keep") == 0) {
             d->keep = true;
+            continue;
+        }
+        if (strcmp(argv[i], "--chaos") == 0) {
+            d->chaos = true;
             continue;
         }
         ENSURE(value != NULL, ERR_INVALID, "unknown argument '%s'", argv[i]);

@@ -72,7 +72,7 @@ struct demo {
     struct arena arena;
     struct str dir;       /* everything of this run is below it */
     const char *json_file;
-    bool keep, verbose;
+    bool keep, chaos;
     enum sabotage sabotage;
 
     struct domain domain;

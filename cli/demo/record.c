@@ -3,6 +3,7 @@
 #include "cli/table.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -63,9 +64,30 @@ void record_heading(struct demo *d, const char *title)
     fflush(stdout);
 }
 
+/* One daemon after the other dies without warning; the step begins when it is back. */
+static void kill_next(struct demo *d)
+{
+    struct unit_status st[SUPERVISOR_MAX_UNITS];
+    size_t n = supervisor_status(d->supervisor, st, ARRAY_LEN(st));
+    for (size_t i = 0; i < n; i++) {
+        const struct unit_status *u = &st[(d->n_played + i) % n];
+        if (strcmp(u->name, "postgres") == 0) {
+            continue; /* not ours */
+        }
+        ignore_err(supervisor_kill_unit(d->supervisor, u->name, SIGKILL));
+        supervisor_step(d->supervisor, 100);
+        struct err e = supervisor_wait_ready(d->supervisor, 20000);
+        printf("       killed %s%s\n", u->name, failed(e) ? ", and it did not come back" : "");
+        return;
+    }
+}
+
 void record_play(struct demo *d, const struct step *steps, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
+        if (d->chaos) {
+            kill_next(d);
+        }
         play_one(d, &steps[i]);
         supervisor_step(d->supervisor, 0);
     }
