@@ -249,9 +249,17 @@ struct mesh_workload_info {
     size_t n_tcp_ports;
 };
 
-/* Findings of a static look over all policies; `workloads` may be none. Lives in `a`. */
+/* What the policies are held against; what is not known (NULL, 0) is not judged. */
+struct mesh_surroundings {
+    const struct mesh_workload_info *workloads;
+    size_t n_workloads;
+    const struct str *namespaces;
+    size_t n_namespaces;
+};
+
+/* Findings of a static look over all policies, in the order of the policies. They live in `a`. */
 void mesh_policies_analyze(struct arena *a, const struct mesh_policies *all,
-                           const struct mesh_workload_info *workloads, size_t n_workloads,
-                           struct mesh_finding **findings, size_t *n);
+                           const struct mesh_surroundings *around, struct mesh_finding **findings,
+                           size_t *n);
 
 #endif
