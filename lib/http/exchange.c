@@ -237,6 +237,16 @@ void http_reply_chunk(struct http_req *req, struct str bytes)
     }
 }
 
+void http_reply_chunk_secret(struct http_req *req, struct str bytes)
+{
+    struct http_exchange *x = req->x;
+    if (x->hc != NULL) {
+        x->out.wipe = true;
+        conn_set_secret(x->hc->conn);
+    }
+    http_reply_chunk(req, bytes);
+}
+
 void http_reply_end(struct http_req *req)
 {
     struct http_exchange *x = req->x;

@@ -82,6 +82,8 @@ void http_reply_err(struct http_req *req, struct err e);
 void http_reply_begin(struct http_req *req, int status, struct str content_type,
                       const struct http_header *headers, size_t n_headers);
 void http_reply_chunk(struct http_req *req, struct str bytes); /* copied, sent soon */
+/* As http_reply_chunk for bytes that must not linger: our buffers of this connection are wiped from now on. */
+void http_reply_chunk_secret(struct http_req *req, struct str bytes);
 void http_reply_end(struct http_req *req);
 size_t http_reply_pending(const struct http_req *req); /* bytes not yet with the kernel: back off */
 /* HTTP/2 only: ends the stream with trailers (gRPC). With nothing begun, a trailers-only answer. */

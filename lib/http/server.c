@@ -211,7 +211,7 @@ static void expire(struct http_conn *hc)
 {
     hc->deadline_ms = 0;
     if (hc->h2 != NULL) {
-        h2_server_goaway(hc);
+        h2_server_expire(hc);
     } else if (hc->x != NULL || hc->in.n > 0) {
         h1_send_error(hc, 408);
     } else {

@@ -260,8 +260,15 @@ static void out_append(struct conn *c, struct str bytes)
 {
     if (c->out.p == NULL) {
         loop_buf_take(c->loop, &c->out);
+        c->out.wipe = c->secret;
     }
     buf_puts(&c->out, bytes);
+}
+
+void conn_set_secret(struct conn *c)
+{
+    c->secret = true;
+    c->out.wipe = true;
 }
 
 /* The kernel's answer to an attempt to write, without waiting: bytes taken, or -1 after an error. */

@@ -59,6 +59,7 @@ void conn_start(struct conn *c, const struct conn_handler *h, void *ctx);
  */
 void conn_write(struct conn *c, struct str bytes);
 void conn_flush(struct conn *c);          /* send what small writes have gathered, now */
+void conn_set_secret(struct conn *c);     /* its output buffers are wiped after use */
 size_t conn_pending(const struct conn *c); /* bytes accepted but not yet given to the kernel */
 
 void conn_pause(struct conn *c);  /* no on_data until conn_resume */

@@ -178,7 +178,7 @@ void loop_buf_take(struct loop *l, struct buf *b)
 
 void loop_buf_return(struct loop *l, struct buf *b)
 {
-    if (b->p != NULL && b->cap <= SPARE_BUFFER_MAX && l->n_spare < SPARE_BUFFERS) {
+    if (b->p != NULL && !b->wipe && b->cap <= SPARE_BUFFER_MAX && l->n_spare < SPARE_BUFFERS) {
         buf_clear(b);
         l->spare[l->n_spare++] = *b;
     } else {

@@ -112,7 +112,7 @@ struct conn {
     struct err why;             /* for on_close */
     char *why_text;             /* owned; detail of it */
     bool is_unix, peer_known, reading, paused, dirty, saw_eof, want_shutdown, sent_shutdown,
-        handle_open, lingering, wrote, tls_ready;
+        handle_open, lingering, wrote, tls_ready, secret;
 };
 
 struct conn *conn_new(struct loop *l, bool is_unix);
