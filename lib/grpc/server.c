@@ -4,7 +4,6 @@
 #include "lib/grpc/proto/health.pb-c.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 struct grpc_call {
     struct http_req *req;
@@ -180,10 +179,7 @@ static void serve(struct http_req *req, void *ctx)
 void grpc_method(struct router *r, const char *path, const ProtobufCMessageDescriptor *request,
                  grpc_handler *fn, void *ctx)
 {
-    struct method *m = calloc(1, sizeof(*m)); /* as long as the program: routes are not removed */
-    if (m == NULL) {
-        bug_abort(__FILE__, __LINE__, "out of memory");
-    }
+    struct method *m = arena_new(&r->memory, struct method);
     *m = (struct method){request, fn, ctx};
     router_add(r, "POST", path, serve, m);
 }
@@ -200,12 +196,7 @@ static void unknown(struct http_req *req, void *ctx)
 
 void grpc_unknown(struct router *r, const char *service)
 {
-    size_t n = strlen(service) + sizeof("//{method...}");
-    char *pattern = calloc(1, n);
-    if (pattern == NULL) {
-        bug_abort(__FILE__, __LINE__, "out of memory");
-    }
-    snprintf(pattern, n, "/%s/{method...}", service);
+    const char *pattern = arena_printf(&r->memory, "/%s/{method...}", service).p;
     router_add(r, "POST", pattern, unknown, NULL);
 }
 
@@ -275,10 +266,7 @@ static void check_health(struct grpc_call *call, const ProtobufCMessage *in, voi
 
 void grpc_health(struct router *r, bool (*serving)(void *), void *ctx)
 {
-    struct health *h = calloc(1, sizeof(*h));
-    if (h == NULL) {
-        bug_abort(__FILE__, __LINE__, "out of memory");
-    }
+    struct health *h = arena_new(&r->memory, struct health);
     *h = (struct health){serving, ctx};
     grpc_method(r, "/grpc.health.v1.Health/Check",
                 &grpc__health__v1__health_check_request__descriptor, check_health, h);

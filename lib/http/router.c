@@ -15,11 +15,13 @@ struct route {
 void router_init(struct router *r)
 {
     *r = (struct router){.routes = NULL};
+    arena_init(&r->memory, 1 << 20);
 }
 
 void router_release(struct router *r)
 {
     free(r->routes);
+    arena_release(&r->memory);
     router_init(r);
 }
 

@@ -30,6 +30,7 @@ struct router {
     size_t n, cap;
     void (*fallback)(struct http_req *req, void *ctx, int status /* 404 or 405 */);
     void *fallback_ctx;
+    struct arena memory; /* for what belongs to routes and lives as long as they (lib/grpc) */
 };
 
 typedef void http_handler(struct http_req *req, void *ctx);
