@@ -186,16 +186,26 @@ static void log_sandbox(const struct sandbox_report *r)
     }
 }
 
-static struct err prepare(struct daemon *d)
+static struct err become(struct daemon *d, const struct sandbox_profile *p)
 {
-    const struct sandbox_profile *p = daemon_profile(d);
-    umask(0077);
-    signal(SIGPIPE, SIG_IGN);
     bool change = geteuid() == 0 && p->uid != 0;
+    umask(0077);
     TRY(daemon_make_folders(d, change ? p->uid : geteuid(),
                             change ? (p->gid != 0 ? p->gid : (gid_t)p->uid) : getegid()));
     notify_open(d);
-    TRY(sandbox_become(p));
+    return sandbox_become(p);
+}
+
+struct err daemon_become(struct daemon *d)
+{
+    return become(d, daemon_profile(d));
+}
+
+static struct err prepare(struct daemon *d)
+{
+    const struct sandbox_profile *p = daemon_profile(d);
+    signal(SIGPIPE, SIG_IGN);
+    TRY(become(d, p));
     metrics_init();
     TRY(loop_new(&d->loop));
     loop_on_signal(d->loop, SIGTERM, on_stop_signal, d);

@@ -89,6 +89,11 @@ struct daemon {
 
 int daemon_main(int argc, char **argv, const struct daemon_spec *spec);
 
+/*
+ * For commands that write the daemon's state: makes its folders and takes its uid, as serving does.
+ */
+struct err daemon_become(struct daemon *d);
+
 /* run_dir/OTHER/FILE as "unix:..." */
 struct str daemon_socket(struct daemon *d, const char *other, const char *file);
 /* state_dir/NAME/FILE */

@@ -1,5 +1,7 @@
 #include "daemon_priv.h"
 
+#ifdef DAEMON_SVID
+
 #include "lib/base/log.h"
 #include "lib/spiffe/svid_source.h"
 
@@ -35,3 +37,17 @@ void daemon_stop_svid(struct daemon *d)
 {
     svid_source_free(d->svid);
 }
+
+#else
+
+struct err daemon_start_svid(struct daemon *d)
+{
+    ENSURE((d->spec->needs & DAEMON_NEEDS_SVID) == 0, ERR_UNSUPPORTED, "built without SVIDs");
+    return OK;
+}
+
+void daemon_stop_svid(struct daemon *d)
+{
+}
+
+#endif
