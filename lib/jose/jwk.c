@@ -2,6 +2,7 @@
 #include "jwk.h"
 
 #include "lib/base/codec.h"
+#include "lib/x509/own.h"
 #include "roca.h"
 
 enum { OCT_MAX = 4096 };
@@ -128,17 +129,6 @@ static struct err read_key(struct arena *a, const struct json *obj, const struct
     return e;
 }
 
-static struct str own(struct str s)
-{
-    char *p = malloc(s.n + 1);
-    BUG_ON(p == NULL);
-    if (s.n > 0) {
-        memcpy(p, s.p, s.n);
-    }
-    p[s.n] = '\0';
-    return str_n(p, s.n);
-}
-
 static struct err text_member(const struct json *obj, const char *name, struct str *out)
 {
     const struct json *v = json_get(obj, name);
@@ -146,7 +136,7 @@ static struct err text_member(const struct json *obj, const char *name, struct s
     struct str s = json_str(v);
     ENSURE(s.n <= JWK_KID_MAX, ERR_LIMIT, "JWK member '%s' of %zu bytes; at most %d", name, s.n,
            JWK_KID_MAX);
-    *out = own(s);
+    *out = str_own(s);
     return OK;
 }
 
@@ -183,7 +173,7 @@ static struct err read_x5c(struct arena *a, const struct json *obj, struct jwk *
     }
     struct str der;
     TRY(base64_decode(a, json_str(x5c->items[0]), BASE64_STD, &der));
-    k->x5c = own(der);
+    k->x5c = str_own(der);
     return OK;
 }
 
@@ -256,10 +246,10 @@ struct jwk *jwk_from_key(struct key *key, struct str kid, enum jose_alg alg, str
 {
     struct jwk *k = jwk_new();
     k->key = key_ref(key);
-    k->kid = own(kid);
-    k->use = own(use);
+    k->kid = str_own(kid);
+    k->use = str_own(use);
     k->alg = alg;
-    k->alg_name = own(alg != JOSE_ALG_NONE ? str_of(jose_alg_name(alg)) : STR_EMPTY);
+    k->alg_name = str_own(alg != JOSE_ALG_NONE ? str_of(jose_alg_name(alg)) : STR_EMPTY);
     k->may_sign = k->may_verify = true;
     return k;
 }
@@ -271,9 +261,9 @@ void jwk_free(struct jwk *k)
     }
     key_unref(k->key);
     secret_release(&k->oct);
-    free((void *)(uintptr_t)k->kid.p);
-    free((void *)(uintptr_t)k->use.p);
-    free((void *)(uintptr_t)k->alg_name.p);
-    free((void *)(uintptr_t)k->x5c.p);
+    str_disown(&k->kid);
+    str_disown(&k->use);
+    str_disown(&k->alg_name);
+    str_disown(&k->x5c);
     free(k);
 }

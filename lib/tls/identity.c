@@ -6,23 +6,6 @@
 
 enum { PEM_FILE_MAX = 1024 * 1024 };
 
-struct str str_own(struct str s)
-{
-    char *p = malloc(s.n + 1);
-    BUG_ON(p == NULL);
-    if (s.n > 0) {
-        memcpy(p, s.p, s.n);
-    }
-    p[s.n] = '\0';
-    return str_n(p, s.n);
-}
-
-void str_disown(struct str *s)
-{
-    free((void *)(uintptr_t)s->p);
-    *s = STR_EMPTY;
-}
-
 struct err tls_identity_new(const struct x509_chain *chain, struct key *key, struct tls_identity **out)
 {
     ENSURE(chain->n > 0, ERR_INVALID, "an identity needs a certificate");

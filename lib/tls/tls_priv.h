@@ -3,6 +3,7 @@
 #define SEXTANT_TLS_PRIV_H
 
 #include "lib/x509/ossl.h"
+#include "lib/x509/own.h"
 #include "tls.h"
 
 #include <openssl/ssl.h>
@@ -75,8 +76,5 @@ struct err endpoint_rebuild(struct endpoint *e);
 void endpoint_unref(struct endpoint *e);
 int session_verify_callback(X509_STORE_CTX *store, void *arg);
 int session_remember_callback(SSL *ssl, SSL_SESSION *session);
-/* An owned copy with a NUL behind it; freed with free((void *)p). */
-struct str str_own(struct str s);
-void str_disown(struct str *s);
 
 #endif
