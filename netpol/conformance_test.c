@@ -2,7 +2,9 @@
  * The evaluator against outside truth tables: cyclonus' generated cases, the Kubernetes end-to-end
  * tables, kube-network-policies' unit tables and the API server's admission cases.
  */
-#include "test_cluster.h"
+#include "test/netpol_cluster.h"
+
+#include "lib/yaml/yaml.h"
 
 static struct arena arena;
 static size_t checks;
@@ -262,6 +264,52 @@ static void test_kube_network_policies(void **state)
     check_ports_and_blocks(suite);
 }
 
+/* The reference article's policy: service-a of prod, and nothing else, reaches the database on 5432. */
+static void test_article(void **state)
+{
+    (void)state;
+    static const char cluster[] =
+        "apiVersion: v1\nkind: List\nitems:\n"
+        "- {apiVersion: v1, kind: Pod, metadata: {name: a, namespace: prod, labels: {app: service-a}}, status: {podIP: 10.0.0.1}}\n"
+        "- {apiVersion: v1, kind: Pod, metadata: {name: db, namespace: prod, labels: {app: database}}, status: {podIP: 10.0.0.2}}\n"
+        "- {apiVersion: v1, kind: Pod, metadata: {name: c, namespace: prod, labels: {app: service-c}}, status: {podIP: 10.0.0.3}}\n"
+        "- {apiVersion: v1, kind: Pod, metadata: {name: a, namespace: dev, labels: {app: service-a}}, status: {podIP: 10.0.0.4}}\n";
+    static const struct {
+        const char *src, *dst;
+        uint16_t port;
+        enum netpol_proto proto;
+        bool allowed;
+    } rows[] = {
+        {"prod/a", "prod/db", 5432, NETPOL_TCP, true},   {"prod/a", "prod/db", 5433, NETPOL_TCP, false},
+        {"prod/a", "prod/db", 5432, NETPOL_UDP, false},  {"prod/a", "prod/db", 0, NETPOL_ICMP, false},
+        {"prod/c", "prod/db", 5432, NETPOL_TCP, false},  {"dev/a", "prod/db", 5432, NETPOL_TCP, false},
+        {"203.0.113.9", "prod/db", 5432, NETPOL_TCP, false}, {"prod/db", "prod/a", 80, NETPOL_TCP, true},
+        {"prod/db", "203.0.113.9", 443, NETPOL_TCP, true}, {"prod/c", "prod/a", 80, NETPOL_TCP, true},
+    };
+    const char *root = getenv("SEXTANT_CONFORMANCE");
+    struct str path = arena_printf(&arena, "%s/article/networkpolicy.yaml", root != NULL ? root : "../shared/conformance");
+    char text[4096];
+    FILE *f = fopen(path.p, "re");
+    if (f == NULL) {
+        print_message("skipped: article/networkpolicy.yaml is not there\n");
+        skip();
+    }
+    size_t n = fread(text, 1, sizeof(text), f);
+    fclose(f);
+    struct json *pods, *policy;
+    struct netpol_model *m = netpol_model_new(&arena);
+    assert_ok(yaml_parse(&arena, str_of(cluster), S("pods"), NULL, &pods));
+    assert_ok(yaml_parse(&arena, str_n(text, n), S("networkpolicy.yaml"), NULL, &policy));
+    assert_ok(netpol_model_add(m, pods->items[0], S("pods")));
+    assert_ok(netpol_model_add(m, policy->items[0], S("networkpolicy.yaml")));
+    assert_ok(netpol_model_seal(m));
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct netpol_end src = end_named(m, str_of(rows[i].src)), dst = end_named(m, str_of(rows[i].dst));
+        assert_int_equal(netpol_decide(m, &src, &dst, rows[i].proto, rows[i].port).allowed, rows[i].allowed);
+    }
+    netpol_model_release(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -269,6 +317,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_kubernetes_e2e, setup, teardown),
         cmocka_unit_test_setup_teardown(test_admission, setup, teardown),
         cmocka_unit_test_setup_teardown(test_kube_network_policies, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_article, setup, teardown),
     };
     return cmocka_run_group_tests_name("netpol conformance", tests, NULL, NULL);
 }

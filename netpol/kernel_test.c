@@ -3,7 +3,7 @@
  * tables is compiled, loaded into nftables in a network namespace of the test's own, listed back, and
  * judged packet by packet against the evaluator.
  */
-#include "test_cluster.h"
+#include "test/netpol_cluster.h"
 
 #include "compile.h"
 #include "nft.h"

@@ -1,8 +1,8 @@
-/* test_cluster: what the tests of netpol share: conformance files, and clusters built from them. */
-#ifndef SEXTANT_NETPOL_TEST_CLUSTER_H
-#define SEXTANT_NETPOL_TEST_CLUSTER_H
+/* netpol_cluster: what the tests of netpol share: conformance files, and clusters built from them. */
+#ifndef SEXTANT_TEST_NETPOL_CLUSTER_H
+#define SEXTANT_TEST_NETPOL_CLUSTER_H
 
-#include "eval.h"
+#include "netpol/eval.h"
 
 #include "test/unit.h"
 

@@ -1,0 +1,125 @@
+#include "netpold.h"
+
+#include "flows.h"
+#include "nft.h"
+
+#include "lib/base/clock.h"
+
+#include <stdlib.h>
+
+struct err netpol_epoch_load(const char *path, struct netpol_epoch **out)
+{
+    struct netpol_epoch *e = calloc(1, sizeof(*e));
+    BUG_ON(e == NULL);
+    arena_init(&e->arena, MANIFEST_ARENA_MAX);
+    struct err err = manifests_load(&e->arena, path, &e->model, e->hash);
+    err = failed(err) ? err : netpol_compile(&e->arena, e->model, &e->ruleset);
+    if (failed(err)) {
+        netpol_epoch_free(e);
+        return err;
+    }
+    *out = e;
+    return OK;
+}
+
+void netpol_epoch_free(struct netpol_epoch *e)
+{
+    if (e == NULL) {
+        return;
+    }
+    if (e->model != NULL) {
+        netpol_model_release(e->model);
+    }
+    arena_release(&e->arena);
+    free(e);
+}
+
+static struct err replace_table(const struct netpol_epoch *next, const struct netpol_config *cfg)
+{
+    struct buf text;
+    struct netpol_text_opts opts = {
+        .unrelated = str_is(cfg->unrelated, "accept") ? UNRELATED_ACCEPT : UNRELATED_DROP,
+        .table = cfg->table,
+        .comment = S("sextant-netpol"),
+    };
+    buf_init(&text, NFT_TEXT_MAX);
+    struct err e = netpol_put_ruleset(&text, next->ruleset, &opts);
+    e = failed(e) ? e : nft_apply(buf_str(&text));
+    buf_release(&text);
+    return e;
+}
+
+/* Worth sending as single elements: at most a quarter of the table. */
+static bool is_small_change(const struct netpol_epoch *now, const struct netpol_epoch *next,
+                            size_t *changed)
+{
+    if (now == NULL) {
+        return false;
+    }
+    *changed = netpol_change_size(now->ruleset, next->ruleset);
+    return *changed <= next->ruleset->n_elements / 4 + 16;
+}
+
+static struct err send_change(const struct netpol_epoch *now, const struct netpol_epoch *next,
+                              const struct netpol_config *cfg)
+{
+    struct buf text;
+    buf_init(&text, NFT_TEXT_MAX);
+    netpol_put_change(&text, now->ruleset, next->ruleset, cfg->table);
+    struct err e = buf_check(&text);
+    e = failed(e) || text.n == 0 ? e : nft_apply(buf_str(&text));
+    buf_release(&text);
+    return e;
+}
+
+struct err netpol_epoch_apply(const struct netpol_epoch *now, const struct netpol_epoch *next,
+                              const struct netpol_config *cfg, struct netpol_applied *out)
+{
+    struct netpol_applied done = {.elements = next->ruleset->n_elements};
+    int64_t start = clock_mono_ns();
+    bool small = is_small_change(now, next, &done.changed);
+    if (!small || failed(send_change(now, next, cfg))) {
+        done.changed = 0;
+        TRY(replace_table(next, cfg));
+    }
+    if (cfg->cut_connections) {
+        struct flows_report flows;
+        TRY(flows_cut(next->model, &flows));
+        done.flows_cut = flows.cut;
+    }
+    done.ns = clock_mono_ns() - start;
+    *out = done;
+    return OK;
+}
+
+struct err netpol_lock_down(const struct netpol_config *cfg)
+{
+    struct buf text;
+    buf_init(&text, NFT_TEXT_MAX);
+    struct err e = nft_list(cfg->table, &text);
+    if (e.code == ERR_NOT_FOUND) {
+        buf_clear(&text);
+        netpol_put_lockdown(&text, cfg->table);
+        e = nft_apply(buf_str(&text));
+    }
+    buf_release(&text);
+    return e;
+}
+
+struct err netpol_epoch_verify(const struct netpol_epoch *e, const struct netpol_config *cfg,
+                               struct arena *a, struct netpol_verify_report *out)
+{
+    struct json_limits limits = {.max_bytes = NFT_TEXT_MAX};
+    struct buf listing;
+    struct json *v;
+    struct nft_table *t;
+    buf_init(&listing, NFT_TEXT_MAX);
+    struct err err = nft_list(cfg->table, &listing);
+    err = failed(err) ? err : json_parse(a, buf_str(&listing), &limits, &v);
+    buf_release(&listing);
+    TRY(err);
+    TRY(nft_table_read(a, v, &t));
+    err = netpol_verify(a, e->model, t, str_is(cfg->unrelated, "accept"), out);
+    nft_table_release(t);
+    return err;
+}
