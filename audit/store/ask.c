@@ -349,7 +349,7 @@ static void sum_request(struct work *w, struct sums *all, const struct request *
     }
 }
 
-static void put_sums(struct work *w, struct jw *j, const struct sums *all)
+static void put_sums(struct jw *j, const struct sums *all)
 {
     jw_key(j, S("answers"));
     jw_arr(j);
@@ -366,6 +366,37 @@ static void put_sums(struct work *w, struct jw *j, const struct sums *all)
         jw_end(j);
     }
     jw_end(j);
+}
+
+/* The answer in a line for people. */
+static void put_sentence(const struct work *w, struct jw *j, const struct sums *all, size_t wanted)
+{
+    static const char *const nothing[] = {"nobody", "never", "no policy", "no secret", "no identity"};
+    enum { SENTENCE_MAX = 2048, SHOWN = 8 };
+    struct buf b;
+    buf_init(&b, SENTENCE_MAX);
+    if (w->q->question == ASK_WHEN && wanted > 0) {
+        size_t shown = 0;
+        for (size_t i = 0; i < w->n && shown < SHOWN; i++) {
+            if (outcome_wanted(w->q, w->requests[i])) {
+                buf_puts(&b, shown++ > 0 ? S(", ") : STR_EMPTY);
+                clock_put_rfc3339(&b, w->requests[i]->first_ms * NS_PER_MS, 3);
+            }
+        }
+        if (wanted > shown) {
+            buf_printf(&b, " and %zu times more", wanted - shown);
+        }
+    }
+    for (size_t i = 0; i < MIN(all->n, (size_t)SHOWN); i++) {
+        const struct sum *s = &all->v[i];
+        buf_printf(&b, "%s%.*s (%s)", i > 0 ? ", " : "", (int)MIN(s->value.n, 200U), s->value.p,
+                   kinds[s->kind].name);
+    }
+    if (b.n == 0) {
+        buf_puts(&b, str_of(nothing[w->q->question]));
+    }
+    jw_key_str(j, S("answer"), buf_str(&b));
+    buf_release(&b);
 }
 
 static void put_answer(struct work *w, size_t limit, struct buf *out)
@@ -399,7 +430,8 @@ static void put_answer(struct work *w, size_t limit, struct buf *out)
         }
     }
     jw_end(&j);
-    put_sums(w, &j, &all);
+    put_sums(&j, &all);
+    put_sentence(w, &j, &all, wanted);
     jw_end(&j);
     map_release(&all.by_value);
 }

@@ -25,6 +25,11 @@ struct str daemon_socket(struct daemon *d, const char *other, const char *file)
     return arena_printf(&d->boot, "unix:%.*s/%s/%s", STR_FMT(d->config->run_dir), other, file);
 }
 
+const char *daemon_config_path(const struct daemon *d)
+{
+    return d->priv->config_path;
+}
+
 const char *daemon_state_path(struct daemon *d, const char *file)
 {
     return arena_cstr(&d->boot, arena_printf(&d->boot, "%s/%s", d->state_dir, file));

@@ -96,6 +96,8 @@ struct err daemon_become(struct daemon *d);
 
 /* run_dir/OTHER/FILE as "unix:..." */
 struct str daemon_socket(struct daemon *d, const char *other, const char *file);
+/* The configuration file named on the command line, or the default: for commands that read it themselves. */
+const char *daemon_config_path(const struct daemon *d);
 /* state_dir/NAME/FILE */
 const char *daemon_state_path(struct daemon *d, const char *file);
 
