@@ -371,7 +371,7 @@ static struct err start_service(struct demo *d, const struct workload *w)
     if (w->service == NULL) {
         return OK;
     }
-    char *argv[8];
+    char *argv[16];
     size_t n = 0;
     argv[n++] = demo_path(d, "bin/sextant-example-%s", w->service);
     argv[n++] = arena_cstr(&d->arena, S("--listen"));
@@ -380,6 +380,11 @@ static struct err start_service(struct demo *d, const struct workload *w)
         argv[n++] = arena_cstr(&d->arena, S("--upstream"));
         argv[n++] = arena_cstr(&d->arena, str_of(w->upstream));
     } else {
+        static const char *const fixed[] = {"--secrets", "https://10.77.0.1:8200", "--crypto",
+                                            "https://10.77.0.1:8210", "--database", "10.77.4.2"};
+        for (size_t i = 0; i < ARRAY_LEN(fixed); i++) {
+            argv[n++] = arena_cstr(&d->arena, str_of(fixed[i]));
+        }
         argv[n++] = arena_cstr(&d->arena, S("--workload-api"));
         argv[n++] = arena_cstr(&d->arena, arena_printf(&d->arena, "unix:%s",
                                                        demo_path(d, "run/identity/workload.sock")));
