@@ -1,6 +1,7 @@
 #include "cli/command.h"
 #include "cli/domain.h"
 #include "cli/table.h"
+#include "lib/base/clock.h"
 #include "lib/json/json.h"
 
 #include <errno.h>
@@ -12,11 +13,18 @@
 
 /* sextant status and sextant env: what runs, and how to reach it. */
 
-enum { STATUS_MAX = 256 * 1024 };
+enum { STATUS_MAX = 256 * 1024, WAIT_MAX_S = 600, WAIT_STEP_US = 100 * 1000 };
 
-static const char status_usage[] = "[--dir DIR] [--json]\n\n"
-                                   "Table of the daemons that `sextant up` watches in DIR.\n"
-                                   "Exit 0: all ready; 1: some are not; 3: nothing runs.\n";
+struct options {
+    const char *dir;
+    bool as_json;
+    uint64_t wait_s;
+};
+
+static const char status_usage[] =
+    "[--dir DIR] [--json] [--wait SECONDS]\n\n"
+    "Table of the daemons that `sextant up` watches in DIR. --wait waits until all are ready.\n"
+    "Exit 0: all ready; 1: some are not; 3: nothing runs.\n";
 static const char env_usage[] =
     "[--dir DIR]\n\n"
     "Prints assignments for a shell: eval \"$(sextant env)\" makes vault, opa, spiffe-helper and\n"
@@ -84,32 +92,50 @@ static size_t read_units(struct arena *a, const struct json *list, struct unit_s
     return n;
 }
 
-static int show_status(struct arena *a, const struct domain *d, bool as_json)
-{
+struct snapshot {
     struct str text;
-    struct err e = ask_supervisor(a, d, &text);
+    struct unit_status units[SUPERVISOR_MAX_UNITS];
+    size_t n;
+};
+
+static struct err take_snapshot(struct arena *a, const struct domain *d, struct snapshot *out)
+{
+    struct json *list;
+    TRY(ask_supervisor(a, d, &out->text));
+    TRY(json_parse(a, out->text, NULL, &list));
+    out->n = read_units(a, list, out->units, ARRAY_LEN(out->units));
+    return OK;
+}
+
+static bool all_ready(const struct snapshot *s)
+{
+    for (size_t i = 0; i < s->n; i++) {
+        if (s->units[i].state != UNIT_READY) {
+            return false;
+        }
+    }
+    return s->n > 0;
+}
+
+static int show_status(struct arena *a, const struct domain *d, const struct options *o)
+{
+    struct snapshot s = {0};
+    int64_t end = clock_mono_ns() + (int64_t)o->wait_s * NS_PER_S;
+    struct err e = take_snapshot(a, d, &s);
+    while ((failed(e) || !all_ready(&s)) && clock_mono_ns() < end) {
+        usleep(WAIT_STEP_US);
+        e = take_snapshot(a, d, &s);
+    }
     if (failed(e)) {
         command_fail("status", e);
         return EXIT_MISSING;
     }
-    struct json *list;
-    e = json_parse(a, text, NULL, &list);
-    if (failed(e)) {
-        return command_fail("status", e);
-    }
-    struct unit_status units[SUPERVISOR_MAX_UNITS];
-    size_t n = read_units(a, list, units, ARRAY_LEN(units));
-    if (as_json) {
-        printf("%.*s", STR_FMT(text));
+    if (o->as_json) {
+        printf("%.*s", STR_FMT(s.text));
     } else {
-        table_print_units(stdout, units, n);
+        table_print_units(stdout, s.units, s.n);
     }
-    for (size_t i = 0; i < n; i++) {
-        if (units[i].state != UNIT_READY) {
-            return EXIT_FAILED;
-        }
-    }
-    return EXIT_OK;
+    return all_ready(&s) ? EXIT_OK : EXIT_FAILED;
 }
 
 static int show_env(struct arena *a, const struct domain *d)
@@ -129,17 +155,17 @@ static int show_env(struct arena *a, const struct domain *d)
     return EXIT_OK;
 }
 
-static int with_domain(const char *verb, const char *dir, bool as_json)
+static int with_domain(const char *verb, const struct options *o)
 {
     struct arena a;
     struct domain d;
-    arena_init(&a, 8 << 20);
-    struct err e = domain_open(&a, command_domain_dir(&a, dir), &d);
+    arena_init(&a, 64 << 20);
+    struct err e = domain_open(&a, command_domain_dir(&a, o->dir), &d);
     int code = EXIT_MISSING;
     if (failed(e)) {
         command_fail(verb, e);
     } else {
-        code = strcmp(verb, "env") == 0 ? show_env(&a, &d) : show_status(&a, &d, as_json);
+        code = strcmp(verb, "env") == 0 ? show_env(&a, &d) : show_status(&a, &d, o);
         domain_release(&d);
     }
     arena_release(&a);
@@ -148,21 +174,24 @@ static int with_domain(const char *verb, const char *dir, bool as_json)
 
 static int parse_and_run(const char *verb, const char *usage, int argc, char **argv)
 {
-    const char *dir = NULL;
-    bool as_json = false;
+    struct options o = {0};
     for (int i = 1; i < argc; i++) {
+        const char *value = i + 1 < argc ? argv[i + 1] : NULL;
         if (strcmp(argv[i], "--help") == 0) {
             return command_usage(verb, NULL, usage);
         }
         if (strcmp(argv[i], "--json") == 0) {
-            as_json = true;
-        } else if (strcmp(argv[i], "--dir") == 0 && i + 1 < argc) {
-            dir = argv[++i];
+            o.as_json = true;
+        } else if (strcmp(argv[i], "--dir") == 0 && value != NULL) {
+            o.dir = argv[++i];
+        } else if (strcmp(argv[i], "--wait") == 0 && value != NULL &&
+                   !failed(str_to_u64(str_of(value), &o.wait_s)) && o.wait_s <= WAIT_MAX_S) {
+            i++;
         } else {
-            return command_usage(verb, "unknown argument", usage);
+            return command_usage(verb, "unknown or incomplete argument", usage);
         }
     }
-    return with_domain(verb, dir, as_json);
+    return with_domain(verb, &o);
 }
 
 int command_status(int argc, char **argv)
