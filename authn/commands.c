@@ -244,11 +244,13 @@ static int run_user(struct daemon *d, int argc, char **argv)
                              name, "has a new password; sessions and tokens have ended");
     }
     if (strcmp(verb, "disable") == 0) {
-        int code = ask(&c, "POST", arena_printf(c.a, "%.*s/disable", STR_FMT(path)), STR_EMPTY, &answer);
+        int code =
+            ask(&c, "POST", arena_printf(c.a, "%.*s/disable", STR_FMT(path)), STR_EMPTY, &answer);
         return report(&c, code, answer, "disabled; sessions and tokens have ended", name);
     }
     if (strcmp(verb, "enable") == 0) {
-        int code = ask(&c, "POST", arena_printf(c.a, "%.*s/enable", STR_FMT(path)), STR_EMPTY, &answer);
+        int code =
+            ask(&c, "POST", arena_printf(c.a, "%.*s/enable", STR_FMT(path)), STR_EMPTY, &answer);
         return report(&c, code, answer, "enabled", name);
     }
     if (strcmp(verb, "remove") == 0) {

@@ -154,6 +154,22 @@ static void renew_timer(void *ctx)
     }
 }
 
+/* Until the first SVID is here, no bundle is known: nobody is believed, so every handshake fails. */
+static struct err make_mutual(struct authn_process *p)
+{
+    static const char *const alpn[] = {"h2", "http/1.1", NULL};
+    struct x509_bundles *none;
+    struct tls_trust *trust;
+    TRY(x509_bundles_new(&none));
+    struct err e = tls_trust_spiffe(none, &trust);
+    x509_bundles_unref(none);
+    TRY(e);
+    struct tls_server_opts o = {.trust = trust, .client_cert_required = true, .alpn = alpn};
+    e = tls_server_new(&o, &p->tls_mutual);
+    tls_trust_unref(trust);
+    return e;
+}
+
 static struct err listen_public(struct daemon *d, struct authn_process *p)
 {
     static const char *const alpn[] = {"h2", "http/1.1", NULL};
@@ -170,8 +186,7 @@ static struct err listen_public(struct daemon *d, struct authn_process *p)
     if (c->listen_mtls.n == 0) {
         return OK;
     }
-    TRY(tls_server_new(&(struct tls_server_opts){.client_cert_required = true, .alpn = alpn},
-                       &p->tls_mutual));
+    TRY(make_mutual(p));
     TRY(svid_source_attach_server(d->svid, p->tls_mutual));
     TRY(http_server_new(d->loop, &o, &p->mtls));
     return http_server_listen(p->mtls, c->listen_mtls, p->tls_mutual, NULL);
