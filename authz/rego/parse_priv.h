@@ -21,6 +21,7 @@ struct parse_state {
 struct parsed_term {
     uint32_t off;
     unsigned keywords;
+    enum token first;
     struct term *term;
     struct parse_state after;
     struct parsed_term *next;

@@ -447,7 +447,7 @@ static struct parsed_term **cache_slot(struct parser *p, uint32_t off)
 static bool cached(struct parser *p, struct term **out)
 {
     for (struct parsed_term *c = *cache_slot(p, here(p).off); c != NULL; c = c->next) {
-        if (c->off == here(p).off && c->keywords == p->s.lex.keywords) {
+        if (c->off == here(p).off && c->keywords == p->s.lex.keywords && c->first == tok(p)) {
             parser_restore(p, &c->after);
             *out = c->term;
             return true;
@@ -468,6 +468,8 @@ struct term *parse_term(struct parser *p)
     }
     uint32_t offset = here(p).off;
     unsigned keywords = p->s.lex.keywords;
+    enum token first = tok(p);
+    size_t errors = p->s.n_errors;
     scan_ahead_logic_call(p);
     if (tok(p) == TOK_SUB) {
         t = parse_minus(p);
@@ -475,9 +477,9 @@ struct term *parse_term(struct parser *p)
         t = term_start(p);
         t = t != NULL ? finish_term(p, t, offset) : NULL;
     }
-    if (t != NULL) {
+    if (t != NULL && p->s.n_errors == errors) {
         struct parsed_term **slot = cache_slot(p, offset), *c = arena_new(p->a, struct parsed_term);
-        *c = (struct parsed_term){.off = offset, .keywords = keywords, .term = t, .after = p->s,
+        *c = (struct parsed_term){.off = offset, .keywords = keywords, .first = first, .term = t, .after = p->s,
                                   .next = *slot};
         *slot = c;
     }

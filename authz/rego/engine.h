@@ -1,0 +1,94 @@
+/*
+ * engine: policies compiled once, evaluated many times.
+ *
+ *     struct rego_policy *p;
+ *     struct rego_source src = {.name = S("authz.rego"), .text = text, .version = REGO_V1};
+ *     if (!rego_compile(&src, 1, NULL, &errors, &p)) … rego_errors_write(…)
+ *     struct rego_eval_options o = {.input = input, .data = data};
+ *     struct rego_query *q;                     rego_prepare(p, S("data.authz.allow = x"), …, &q)
+ *     rego_eval(q, &o, arena, &result);
+ *     rego_policy_free(p);
+ *
+ * A policy is immutable after it was compiled. Evaluation never recurses on the size of data, and is
+ * bounded by a budget of steps, the arena's memory, and a deadline.
+ */
+#ifndef SEXTANT_REGO_ENGINE_H
+#define SEXTANT_REGO_ENGINE_H
+
+#include "ast.h"
+
+struct rego_policy;
+struct rego_query;
+
+struct rego_source {
+    struct str name, text;
+    enum rego_version version;
+};
+
+struct rego_compile_options {
+    bool strict;            /* unused variables, arguments and imports are errors */
+    bool enable_print;      /* keep calls of print() */
+    bool keep_annotations;
+    const struct val *data; /* to find rules that collide with data; may be NULL */
+};
+
+/* All modules or none. False: `errors` tells why. Text of sources is copied. */
+bool rego_compile(const struct rego_source *sources, size_t n, const struct rego_compile_options *o,
+                  struct rego_errors *errors, struct rego_policy **out);
+void rego_policy_free(struct rego_policy *p); /* NULL is fine */
+size_t rego_policy_modules(const struct rego_policy *p);
+const struct module *rego_policy_module(const struct rego_policy *p, size_t i);
+
+struct rego_query_options {
+    enum rego_version version;
+    bool v2_keywords;
+    struct str package;        /* "data.a.b": names resolve there; may be empty */
+    const struct str *imports; /* "data.x", "input.y as z" */
+    size_t n_imports;
+    bool strict, enable_print;
+};
+
+/* Compiles a query against a policy. The query keeps a reference to nothing but `p`. */
+bool rego_prepare(const struct rego_policy *p, struct str text, const struct rego_query_options *o,
+                  struct rego_errors *errors, struct rego_query **out);
+void rego_query_free(struct rego_query *q);
+size_t rego_query_vars(const struct rego_query *q);             /* variables that are bound */
+struct str rego_query_var(const struct rego_query *q, size_t i); /* their names, sorted */
+
+enum { REGO_STEPS_DEFAULT = 50 * 1000 * 1000 };
+
+struct rego_eval_options {
+    struct val input; /* VAL_UNDEF: none */
+    struct val data;  /* base documents; an object or VAL_UNDEF */
+    bool strict_builtin_errors;
+    uint64_t max_steps;  /* 0: REGO_STEPS_DEFAULT */
+    int64_t deadline_ns; /* monotonic; 0: none */
+    struct val runtime;  /* what opa.runtime() returns; VAL_UNDEF: {} */
+    int64_t now_ns;      /* time.now_ns(); 0: the clock */
+    void (*print)(void *ctx, struct str line);
+    void *print_ctx;
+};
+
+struct rego_result {
+    /* One array per solution: values of the query's variables in order, then of its expressions. */
+    struct val *rows;
+    size_t n_rows, n_vars, n_exprs;
+    bool failed;
+    struct rego_error error; /* when failed: "eval_conflict_error", … */
+    struct val builtin_errors; /* messages that were turned into undefined */
+    struct str rule_file;    /* the rule whose body gave the value of a single-document query */
+    unsigned rule_row;
+    uint64_t steps;
+};
+
+void rego_eval(const struct rego_query *q, const struct rego_eval_options *o, struct arena *a,
+               struct rego_result *out);
+
+/* The value of the document at `path` (without "data"), the way the Data API asks. VAL_UNDEF if none. */
+struct val rego_eval_path(const struct rego_policy *p, const struct val *path, size_t n,
+                          const struct rego_eval_options *o, struct arena *a,
+                          struct rego_result *out);
+/* Is there a rule or package at this path? */
+bool rego_path_has_rules(const struct rego_policy *p, const struct val *path, size_t n);
+
+#endif
