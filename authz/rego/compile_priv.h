@@ -12,6 +12,7 @@ struct local {
     struct loc loc;
     uint32_t reg, id; /* id counts inside the rule */
     bool declared, arg, used, generated, assigned, wildcard;
+    bool top;   /* of a query: stands outside of closures */
     bool bound; /* while code is generated or bodies are ordered */
     struct local *next;
 };
@@ -55,6 +56,7 @@ struct node {
     struct node **uses;
     size_t n_uses, cap_uses;
     uint8_t mark;
+    bool used_whole; /* someone reads all of it */
 };
 
 struct policy_unit {
@@ -99,6 +101,7 @@ struct str node_path(struct arena *a, const struct node *n); /* "data.a.b" */
 struct val term_const(struct arena *a, const struct term *t); /* of ground, call-free terms; else undefined */
 size_t ground_prefix(const struct term *ref); /* terms before the first that is not constant */
 void tree_check_conflicts(struct compiler *c);
+bool node_is_doc(const struct node *n); /* holds others, and defines nothing itself */
 void node_add_use(struct compiler *c, struct node *from, struct node *to);
 void tree_check_recursion(struct compiler *c);
 

@@ -1,0 +1,5 @@
+#include "builtin.h"
+
+const struct builtin builtins_regex[] = {
+    {0},
+};

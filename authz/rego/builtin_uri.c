@@ -1,0 +1,5 @@
+#include "builtin.h"
+
+const struct builtin builtins_uri[] = {
+    {0},
+};

@@ -1,0 +1,150 @@
+/* Queries: compiled like a rule's body, against a policy that is already there. */
+#include "query.h"
+
+#include <stdlib.h>
+
+static void query_imports(struct compiler *c, const struct rego_query_options *o)
+{
+    map_init(&c->query_globals);
+    struct rego_errors ignored = {.a = c->a};
+    for (size_t i = 0; i < o->n_imports; i++) {
+        struct str text = arena_printf(c->a, "package query\nimport %.*s", STR_FMT(o->imports[i]));
+        struct parse_options po = {.version = o->version};
+        struct module *m;
+        if (!rego_parse_module(c->a, STR_EMPTY, text, &po, &ignored, &m) || m->n_imports != 1) {
+            continue;
+        }
+        const struct term *path = m->imports[0]->path, *last = path->list.v[path->list.n - 1];
+        struct global *g = arena_new(c->a, struct global);
+        g->ref = m->imports[0]->path;
+        struct str name = m->imports[0]->alias;
+        map_set(&c->query_globals, name.n > 0 ? name : last->type == T_VAR ? last->var.name : last->str, g);
+    }
+}
+
+/* Names of rules in the query's package. */
+static void query_package(struct compiler *c, struct str package)
+{
+    struct rego_errors ignored = {.a = c->a};
+    struct parse_options po = {.version = REGO_V1};
+    struct body *b;
+    if (package.n == 0 || !rego_parse_query(c->a, package, &po, &ignored, &b) ||
+        b->v[0]->term->type != T_REF) {
+        return;
+    }
+    struct term *path = b->v[0]->term;
+    struct node *n = c->p->root;
+    for (size_t i = 1; n != NULL && i < path->list.n; i++) {
+        struct val k = term_const(c->a, path->list.v[i]);
+        n = val_undef(k) ? NULL : node_child(n, k);
+    }
+    for (size_t i = 0; n != NULL && i < n->n_children; i++) {
+        if (!val_is(n->children[i]->key, V_STRING)) {
+            continue;
+        }
+        struct global *g = arena_new(c->a, struct global);
+        g->ref = term_copy(c->a, path);
+        term_push(c->a, g->ref, term_string(c->a, val_text(n->children[i]->key), path->loc));
+        map_set(&c->query_globals, val_text(n->children[i]->key), g);
+    }
+}
+
+static int by_name(const void *a, const void *b)
+{
+    const struct local *const *x = a, *const *y = b;
+    return str_cmp((*x)->name, (*y)->name);
+}
+
+static void collect_vars(struct compiler *c, struct rego_query *q)
+{
+    q->vars = arena_array(c->a, struct local *, c->n_locals + 1);
+    for (struct local *l = c->locals; l != NULL; l = l->next) {
+        bool hidden = l->wildcard || l->name.p[0] == '$' || !l->top;
+        if (!hidden) {
+            q->vars[q->n_vars++] = l;
+        }
+    }
+    qsort(q->vars, q->n_vars, sizeof *q->vars, by_name);
+}
+
+bool rego_prepare(const struct rego_policy *p, struct str text, const struct rego_query_options *o,
+                  struct rego_errors *errors, struct rego_query **out)
+{
+    static const struct rego_query_options defaults = {.version = REGO_V1};
+    o = o != NULL ? o : &defaults;
+    struct rego_query *q = calloc(1, sizeof *q);
+    BUG_ON(q == NULL);
+    arena_init(&q->a, QUERY_MEMORY_MAX);
+    q->policy = p;
+    struct compiler c = {.a = &q->a, .p = (struct rego_policy *)(uintptr_t)p, .errors = errors,
+                         .query = true};
+    struct parse_options po = {.version = o->version, .query_keywords_v2 = o->v2_keywords};
+    size_t before = errors->n;
+    struct body *b;
+    map_init(&c.query_globals);
+    if (rego_parse_query(c.a, arena_str(c.a, text), &po, errors, &b)) {
+        query_imports(&c, o);
+        query_package(&c, o->package);
+        resolve_query(&c, b);
+        struct varset safe = varset_new(&c);
+        if (errors->n == before && order_body(&c, b, &safe)) {
+            mark_top_locals(b);
+            collect_vars(&c, q);
+            q->n_exprs = b->n;
+            q->code = emit_query(&c, b, q->vars, q->n_vars);
+        }
+    }
+    map_release(&c.query_globals);
+    if (errors->n > before || q->code == NULL) {
+        rego_query_free(q);
+        return false;
+    }
+    *out = q;
+    return true;
+}
+
+void rego_query_free(struct rego_query *q)
+{
+    if (q != NULL) {
+        arena_release(&q->a);
+        free(q);
+    }
+}
+
+size_t rego_query_vars(const struct rego_query *q)
+{
+    return q->n_vars;
+}
+
+struct str rego_query_var(const struct rego_query *q, size_t i)
+{
+    return q->vars[i]->name;
+}
+
+static void mark_term(struct term *t)
+{
+    if (t->type == T_VAR) {
+        if (t->var.local != NULL) {
+            t->var.local->top = true;
+        }
+        return;
+    }
+    if (t->type == T_REF || t->type == T_CALL || t->type == T_ARRAY || t->type == T_SET ||
+        t->type == T_OBJECT) {
+        for (size_t i = t->type == T_CALL; i < t->list.n; i++) {
+            mark_term(t->list.v[i]);
+        }
+    }
+}
+
+/* Only variables outside of closures are results of a query. */
+void mark_top_locals(struct body *b)
+{
+    for (size_t i = 0; i < b->n; i++) {
+        if (b->v[i]->kind == E_TERM) {
+            mark_term(b->v[i]->term);
+        } else if (b->v[i]->kind == E_EVERY) {
+            mark_term(b->v[i]->every.domain);
+        }
+    }
+}

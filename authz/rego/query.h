@@ -1,0 +1,19 @@
+/* query: a compiled query. Private to the engine. */
+#ifndef SEXTANT_REGO_QUERY_H
+#define SEXTANT_REGO_QUERY_H
+
+#include "code.h"
+
+enum { QUERY_MEMORY_MAX = 64 << 20 };
+
+struct rego_query {
+    struct arena a;
+    const struct rego_policy *policy;
+    struct code *code;
+    struct local **vars; /* sorted by name */
+    size_t n_vars, n_exprs;
+};
+
+void mark_top_locals(struct body *b);
+
+#endif
