@@ -135,7 +135,7 @@ static struct val input_of(struct arena *a, struct val c, const struct rego_poli
     struct rego_result r;
     struct rego_eval_options o = {.input = VAL_UNDEF};
     rego_eval(q, &o, a, &r);
-    struct val v = r.n_rows > 0 ? val_nth(r.rows[0], 0) : VAL_UNDEF;
+    struct val v = r.n_rows > 0 ? val_copy(a, val_nth(r.rows[0], 0)) : VAL_UNDEF;
     rego_query_free(q);
     return v;
 }
@@ -172,7 +172,7 @@ static void run_case(struct arena *a, struct val c, struct outcome *o)
         o->code = r.error.code;
         buf_release(&b);
     } else {
-        o->rows = got_rows(a, q, &r, val_is_true(val_get_str(c, "sort_bindings")));
+        o->rows = val_copy(a, got_rows(a, q, &r, val_is_true(val_get_str(c, "sort_bindings"))));
     }
     rego_query_free(q);
     rego_policy_free(p);
