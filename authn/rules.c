@@ -273,6 +273,8 @@ static const char *const right_words[] = {
     "clearance",
 };
 
+enum { MAX_CLAIM_NAME = 200 };
+
 /* The next word of a name: letters and digits up to a change to upper case or any other character. */
 static struct str next_word(struct str *rest)
 {
@@ -294,20 +296,44 @@ static struct str next_word(struct str *rest)
     return word;
 }
 
-struct err identity_claim_check(struct str name)
+static const char *right_in(struct str word)
 {
-    ENSURE(name.n > 0 && name.n <= 200, ERR_INVALID, "a claim name must have 1 to 200 characters");
-    for (struct str rest = name, word; (word = next_word(&rest)).n > 0;) {
-        for (size_t i = 0; i < ARRAY_LEN(right_words); i++) {
-            ENSURE(!str_eq_nocase(word, str_of(right_words[i])), ERR_DENIED,
-                   "the claim '%.*s' would put permissions ('%s') in a token. A token issued here "
-                   "carries "
-                   "identity only: rights in tokens outlive their withdrawal and grow without "
-                   "bound. Keep them "
-                   "in the authorization service's data, where they are looked up at each request",
-                   STR_FMT(name), right_words[i]);
+    for (size_t i = 0; i < ARRAY_LEN(right_words); i++) {
+        if (str_eq_nocase(word, str_of(right_words[i]))) {
+            return right_words[i];
         }
     }
+    return NULL;
+}
+
+/* A word of the name, or all its letters run together ("memberOf"), that speaks of rights; or NULL. */
+static const char *right_named_by(struct str name)
+{
+    char whole[MAX_CLAIM_NAME];
+    size_t n = 0;
+    for (struct str rest = name, word; (word = next_word(&rest)).n > 0;) {
+        const char *right = right_in(word);
+        if (right != NULL) {
+            return right;
+        }
+        memcpy(whole + n, word.p, word.n);
+        n += word.n;
+    }
+    return right_in(str_n(whole, n));
+}
+
+struct err identity_claim_check(struct str name)
+{
+    ENSURE(name.n > 0 && name.n <= MAX_CLAIM_NAME, ERR_INVALID,
+           "a claim name must have 1 to %d characters", MAX_CLAIM_NAME);
+    const char *right = right_named_by(name);
+    ENSURE(right == NULL, ERR_DENIED,
+           "the claim '%.*s' would put permissions ('%s') in a token. A token issued here carries "
+           "identity only: "
+           "rights in tokens outlive their withdrawal and grow without bound. Keep them in the "
+           "authorization "
+           "service's data, where they are looked up at each request",
+           STR_FMT(name), right);
     return OK;
 }
 
