@@ -299,6 +299,16 @@ static void test_clients(void **state)
     check_client("{", ERR_SYNTAX);
 }
 
+static void test_client_life(void **state)
+{
+    check_client("{\"client_id\":\"a\",\"redirect_uris\":[\"https://a.example/"
+                 "cb\"],\"access_token_life\":5}",
+                 ERR_OK);
+    check_client("{\"client_id\":\"a\",\"redirect_uris\":[\"https://a.example/"
+                 "cb\"],\"access_token_life\":0}",
+                 ERR_INVALID);
+}
+
 static void test_client_table(void **state)
 {
     struct clients t = {0}, again = {0};
@@ -469,6 +479,7 @@ int main(void)
         T(test_reopen),
         T(test_assertion_and_consent),
         T(test_clients),
+        T(test_client_life),
         T(test_client_table),
         T(test_users),
         T(test_throttle),
