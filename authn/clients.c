@@ -63,20 +63,6 @@ static struct err take_list(struct client *c, const struct json *doc, const char
     return OK;
 }
 
-/* Seconds; a client may have shorter-lived access tokens than the provider's default, never longer. */
-static struct err take_life(const struct json *doc, int64_t *out)
-{
-    const struct json *v = json_get(doc, "access_token_life");
-    if (v == NULL) {
-        return OK;
-    }
-    int64_t s;
-    ENSURE(!failed(json_i64(v, &s)) && s >= 1 && s <= ACCESS_LIFE_MAX_S, ERR_INVALID,
-           "access_token_life: whole seconds from 1 to %d", ACCESS_LIFE_MAX_S);
-    *out = s;
-    return OK;
-}
-
 static struct err take_bool(const struct json *doc, const char *name, bool *out)
 {
     const struct json *v = json_get(doc, name);
@@ -174,6 +160,13 @@ static struct err refuse_permissions(struct client *c, const struct json *doc)
                "at request time. Identity claims for ID tokens are listed in id_token_claims",
                mappings[i]);
     }
+    for (uint32_t i = 0; i < doc->n; i++) {
+        struct str key = doc->members[i].key;
+        bool ours = str_is(key, "scope") || str_is(key, "grant_types");
+        if (!ours) {
+            TRY(identity_claim_check(key));
+        }
+    }
     TRY(take_list(c, doc, "id_token_claims", &c->id_token_claims));
     for (size_t i = 0; i < c->id_token_claims.n; i++) {
         struct str name = c->id_token_claims.items[i];
@@ -199,7 +192,6 @@ static struct err check_members(const struct json *doc)
                                         "audiences",
                                         "id_token_claims",
                                         "require_consent",
-                                        "access_token_life",
                                         "client_uri",
                                         "logo_uri",
                                         "contacts",
@@ -212,13 +204,8 @@ static struct err check_members(const struct json *doc)
         while (j < ARRAY_LEN(known) && !str_is(doc->members[i].key, known[j])) {
             j++;
         }
-        if (j < ARRAY_LEN(known)) {
-            continue;
-        }
-        /* An invented member that names rights gets the reason why there is none. */
-        TRY(identity_claim_check(doc->members[i].key));
-        FAIL(ERR_INVALID, "'%.*s' is not a member of a client registration",
-             (int)MIN(doc->members[i].key.n, (size_t)100), doc->members[i].key.p);
+        ENSURE(j < ARRAY_LEN(known), ERR_INVALID, "'%.*s' is not a member of a client registration",
+               (int)MIN(doc->members[i].key.n, (size_t)100), doc->members[i].key.p);
     }
     return OK;
 }
@@ -284,7 +271,6 @@ static struct err read_registration(struct client *c, struct str text)
     TRY(take_responses(c, doc));
     TRY(take_list(c, doc, "audiences", &c->audiences));
     TRY(take_bool(doc, "require_consent", &c->require_consent));
-    TRY(take_life(doc, &c->access_life_s));
     TRY(take_secret_hashes(c, doc));
     c->metadata = doc;
     return OK;

@@ -97,9 +97,6 @@ static struct json *access_claims(struct op *op, struct issue *i, int64_t now)
     i->jti =
         i->family.n > 0 ? arena_printf(a, "%.*s.%.*s", STR_FMT(i->family), STR_FMT(tail)) : tail;
     i->access_life_s = seconds_of(op->n->config->access_ns);
-    if (op->client != NULL && op->client->access_life_s > 0) {
-        i->access_life_s = MIN(i->access_life_s, op->client->access_life_s);
-    }
     set_str(a, c, S("iss"), op->n->config->issuer);
     set_str(a, c, S("sub"), i->sub);
     json_add(a, c, S("aud"), audience_json(a, op->n, i));
@@ -185,8 +182,7 @@ static void id_signed(void *ctx, struct err e, struct str signature)
 
 void tokens_issue(struct op *op, struct issue *i, void (*then)(struct op *op, struct err e))
 {
-    int64_t now =
-        revocations_earliest_iat(&op->n->revocations, i->sub, i->client_id, clock_wall_s());
+    int64_t now = clock_wall_s();
     op->state = i;
     i->then = then;
     i->inputs[KEY_ACCESS_TOKEN] = signing_input(op, KEY_ACCESS_TOKEN, access_claims(op, i, now));
