@@ -23,6 +23,7 @@
 
 struct audit_client;
 struct core;
+struct http_client;
 struct entity;
 struct expiry_heap;
 struct lease;
@@ -57,6 +58,9 @@ struct core {
     struct seal *seal;
     struct core_opts opts;
     struct audit_client *audit;
+    struct http_client *http;   /* fetches key sets; NULL: none are fetched */
+    struct str crypto_url;      /* "unix:/run/sextant/crypto/crypto.sock:", for transit/ */
+    struct str trust_domain;    /* whose SPIFFE ids log in */
     bool initialized, sealed, sealing;
     unsigned inflight;          /* requests between start and finish */
     struct secret salt;         /* 32 bytes: hashes token ids */
@@ -141,7 +145,11 @@ struct mount {
     struct str listing;     /* listing_visibility: "", "hidden" or "unauth" */
     struct arena arena;     /* of all the above */
     void *state;            /* the engine's own */
+    unsigned refs;          /* the table, and each request on its way through it */
 };
+
+struct mount *mount_ref(struct mount *m);
+void mount_unref(struct mount *m); /* NULL ok */
 
 struct err mounts_load(struct core *c);
 void mounts_unload(struct core *c);

@@ -341,6 +341,10 @@ void lease_revoke(struct core *c, struct lease *l, struct revocation *rv)
     if (rv != NULL) {
         wait_for(l, rv);
     }
+    if (l->state == LEASE_MAKING) {
+        l->revoke_wanted = true;
+        return;
+    }
     if (l->state == LEASE_QUEUED || l->state == LEASE_REVOKING) {
         return;
     }
@@ -354,6 +358,21 @@ void lease_revoke(struct core *c, struct lease *l, struct revocation *rv)
     } else {
         work_queue(c);
     }
+}
+
+void lease_hold(struct lease *l)
+{
+    l->state = LEASE_MAKING;
+}
+
+bool lease_release(struct core *c, struct lease *l)
+{
+    l->state = LEASE_ACTIVE;
+    if (!l->revoke_wanted) {
+        return true;
+    }
+    lease_revoke(c, l, NULL);
+    return false;
 }
 
 static void revoke_tokens_below(struct core *c, struct str prefix)

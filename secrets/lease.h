@@ -20,7 +20,7 @@ enum {
     LEASES_MAX = 2000000,
 };
 
-enum lease_state { LEASE_ACTIVE, LEASE_QUEUED, LEASE_REVOKING, LEASE_WAITING, LEASE_IRREVOCABLE };
+enum lease_state { LEASE_ACTIVE, LEASE_MAKING, LEASE_QUEUED, LEASE_REVOKING, LEASE_WAITING, LEASE_IRREVOCABLE };
 
 /* One revocation that somebody waits for, of one lease or of many. */
 struct revocation {
@@ -34,6 +34,7 @@ struct lease_waiter;
 struct lease {
     enum lease_state state;
     bool renewable;
+    bool revoke_wanted;       /* while it was being made */
     uint8_t attempts;
     struct str id;            /* owned */
     struct str data;          /* the engine's own, JSON object text; owned */
@@ -57,6 +58,12 @@ struct lease {
  */
 struct err lease_register(struct request *r, const struct json *data, int64_t ttl_s, int64_t max_ttl_s,
                           bool renewable, struct lease **out);
+/*
+ * Between lease_hold and lease_release the engine makes what is leased: a revocation waits, so that it
+ * cannot come before what it revokes. False: it was revoked meanwhile, and must not be handed out.
+ */
+void lease_hold(struct lease *l);
+bool lease_release(struct core *c, struct lease *l);
 /* Forgets a lease whose secret was never made. */
 void lease_drop(struct core *c, struct lease *l);
 

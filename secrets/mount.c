@@ -120,8 +120,17 @@ struct err mounts_save(struct core *c)
     return e;
 }
 
-static void mount_free(struct mount *m)
+struct mount *mount_ref(struct mount *m)
 {
+    m->refs++;
+    return m;
+}
+
+void mount_unref(struct mount *m)
+{
+    if (m == NULL || --m->refs > 0) {
+        return;
+    }
     if (m->engine->unload != NULL) {
         m->engine->unload(m);
     }
@@ -167,6 +176,7 @@ static struct err mount_new(struct core *c, struct str path, const struct engine
     struct mount *m = calloc(1, sizeof *m);
     BUG_ON(m == NULL);
     arena_init(&m->arena, MOUNT_ARENA_MAX);
+    m->refs = 1;
     m->core = c;
     m->engine = engine;
     m->path = arena_str(&m->arena, path);
@@ -184,7 +194,7 @@ static struct err mount_new(struct core *c, struct str path, const struct engine
         e = engine->load(m);
     }
     if (failed(e)) {
-        mount_free(m);
+        mount_unref(m);
         return e;
     }
     *out = m;
@@ -239,7 +249,7 @@ struct err mount_remove(struct core *c, struct mount *m)
     c->n_mounts--;
     struct str below = mount_storage(&m->arena, m, "%s", "");
     struct err e = storage_del_prefix(c->st, below);
-    mount_free(m);
+    mount_unref(m);
     TRY(e);
     return mounts_save(c);
 }
@@ -296,7 +306,7 @@ struct err mounts_load(struct core *c)
 void mounts_unload(struct core *c)
 {
     for (size_t i = 0; i < c->n_mounts; i++) {
-        mount_free(c->mounts[i]);
+        mount_unref(c->mounts[i]);
     }
     free(c->mounts);
     c->mounts = NULL;

@@ -23,6 +23,10 @@ static const char wrapping_policy[] =
     "path \"cubbyhole/response\" { capabilities = [\"create\", \"read\"] }\n"
     "path \"sys/wrapping/unwrap\" { capabilities = [\"update\"] }\n";
 
+static const char operator_policy[] =
+    "# Sets the system up: mounts, auth methods, roles, policies. Narrow it once your own policies stand.\n"
+    "path \"*\" { capabilities = [\"create\", \"read\", \"update\", \"patch\", \"delete\", \"list\", \"sudo\"] }\n";
+
 static struct str record_path(struct arena *a, struct str name)
 {
     return arena_printf(a, "sys/policy/%.*s", STR_FMT(name));
@@ -74,6 +78,7 @@ struct policy *policies_get(struct core *c, struct str name)
 struct err policies_defaults(struct core *c)
 {
     TRY(policies_set(c, S("default"), str_of(default_policy)));
+    TRY(policies_set(c, S("operator"), str_of(operator_policy)));
     return policies_set(c, S("response-wrapping"), str_of(wrapping_policy));
 }
 

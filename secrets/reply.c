@@ -152,7 +152,7 @@ void reply_build(struct request *r)
         return;
     } else if (p->raw.p != NULL) {
         buf_puts(&r->body, p->raw);
-        r->status = 200;
+        r->status = p->status != 0 ? p->status : p->raw.n > 0 ? 200 : 204;
         return;
     } else if (p->form == FORM_RAW) {
         r->status = p->status != 0 ? p->status : 200;

@@ -25,6 +25,8 @@ static void leave(struct request *r)
     metric_add(m, 1);
     token_unref(r->token);
     r->token = NULL;
+    mount_unref(r->mount);
+    r->mount = NULL;
     c->inflight--;
     bool seal = c->sealing && c->inflight == 0;
     r->done(r);
@@ -161,6 +163,7 @@ static void find_mount(struct request *r)
     if (r->mount == NULL) {
         return;
     }
+    mount_ref(r->mount);
     r->rel = str_sub(r->path, MIN(r->mount->path.n, r->path.n), r->path.n);
     if (r->op == ACL_LIST && str_ends(r->rel, S("/"))) {
         r->rel = str_sub(r->rel, 0, r->rel.n - 1);

@@ -5,12 +5,13 @@
 #include "engines.h"
 #include "field.h"
 #include "request_priv.h"
+#include "seal.h"
 #include "sys_priv.h"
 #include "token.h"
 
 #include <inttypes.h>
 
-enum { WRAP_TTL_MAX_S = 32 * 24 * 3600 };
+enum { WRAP_TTL_MAX_S = 32 * 24 * 3600, OPERATOR_TTL_S = 8 * 3600 };
 
 static struct str cubbyhole_path(struct arena *a, const struct token *t, struct str name)
 {
@@ -20,31 +21,39 @@ static struct str cubbyhole_path(struct arena *a, const struct token *t, struct 
 /* ---- wrapping ---- */
 
 /* A token that can do one thing, once. */
-static struct err one_time_token(struct request *r, int64_t ttl_s, struct token **out, struct str *id)
+static struct err one_time_token(struct core *c, struct arena *a, int64_t ttl_s, struct token **out, struct str *id)
 {
-    struct token *kept = r->reply.token;
-    struct str kept_id = r->reply.auth_token;
     struct token_spec spec = {.path = S("sys/wrapping/wrap"), .no_default = true, .not_renewable = true,
                               .ttl_s = ttl_s, .explicit_max_s = ttl_s, .uses = 1};
-    struct err e = token_create(r->core, r, r->arena, &spec, out, id);
-    r->reply.token = kept;
-    r->reply.auth_token = kept_id;
-    TRY(e);
+    TRY(token_create(c, NULL, a, &spec, out, id));
     str_drop(&(*out)->policies);
     (*out)->policies = str_dup(S("response-wrapping"));
-    return token_save(r->core, *out);
+    return token_save(c, *out);
 }
 
-static struct err put_away(struct request *r, const struct token *t, struct str body, int64_t ttl_s,
+static struct err put_away(struct core *c, struct arena *a, const struct token *t, struct str body, int64_t ttl_s,
                            struct str creation_path, int64_t created_ns)
 {
-    struct arena *a = r->arena;
     struct json *info = json_new_object(a);
     json_set_int(a, info, "creation_ttl", ttl_s);
     json_set_int(a, info, "creation_time", created_ns);
     json_set_str(a, info, "creation_path", creation_path);
-    TRY(storage_put(r->core->st, cubbyhole_path(a, t, S("response")), body));
-    return storage_put_json(r->core->st, cubbyhole_path(a, t, S("wrapinfo")), info);
+    TRY(storage_put(c->st, cubbyhole_path(a, t, S("response")), body));
+    return storage_put_json(c->st, cubbyhole_path(a, t, S("wrapinfo")), info);
+}
+
+struct err wrap_operator_token(struct core *c, struct arena *a, int64_t ttl_s, struct str *wrapping_id)
+{
+    struct json *policies = json_new_array(a), *envelope = json_new_object(a);
+    json_push(a, policies, json_new_string(a, S("operator")));
+    struct token_spec spec = {.path = S("sys/init"), .display_name = S("operator"), .policies = policies,
+                              .ttl_s = OPERATOR_TTL_S};
+    struct token *t, *wrapper;
+    struct str id;
+    TRY(token_create(c, NULL, a, &spec, &t, &id));
+    json_put(a, envelope, "auth", token_auth_json(c, a, t, id));
+    TRY(one_time_token(c, a, ttl_s, &wrapper, wrapping_id));
+    return put_away(c, a, wrapper, json_text(a, envelope), ttl_s, S("sys/init"), clock_wall_ns());
 }
 
 static struct json *wrap_info(struct arena *a, const struct token *t, struct str id, int64_t ttl_s,
@@ -66,8 +75,8 @@ struct err wrap_reply(struct request *r)
     struct token *t;
     struct str id;
     reply_build(r);
-    TRY(one_time_token(r, ttl_s, &t, &id));
-    TRY(put_away(r, t, buf_str(&r->body), ttl_s, r->path, now));
+    TRY(one_time_token(r->core, r->arena, ttl_s, &t, &id));
+    TRY(put_away(r->core, r->arena, t, buf_str(&r->body), ttl_s, r->path, now));
     struct json *info = wrap_info(r->arena, t, id, ttl_s, r->path, now);
     if (r->reply.token != NULL) {
         json_set_str(r->arena, info, "wrapped_accessor", arena_str(r->arena, str_of(r->reply.token->accessor)));
@@ -151,8 +160,8 @@ struct err sys_rewrap(struct request *r)
     ENSURE(found, ERR_INVALID, "wrapping token is not valid or does not exist");
     int64_t ttl_s = info_int(info, "creation_ttl"), now = clock_wall_ns();
     struct str path = json_str(json_get(info, "creation_path"));
-    TRY(one_time_token(r, ttl_s, &t, &id));
-    TRY(put_away(r, t, body, ttl_s, path, now));
+    TRY(one_time_token(r->core, r->arena, ttl_s, &t, &id));
+    TRY(put_away(r->core, r->arena, t, body, ttl_s, path, now));
     if (old != r->token) {
         token_revoke(r->core, old, false);
     }
