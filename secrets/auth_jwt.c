@@ -92,7 +92,9 @@ static struct err config_write(struct request *r)
         json_put(r->arena, c, "jwt_validation_pubkeys", one);
     }
     bool has_pem = json_get(c, "jwt_validation_pubkeys")->n > 0, has_url = json_str(json_get(c, "jwks_url")).n > 0;
-    ENSURE(has_pem != has_url, ERR_INVALID, "exactly one of jwt_validation_pubkeys and jwks_url must be set");
+    bool own_domain = json_str(json_get(c, "spiffe_trust_domain")).n > 0;
+    ENSURE(has_pem + has_url == 1 || (own_domain && !has_pem && !has_url), ERR_INVALID,
+           "exactly one of jwt_validation_pubkeys and jwks_url must be set, or spiffe_trust_domain alone");
     struct jwks *set = NULL;
     if (has_pem) {
         TRY(pem_keys(json_get(c, "jwt_validation_pubkeys"), &set));
@@ -366,6 +368,9 @@ static struct err login(struct request *r)
     w->r = r;
     TRY(prepare(r, w));
     struct str url = json_str(json_get(w->config, "jwks_url"));
+    if (url.n == 0 && json_get(w->config, "jwt_validation_pubkeys")->n == 0) {
+        url = r->core->bundle_url;
+    }
     if (url.n == 0 && k->set == NULL) {
         TRY(pem_keys(json_get(w->config, "jwt_validation_pubkeys"), &k->set));
     }

@@ -60,6 +60,7 @@ struct core {
     struct audit_client *audit;
     struct http_client *http;   /* fetches key sets; NULL: none are fetched */
     struct str crypto_url;      /* "unix:/run/sextant/crypto/crypto.sock:", for transit/ */
+    struct str bundle_url;      /* keys of JWT-SVIDs */
     struct str trust_domain;    /* whose SPIFFE ids log in */
     bool initialized, sealed, sealing;
     unsigned inflight;          /* requests between start and finish */

@@ -88,7 +88,7 @@ struct json *mount_to_json(struct arena *a, const struct mount *m, bool effectiv
     json_set_str(a, o, "deprecation_status", S("supported"));
     json_set_str(a, o, "description", m->description);
     json_set_bool(a, o, "external_entropy_access", false);
-    json_set_bool(a, o, "local", str_is(m->engine->type, "cubbyhole"));
+    json_set_bool(a, o, "local", strcmp(m->engine->type, "cubbyhole") == 0);
     json_put(a, o, "options", m->options != NULL ? json_copy(a, m->options) : json_new_null(a));
     json_set_str(a, o, "plugin_version", S(""));
     json_set_str(a, o, "running_plugin_version", S("v1.0.0+builtin.sextant"));
