@@ -72,7 +72,7 @@ static struct err open_core(struct secretsd *s)
     const struct secrets_config *cfg = s->cfg;
     struct core_opts o = {.default_ttl_s = MIN(cfg->default_ttl_ns, cfg->max_ttl_ns) / NS_PER_S,
                           .max_ttl_s = cfg->max_ttl_ns / NS_PER_S, .version = cfg->version,
-                          .cluster_name = s->d->trust_domain, .audit_required = true,
+                          .cluster_name = s->d->trust_domain, .audit_required = !str_is(json_str(json_path(s->d->config->root, "secrets.audit_mode")), "spool"),
                           .root_token_on_init = cfg->root_token_on_init};
     TRY(storage_open(daemon_state_path(s->d, "secrets.db"), s->d->loop, &s->storage));
     TRY(core_new(s->d->loop, s->storage, &o, &s->core));

@@ -33,7 +33,7 @@ static const struct route routes[] = {
     {"revoke-force/{prefix...}", .write = sys_lease_revoke_force, .flags = ROUTE_SUDO},
     {"wrapping/wrap", .write = sys_wrap},
     {"wrapping/lookup", .write = sys_wrap_lookup, .read = sys_wrap_lookup, .flags = ROUTE_UNAUTH},
-    {"wrapping/unwrap", .write = sys_unwrap},
+    {"wrapping/unwrap", .write = sys_unwrap, .flags = ROUTE_UNAUTH}, /* the wrapping token is the right */
     {"wrapping/rewrap", .write = sys_rewrap},
     {"internal/ui/mounts", .read = sys_ui_mounts, .flags = ROUTE_UNAUTH},
     {"internal/ui/mounts/{path...}", .read = sys_ui_mount, .flags = ROUTE_UNAUTH},

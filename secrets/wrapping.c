@@ -142,9 +142,8 @@ struct err sys_unwrap(struct request *r)
     TRY(wrapping_token(r, &t));
     TRY(storage_get(r->core->st, r->arena, cubbyhole_path(r->arena, t, S("response")), &r->reply.raw, &found));
     ENSURE(found, ERR_INVALID, "wrapping token is not valid or does not exist");
-    if (t != r->token) {
-        token_revoke(r->core, t, false);
-    }
+    r->token = token_ref(t); /* for the audit record */
+    token_revoke(r->core, t, false);
     return OK;
 }
 
