@@ -529,6 +529,33 @@ static void revoked_and_let_through(void **state)
     assert_int_equal(findings(), 1);
 }
 
+static void nameless(const char *source)
+{
+    struct audit_event e = base_event();
+    e.actor_spiffe_id = e.token_accessor = STR_EMPTY;
+    e.outcome = "denied";
+    e.source_addr = str_of(source);
+    emit(&e);
+}
+
+static void refusals_without_a_name_where_one_was_revoked(void **state)
+{
+    use("allowed", "10.0.0.1:1");
+    for (int i = 0; i < 5; i++) {
+        nameless("10.0.0.1:2"); /* before: noise */
+    }
+    revoke_accessor("acc-1");
+    for (int i = 0; i < 5; i++) {
+        nameless("10.0.0.2:2"); /* another host: noise */
+    }
+    nameless("10.0.0.1:3");
+    nameless("10.0.0.1:4");
+    assert_int_equal(findings(), 0);
+    nameless("10.0.0.1:5");
+    assert_int_equal(findings(), 1);
+    check_last("use-after-revocation", SEVERITY_MEDIUM);
+}
+
 static void from(const char *region, const char *accessor)
 {
     struct audit_event e = base_event();
@@ -600,7 +627,8 @@ int main(void)
         T(spike_many_different_secrets), T(no_spike_when_slow_or_repeated),
         T(spike_secrets_new_to_a_settled_identity), T(spike_by_the_hours_own_history),
         T(outside_what_is_declared), T(a_place_new_to_a_settled_identity),
-        T(repeated_use_after_revocation), T(revoked_and_let_through), T(a_credential_in_two_regions),
+        T(repeated_use_after_revocation), T(revoked_and_let_through),
+        T(refusals_without_a_name_where_one_was_revoked), T(a_credential_in_two_regions),
         T(detections_survive_a_restart),
         cmocka_unit_test(thresholds_are_those_of_the_distribution),
     };

@@ -63,6 +63,20 @@ static struct err take_list(struct client *c, const struct json *doc, const char
     return OK;
 }
 
+/* Seconds; a client may have shorter-lived access tokens than the provider's default, never longer. */
+static struct err take_life(const struct json *doc, int64_t *out)
+{
+    const struct json *v = json_get(doc, "access_token_life");
+    if (v == NULL) {
+        return OK;
+    }
+    int64_t s;
+    ENSURE(!failed(json_i64(v, &s)) && s >= 1 && s <= ACCESS_LIFE_MAX_S, ERR_INVALID,
+           "access_token_life: whole seconds from 1 to %d", ACCESS_LIFE_MAX_S);
+    *out = s;
+    return OK;
+}
+
 static struct err take_bool(const struct json *doc, const char *name, bool *out)
 {
     const struct json *v = json_get(doc, name);
@@ -192,6 +206,7 @@ static struct err check_members(const struct json *doc)
                                         "audiences",
                                         "id_token_claims",
                                         "require_consent",
+                                        "access_token_life",
                                         "client_uri",
                                         "logo_uri",
                                         "contacts",
@@ -271,6 +286,7 @@ static struct err read_registration(struct client *c, struct str text)
     TRY(take_responses(c, doc));
     TRY(take_list(c, doc, "audiences", &c->audiences));
     TRY(take_bool(doc, "require_consent", &c->require_consent));
+    TRY(take_life(doc, &c->access_life_s));
     TRY(take_secret_hashes(c, doc));
     c->metadata = doc;
     return OK;

@@ -6,7 +6,8 @@
  *
  * Beyond RFC 7591: `audiences` (resources it may ask tokens for), `spiffe_id` (of a client that
  * authenticates with its SVID, method spiffe_x509), `id_token_claims` (declared identity claims
- * to copy into ID tokens), `require_consent` and `post_logout_redirect_uris`. A registration that
+ * to copy into ID tokens), `require_consent`, `access_token_life` (seconds, shortens the provider's)
+ * and `post_logout_redirect_uris`. A registration that
  * would put permissions in tokens is refused with the reason.
  *
  * Clients are immutable and counted: an operation keeps the one it began with.
@@ -27,6 +28,7 @@ enum client_auth {
     AUTH_PRIVATE_KEY_JWT,
     AUTH_SPIFFE
 };
+enum { ACCESS_LIFE_MAX_S = 86400 };
 enum grant_type { GRANT_CODE = 1, GRANT_REFRESH = 2, GRANT_CLIENT_CREDENTIALS = 4 };
 
 struct str_list {
@@ -45,6 +47,7 @@ struct client {
     struct str spiffe_id;
     struct jwks *keys; /* private_key_jwt */
     bool require_consent;
+    int64_t access_life_s; /* of its access tokens, where shorter than the provider's; 0: not set */
     uint8_t secrets[2][SHA256_BYTES]; /* two may be valid while one is replaced */
     unsigned n_secrets;
 };

@@ -97,6 +97,9 @@ static struct json *access_claims(struct op *op, struct issue *i, int64_t now)
     i->jti =
         i->family.n > 0 ? arena_printf(a, "%.*s.%.*s", STR_FMT(i->family), STR_FMT(tail)) : tail;
     i->access_life_s = seconds_of(op->n->config->access_ns);
+    if (op->client != NULL && op->client->access_life_s > 0) {
+        i->access_life_s = MIN(i->access_life_s, op->client->access_life_s);
+    }
     set_str(a, c, S("iss"), op->n->config->issuer);
     set_str(a, c, S("sub"), i->sub);
     json_add(a, c, S("aud"), audience_json(a, op->n, i));

@@ -401,9 +401,51 @@ static void use_of_revoked(struct feed *f, struct credential *c, struct str subj
     }
 }
 
+/* A second key space in the same table: hosts from which a credential was used that is revoked now. */
+static uint64_t host_key(uint64_t source)
+{
+    return source ^ UINT64_C(0x9e3779b97f4a7c15);
+}
+
+static void mark_host(struct feed *f, const struct credential *c)
+{
+    if (c->source == 0) {
+        return;
+    }
+    struct credential *host = credential_of(f->d, host_key(c->source), f->now_ms, true);
+    *host = (struct credential){.key = host_key(c->source), .last_ms = f->now_ms,
+                                .revoked_ms = f->now_ms, .revoked_at = f->index};
+}
+
+/*
+ * A daemon that has forgotten a revoked token cannot say whose it was. Refusals without any name
+ * from the host where a credential was revoked are then all there is to see.
+ */
+static void nameless_refusal(struct feed *f)
+{
+    bool nameless = f->e->field[EVENT_ACCESSOR].n == 0 && f->e->field[EVENT_IDENTITY].n == 0 &&
+                    f->e->field[EVENT_USER].n == 0;
+    if (!f->refused || !nameless || f->source_key == 0 ||
+        str_starts(f->e->field[EVENT_SOURCE], S("unix:"))) {
+        return;
+    }
+    struct credential *host = credential_of(f->d, host_key(f->source_key), f->now_ms, false);
+    if (host == NULL || host->revoked_ms == 0) {
+        return;
+    }
+    host->last_ms = f->now_ms;
+    if (count_denial(host, f->source_key, f->now_ms) >= REVOKED_DENIALS) {
+        char space[200];
+        tell_revoked(f, host, SEVERITY_MEDIUM, f->e->field[EVENT_SOURCE],
+                     TITLE(space, "%d refused tries without a valid credential from a host whose "
+                                  "credential was revoked", REVOKED_DENIALS));
+    }
+}
+
 static void rule_revoked(struct feed *f)
 {
     bool revocation = is_revocation(f->e);
+    nameless_refusal(f);
     for (size_t i = 0; i < ARRAY_LEN(credential_fields); i++) {
         struct str value = f->e->field[credential_fields[i]];
         bool resource = credential_fields[i] == EVENT_RESOURCE;
@@ -422,6 +464,7 @@ static void rule_revoked(struct feed *f)
             c->revoked_ms = f->now_ms;
             c->revoked_at = f->index;
             c->told = 0;
+            mark_host(f, c);
         } else if (c->revoked_ms != 0 && !revocation) {
             use_of_revoked(f, c, value);
         } else if (!revocation && f->allowed) {

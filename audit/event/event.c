@@ -61,6 +61,7 @@ static void read_ocsf(const struct json *v, struct event *e)
     user = user != NULL ? user : json_get(v, "user");
     struct str uid = json_str(json_get(user, "uid"));
     uid = uid.n > 0 ? uid : json_str(json_get(user, "name"));
+    uid = str_is(uid, "unknown") ? STR_EMPTY : uid; /* what a producer writes where OCSF demands a name */
     fill(e, integer(user, "type_id") == 4 ? EVENT_IDENTITY : EVENT_USER, uid);
     fill(e, EVENT_IDENTITY, json_str(json_get(actor, "app_uid")));
     fill(e, EVENT_SESSION, json_str(json_path(actor, "session.uid")));
