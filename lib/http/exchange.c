@@ -136,6 +136,54 @@ void http_on_abort(struct http_req *req, void (*fn)(void *), void *ctx)
     req->x->abort_ctx = ctx;
 }
 
+void http_on_drain(struct http_req *req, void (*fn)(void *), void *ctx)
+{
+    req->x->on_drain = fn;
+    req->x->drain_ctx = ctx;
+}
+
+bool http_req_more(const struct http_req *req)
+{
+    return req->x->body_open;
+}
+
+static void read_on(struct http_exchange *x)
+{
+    if (x->hc == NULL) {
+        return;
+    }
+    if (x->stream_id != 0) {
+        h2_deliver(x);
+    } else {
+        h1_continue(x->hc);
+    }
+}
+
+void http_req_read(struct http_req *req, void (*fn)(void *, struct str, bool), void *ctx)
+{
+    req->x->on_body = fn;
+    req->x->body_ctx = ctx;
+    read_on(req->x);
+}
+
+void http_req_pause(struct http_req *req)
+{
+    req->x->body_paused = true;
+}
+
+void http_req_resume(struct http_req *req)
+{
+    if (req->x->body_paused) {
+        req->x->body_paused = false;
+        read_on(req->x);
+    }
+}
+
+void *http_req_conn_ctx(const struct http_req *req)
+{
+    return req->x->hc != NULL ? req->x->hc->conn_ctx : NULL;
+}
+
 /* ---- replies ---- */
 
 /* A value that came from elsewhere must not add lines of its own to our head. */
@@ -156,6 +204,14 @@ static bool nobody_waits(struct http_exchange *x)
     return x->hc == NULL;
 }
 
+/* The reply is complete: nothing of this request is the handler's business any more. */
+static void let_go(struct http_exchange *x)
+{
+    x->on_abort = NULL;
+    x->on_drain = NULL;
+    x->on_body = NULL;
+}
+
 void http_reply(struct http_req *req, const struct http_reply *r)
 {
     struct http_exchange *x = req->x;
@@ -169,7 +225,7 @@ void http_reply(struct http_req *req, const struct http_reply *r)
         http_reply_status(req, 500);
         return;
     }
-    x->on_abort = NULL;
+    let_go(x);
     if (x->stream_id != 0) {
         h2_begin(x, r->status, r->content_type, r->headers, r->n_headers, true, r->body.n);
         h2_chunk(x, r->body);
@@ -255,7 +311,7 @@ void http_reply_end(struct http_req *req)
         exchange_free(x);
         return;
     }
-    x->on_abort = NULL;
+    let_go(x);
     if (x->stream_id != 0) {
         h2_end(x);
     } else {
@@ -271,7 +327,7 @@ void http_reply_trailers(struct http_req *req, const struct http_header *trailer
         return;
     }
     BUG_ON(x->stream_id == 0);
-    x->on_abort = NULL;
+    let_go(x);
     h2_trailers(x, trailers, n);
 }
 
@@ -282,7 +338,7 @@ void http_reply_abort(struct http_req *req)
         exchange_free(x);
         return;
     }
-    x->on_abort = NULL;
+    let_go(x);
     if (x->stream_id != 0) {
         h2_abort(x);
         return;

@@ -93,6 +93,20 @@ void http_reply_abort(struct http_req *req); /* break the reply off: reset the s
 /* fn(ctx) when the client is gone before the reply was complete; the request is dead afterwards. */
 void http_on_abort(struct http_req *req, void (*fn)(void *ctx), void *ctx);
 
+/* fn(ctx) when all of the reply's bytes so far are with the kernel (or, HTTP/2, are framed). */
+void http_on_drain(struct http_req *req, void (*fn)(void *ctx), void *ctx);
+
+/* ---- bodies in pieces, for proxies: with http_server_opts.stream_bodies ---- */
+
+/* More of the body is to come. The handler was called when the head was there. */
+bool http_req_more(const struct http_req *req);
+/* From now on fn gets the body; `end` with or after its last piece. Not called when there is no more. */
+void http_req_read(struct http_req *req, void (*fn)(void *ctx, struct str piece, bool end), void *ctx);
+void http_req_pause(struct http_req *req);
+void http_req_resume(struct http_req *req);
+/* What http_server_adopt was given for this connection. */
+void *http_req_conn_ctx(const struct http_req *req);
+
 /* ---- server ---- */
 
 struct http_server_opts {
@@ -111,6 +125,10 @@ struct http_server_opts {
      * or returns a status to refuse it with (0: go on).
      */
     int (*on_head)(struct http_req *req, size_t *body_max, void *ctx);
+    /* The handler is called at the end of the head; body_max does not count; see http_req_read. */
+    bool stream_bodies;
+    /* An adopted connection is gone; its requests were aborted before. */
+    void (*on_conn_close)(void *conn_ctx);
 };
 
 enum { HTTP_BODY_MAX = 1 << 20, HTTP_ARENA_MAX = 8 << 20 };
@@ -120,6 +138,11 @@ struct err http_server_new(struct loop *l, const struct http_server_opts *o, str
 struct err http_server_listen(struct http_server *s, struct str address, struct tls_server *tls,
                               const struct listen_opts *lo /* NULL ok */);
 const char *http_server_address(const struct http_server *s, size_t i); /* i-th listener; NULL after */
+/*
+ * Serves a connection that was accepted, and perhaps looked at, elsewhere; `first` is what was read of
+ * it. The connection is the server's from now on.
+ */
+void http_server_adopt(struct http_server *s, struct conn *c, struct str first, void *conn_ctx);
 /* Stops listening and closes idle connections; done(ctx) when the last request is answered. */
 void http_server_drain(struct http_server *s, void (*done)(void *ctx), void *ctx);
 void http_server_free(struct http_server *s); /* breaks off what is left */

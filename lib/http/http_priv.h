@@ -38,6 +38,12 @@ struct http_exchange {
     size_t body_max;
     void (*on_abort)(void *ctx);
     void *abort_ctx;
+    void (*on_drain)(void *ctx);
+    void *drain_ctx;
+    void (*on_body)(void *ctx, struct str piece, bool end); /* streamed bodies */
+    void *body_ctx;
+    bool body_open, body_paused; /* more of a streamed body is to come; not now */
+    bool body_ended;             /* HTTP/2: END_STREAM came while pieces were kept back */
     bool is_head, chunked, keep_alive;
     struct h1_body framing; /* HTTP/1.1 */
     /* HTTP/2 */
@@ -64,6 +70,7 @@ struct http_conn {
     struct http_exchange *x; /* HTTP/1.1: the request under way */
     struct h2_server *h2;
     unsigned requests;
+    void *conn_ctx;
     bool processing, saw_eof, closing, secure, sniffed, gone, paused;
 };
 
@@ -112,6 +119,7 @@ void h1_begin(struct http_exchange *x, int status, struct str content_type,
 void h1_chunk(struct http_exchange *x, struct str bytes);
 void h1_end(struct http_exchange *x);
 void h1_finish(struct http_exchange *x);
+void h1_continue(struct http_conn *hc); /* soon: goes on with what was kept back */
 
 /* server_h2.c */
 bool h2_server_start(struct http_conn *hc);
@@ -126,5 +134,6 @@ void h2_chunk(struct http_exchange *x, struct str bytes);
 void h2_end(struct http_exchange *x);
 void h2_trailers(struct http_exchange *x, const struct http_header *trailers, size_t n);
 void h2_abort(struct http_exchange *x);
+void h2_deliver(struct http_exchange *x); /* pieces that were kept back */
 
 #endif

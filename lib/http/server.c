@@ -114,6 +114,9 @@ static void on_close(struct conn *c, struct err why, void *ctx)
         hc->x = NULL;
         exchange_abort(x);
     }
+    if (hc->conn_ctx != NULL && s->opts.on_conn_close != NULL) {
+        s->opts.on_conn_close(hc->conn_ctx);
+    }
     maybe_drained(s);
     http_conn_unref(hc);
 }
@@ -189,6 +192,8 @@ static void on_drain(struct conn *c, void *ctx)
     hc->stalled_since_ms = 0;
     if (hc->h2 != NULL) {
         h2_server_flush(hc);
+    } else if (hc->x != NULL && hc->x->on_drain != NULL) {
+        hc->x->on_drain(hc->x->drain_ctx);
     }
 }
 
@@ -237,16 +242,16 @@ static void sweep(void *ctx)
     }
 }
 
-static void on_conn(void *ctx, struct conn *c)
+static struct http_conn *take_conn(struct http_server *s, struct conn *c, void *conn_ctx)
 {
-    struct http_server *s = ctx;
     struct http_conn *hc = calloc(1, sizeof(*hc));
     if (hc == NULL || s->draining || s->freed) {
         free(hc);
         conn_close(c);
-        return;
+        return NULL;
     }
     hc->server = s;
+    hc->conn_ctx = conn_ctx;
     hc->conn = c;
     hc->refs = 1;
     hc->secure = conn_peer(c)->tls;
@@ -264,6 +269,20 @@ static void on_conn(void *ctx, struct conn *c)
         timer_background(s->sweep);
     }
     conn_start(c, &handler, hc);
+    return hc;
+}
+
+static void on_conn(void *ctx, struct conn *c)
+{
+    take_conn(ctx, c, NULL);
+}
+
+void http_server_adopt(struct http_server *s, struct conn *c, struct str first, void *conn_ctx)
+{
+    struct http_conn *hc = take_conn(s, c, conn_ctx);
+    if (hc != NULL && first.n > 0) {
+        on_data(c, first, hc);
+    }
 }
 
 /* ---- public ---- */

@@ -99,16 +99,24 @@ void h1_chunk(struct http_exchange *x, struct str bytes)
 static void go_on(void *ctx)
 {
     struct http_conn *hc = ctx;
-    if (!hc->gone && hc->x == NULL && !hc->closing) {
+    if (!hc->gone && !hc->closing) {
         h1_conn_data(hc, STR_EMPTY);
     }
     http_conn_unref(hc);
 }
 
+void h1_continue(struct http_conn *hc)
+{
+    if (!hc->processing) {
+        http_conn_ref(hc);
+        loop_defer(hc->server->loop, go_on, hc);
+    }
+}
+
 void h1_finish(struct http_exchange *x)
 {
     struct http_conn *hc = x->hc;
-    bool keep = x->keep_alive;
+    bool keep = x->keep_alive && !x->body_open;
     hc->x = NULL;
     exchange_free(x);
     if (!keep) {
@@ -117,9 +125,8 @@ void h1_finish(struct http_exchange *x)
         return;
     }
     http_conn_deadline(hc, hc->in.n > 0 ? hc->server->opts.head_ms : hc->server->opts.idle_ms);
-    if (!hc->processing && hc->in.n > 0) {
-        http_conn_ref(hc);
-        loop_defer(hc->server->loop, go_on, hc);
+    if (hc->in.n > 0) {
+        h1_continue(hc);
     }
 }
 
@@ -141,10 +148,15 @@ void h1_send_error(struct http_conn *hc, int status)
                      "connection: close\r\n\r\n%s\n",
                      status, reason, http_server_date(hc->server).p, strlen(reason) + 1, reason);
     struct http_exchange *x = hc->x;
+    bool begun = x != NULL && x->state == X_STREAMING;
     hc->x = NULL;
     hc->closing = true;
     if (x != NULL) {
-        exchange_free(x);
+        exchange_abort(x);
+    }
+    if (begun) { /* another answer has begun: break it off */
+        conn_abort(hc->conn);
+        return;
     }
     conn_write(hc->conn, str_n(text, (size_t)n));
     conn_close_lingering(hc->conn);
@@ -187,10 +199,12 @@ static int begin_request(struct http_conn *hc, struct str bytes, size_t n)
     if (refused != 0) {
         return refused;
     }
-    h1_body_init(&x->framing, &h, x->body_max);
-    if (h.framing == H1_LENGTH && h.content_length > x->body_max) {
+    bool streamed = hc->server->opts.stream_bodies;
+    h1_body_init(&x->framing, &h, streamed ? UINT64_MAX : x->body_max);
+    if (!streamed && h.framing == H1_LENGTH && h.content_length > x->body_max) {
         return 413;
     }
+    x->body_open = streamed && !x->framing.done;
     if (!x->framing.done) {
         x->body.max = x->body_max;
         http_conn_deadline(hc, hc->server->opts.body_ms);
@@ -213,6 +227,47 @@ static int read_body(struct http_exchange *x, struct str *in)
     return buf_ok(&x->body) ? 0 : 413;
 }
 
+/* Pieces to the handler, until it pauses, replies, or the body ends. */
+static int stream_body(struct http_conn *hc, struct str *in)
+{
+    struct http_exchange *x = hc->x;
+    while (in->n > 0 && hc->x == x && x->body_open && x->on_body != NULL && !x->body_paused) {
+        struct str piece;
+        if (failed(h1_body_next(&x->framing, in, &piece))) {
+            return x->framing.status;
+        }
+        bool end = x->framing.done;
+        x->body_open = !end;
+        http_conn_deadline(hc, end ? 0 : hc->server->opts.body_ms);
+        if (piece.n > 0 || end) {
+            x->on_body(x->body_ctx, piece, end);
+        }
+    }
+    return 0;
+}
+
+/* The next head from the front of `in`: 0 and hc->x unchanged when it is not complete. */
+static int take_head(struct http_conn *hc, struct str *in)
+{
+    size_t head = 0;
+    if (in->n == 0) {
+        return 0;
+    }
+    if (failed(h1_head_end(&hc->scan, *in, &hc->server->opts.head, &head))) {
+        return hc->scan.status;
+    }
+    if (head == 0) {
+        return 0;
+    }
+    int status = begin_request(hc, *in, head);
+    *in = str_sub(*in, head, in->n);
+    if (status == 0 && hc->server->opts.stream_bodies) {
+        http_conn_deadline(hc, 0);
+        exchange_dispatch(hc->x);
+    }
+    return status;
+}
+
 /*
  * Takes as many requests from `in` as are complete, until one is left with its handler. Returns what
  * remains; an error status is sent by the caller.
@@ -221,24 +276,20 @@ static int process(struct http_conn *hc, struct str *in)
 {
     while (!hc->closing && !hc->gone) {
         if (hc->x == NULL) {
-            size_t head = 0;
-            if (in->n == 0) {
-                return 0;
-            }
-            if (failed(h1_head_end(&hc->scan, *in, &hc->server->opts.head, &head))) {
-                return hc->scan.status;
-            }
-            if (head == 0) {
-                return 0;
-            }
-            int status = begin_request(hc, *in, head);
-            if (status != 0) {
+            size_t before = in->n;
+            int status = take_head(hc, in);
+            if (status != 0 || (hc->x == NULL && in->n == before)) {
                 return status;
             }
-            *in = str_sub(*in, head, in->n);
+            continue;
         }
         if (hc->x->state != X_READING) {
-            return 0;
+            struct http_exchange *x = hc->x;
+            int status = stream_body(hc, in);
+            if (status != 0 || hc->x == x) {
+                return status;
+            }
+            continue;
         }
         int status = read_body(hc->x, in);
         if (status != 0 || !hc->x->framing.done) {

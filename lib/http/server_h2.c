@@ -171,7 +171,10 @@ static ssize_t read_body(nghttp2_session *ng, int32_t id, uint8_t *dst, size_t r
             buf_clear(&x->out);
         }
         x->out_at = 0;
-        if (x->out_end) {
+        if (!x->out_end && x->on_drain != NULL) {
+            x->on_drain(x->drain_ctx);
+        }
+        if (x->out_end && x->out.n == 0) {
             *flags |= NGHTTP2_DATA_FLAG_EOF;
             if (x->has_trailers) {
                 *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
@@ -367,11 +370,44 @@ static void head_complete(struct h2_server *h, struct http_exchange *x)
         refuse(h, x, status);
         return;
     }
-    x->body.max = x->body_max;
+    x->body.max = h->hc->server->opts.stream_bodies ? (size_t)H2_OUT_MAX : x->body_max;
+}
+
+static void deliver_end(struct http_exchange *x)
+{
+    x->body_ended = false;
+    x->body_open = false;
+    x->on_body(x->body_ctx, STR_EMPTY, true);
+}
+
+void h2_deliver(struct http_exchange *x)
+{
+    if (x->on_body == NULL || x->body_paused || x->hc == NULL) {
+        return;
+    }
+    if (x->body.n > 0) {
+        struct buf kept = x->body;
+        buf_init(&x->body, kept.max);
+        nghttp2_session_consume(x->hc->h2->ng, x->stream_id, kept.n);
+        queue_flush(x->hc);
+        x->on_body(x->body_ctx, buf_str(&kept), false);
+        buf_release(&kept);
+    }
+    if (x->body_ended && !x->body_paused && x->body.n == 0) {
+        deliver_end(x);
+    }
 }
 
 static void request_complete(struct h2_server *h, struct http_exchange *x)
 {
+    if (x->body_open) {
+        if (x->on_body != NULL && !x->body_paused && x->body.n == 0) {
+            deliver_end(x);
+        } else {
+            x->body_ended = true;
+        }
+        return;
+    }
     if (!x->refused && x->state == X_READING) {
         reading_done(h, x);
         exchange_dispatch(x);
@@ -422,6 +458,12 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *ctx)
     }
     if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
         head_complete(h, x);
+        if (h->hc->server->opts.stream_bodies && !x->refused && x->state == X_READING) {
+            x->body_open = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0;
+            reading_done(h, x);
+            exchange_dispatch(x);
+            return 0;
+        }
     }
     if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0) {
         request_complete(h, x);
@@ -441,6 +483,16 @@ static int on_body(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t
 {
     struct h2_server *h = ctx;
     struct http_exchange *x = nghttp2_session_get_stream_user_data(ng, id);
+    if (x != NULL && x->body_open && !x->refused) {
+        if (x->on_body != NULL && !x->body_paused && x->body.n == 0) {
+            nghttp2_session_consume(ng, id, n);
+            x->on_body(x->body_ctx, str_n(p, n), false);
+        } else {
+            buf_put(&x->body, p, n); /* within the window; consumed when it is delivered */
+        }
+        return 0;
+    }
+    nghttp2_session_consume(ng, id, n);
     if (x == NULL || x->refused || x->state != X_READING) {
         return 0;
     }
@@ -496,11 +548,25 @@ static nghttp2_session_callbacks *make_callbacks(void)
     return cb;
 }
 
+/* Windows open when bytes are taken, not when they arrive: a slow handler slows its client. */
+static int new_session(struct h2_server *h)
+{
+    nghttp2_option *o;
+    nghttp2_session_callbacks *cb = make_callbacks();
+    int rc = cb != NULL ? nghttp2_option_new(&o) : NGHTTP2_ERR_NOMEM;
+    if (rc != 0) {
+        return rc;
+    }
+    nghttp2_option_set_no_auto_window_update(o, 1);
+    rc = nghttp2_session_server_new2(&h->ng, cb, h, o);
+    nghttp2_option_del(o);
+    return rc;
+}
+
 bool h2_server_start(struct http_conn *hc)
 {
-    nghttp2_session_callbacks *cb = make_callbacks();
     struct h2_server *h = calloc(1, sizeof(*h));
-    if (h == NULL || cb == NULL || nghttp2_session_server_new(&h->ng, cb, h) != 0) {
+    if (h == NULL || new_session(h) != 0) {
         free(h);
         return false;
     }
