@@ -262,21 +262,36 @@ void http_reply_err(struct http_req *req, struct err e)
                     arena_printf(req->arena, "{\"error\":\"%s\"}\n", err_text(e)));
 }
 
-void http_reply_begin(struct http_req *req, int status, struct str content_type,
-                      const struct http_header *headers, size_t n)
+static void begin(struct http_req *req, int status, struct str content_type,
+                  const struct http_header *headers, size_t n, bool whole, uint64_t length)
 {
     struct http_exchange *x = req->x;
     BUG_ON(x->state != X_HANDLING);
-    bool fine = exchange_headers_ok(headers, n) && h1_is_value(content_type);
+    if (!exchange_headers_ok(headers, n) || !h1_is_value(content_type)) {
+        status = 500;
+        n = 0;
+    }
     x->state = X_STREAMING;
     if (nobody_waits(x)) {
         return;
     }
     if (x->stream_id != 0) {
-        h2_begin(x, fine ? status : 500, content_type, headers, fine ? n : 0, false, 0);
+        h2_begin(x, status, content_type, headers, n, whole, (size_t)length);
     } else {
-        h1_begin(x, fine ? status : 500, content_type, headers, fine ? n : 0, false, 0);
+        h1_begin(x, status, content_type, headers, n, whole, (size_t)length);
     }
+}
+
+void http_reply_begin(struct http_req *req, int status, struct str content_type,
+                      const struct http_header *headers, size_t n)
+{
+    begin(req, status, content_type, headers, n, false, 0);
+}
+
+void http_reply_begin_length(struct http_req *req, int status, uint64_t length,
+                             const struct http_header *headers, size_t n)
+{
+    begin(req, status, STR_EMPTY, headers, n, true, length);
 }
 
 void http_reply_chunk(struct http_req *req, struct str bytes)

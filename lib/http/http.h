@@ -81,6 +81,9 @@ void http_reply_err(struct http_req *req, struct err e);
 /* In parts: begin, any number of chunks, end. The request (arena, peer) stays valid until end or abort. */
 void http_reply_begin(struct http_req *req, int status, struct str content_type,
                       const struct http_header *headers, size_t n_headers);
+/* As http_reply_begin when the length of the body is known: exactly so many bytes must follow. */
+void http_reply_begin_length(struct http_req *req, int status, uint64_t length,
+                             const struct http_header *headers, size_t n_headers);
 void http_reply_chunk(struct http_req *req, struct str bytes); /* copied, sent soon */
 /* As http_reply_chunk for bytes that must not linger: our buffers of this connection are wiped from now on. */
 void http_reply_chunk_secret(struct http_req *req, struct str bytes);
