@@ -128,6 +128,10 @@ struct err client_sextant(struct demo *d, const char *program, const char *const
     const char *argv[ARGS_MAX];
     size_t n = 0;
     argv[n++] = command_sister(&d->arena, program);
+    if (strcmp(program, "sextant-assess") != 0) { /* the one program that belongs to no domain */
+        argv[n++] = "--config";
+        argv[n++] = demo_path(d, "sextant.yaml");
+    }
     for (size_t i = 0; args[i] != NULL; i++) {
         BUG_ON(n + 1 >= ARGS_MAX);
         argv[n++] = args[i];

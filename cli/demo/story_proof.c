@@ -19,8 +19,8 @@ static struct json *questions(struct demo *d)
 
 static struct err ask(struct demo *d, const char *question, const char *const *about, struct result *r)
 {
-    const char *args[16] = {"ask", question, "--config", d->domain.config_file, "--json"};
-    size_t n = 5;
+    const char *args[16] = {"ask", question, "--json"};
+    size_t n = 3;
     for (size_t i = 0; about[i] != NULL; i++) {
         args[n++] = about[i];
     }
@@ -57,7 +57,7 @@ TRACE_QUESTION(identity)
 static struct err key_text(struct demo *d, struct str *out)
 {
     int status;
-    const char *args[] = {"vkey", "--config", d->domain.config_file, NULL};
+    const char *args[] = {"vkey", NULL};
     TRY(client_sextant(d, "sextant-audit", args, &status, out));
     ENSURE(status == 0, ERR_INVALID, "vkey: %.*s", STR_FMT(*out));
     *out = str_trim(*out);

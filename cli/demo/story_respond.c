@@ -173,7 +173,7 @@ static struct err role_works(struct demo *d, struct result *r)
 
 static struct err run_respond(struct demo *d, bool dry, int *status, struct str *out)
 {
-    const char *args[] = {"--config", d->domain.config_file, "--json", IDENTITY_A,
+    const char *args[] = {"--json", IDENTITY_A,
                           dry ? "--dry-run" : "--report", dry ? NULL : demo_path(d, "incident"), NULL};
     return client_sextant(d, "sextant-respond", args, status, out);
 }
@@ -264,7 +264,7 @@ static struct err call_after(struct demo *d, struct result *r)
 
 static struct err reuse_detected(struct demo *d, struct result *r)
 {
-    const char *args[] = {"alerts", "--config", d->domain.config_file, "--json", NULL};
+    const char *args[] = {"alerts", "--json", NULL};
     int64_t end = clock_mono_ns() + 3 * NS_PER_S;
     do {
         int status;

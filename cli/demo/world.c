@@ -244,7 +244,7 @@ static const char *const templates[] = {
     "mesh/requestauthentication.yaml",
     "mesh/authorizationpolicy.yaml",
     "policies/reports.rego",
-    "policies/directory.json",
+    "data/directory.json",
     "sidecar-a.yaml",
     "sidecar-b.yaml",
     "sidecar-c.yaml",
@@ -276,7 +276,7 @@ static struct err sabotage_text(struct demo *d, const char *file, struct str *te
 
 static struct err write_templates(struct demo *d)
 {
-    static const char *const dirs[] = {"log", "manifests", "mesh", "policies", "alice"};
+    static const char *const dirs[] = {"log", "manifests", "mesh", "policies", "data", "alice"};
     for (size_t i = 0; i < ARRAY_LEN(dirs); i++) {
         TRY(make_dir(demo_path(d, "%s", dirs[i]), 0755, strcmp(dirs[i], "alice") == 0 ? UID_ALICE : 0));
     }
@@ -304,20 +304,74 @@ static struct err operate(struct demo *d, const char *program, const char *const
 
 /* ---- who exists ---- */
 
+/* What runs a daemon's own commands: as the operator, with the domain's configuration. */
+static struct err authn_cli(struct demo *d, const char *const *args, struct str input, struct json **out)
+{
+    const char *argv[16] = {demo_path(d, "bin/sextant-authn")};
+    size_t n = 1;
+    for (size_t i = 0; args[i] != NULL; i++) {
+        argv[n++] = args[i];
+    }
+    argv[n++] = "--json";
+    argv[n] = NULL;
+    int status;
+    struct str text, err_text;
+    TRY(client_run(d, &actor_operator, argv, input, 10000, &status, &text, &err_text));
+    ENSURE(status == 0, ERR_INTERNAL, "authn %s %s: %.*s", args[0], args[1],
+           STR_FMT(str_trim(err_text)));
+    return json_parse(&d->arena, text, NULL, out);
+}
+
+static struct err add_client(struct demo *d, const char *name, const char *registration)
+{
+    const char *args[] = {"--config", d->domain.config_file, "client", "add", NULL};
+    struct json *v;
+    TRY(authn_cli(d, args, str_of(registration), &v));
+    struct str id = json_str(json_get(v, "client_id")), secret = json_str(json_get(v, "client_secret"));
+    if (secret.n == 0) {
+        return OK;
+    }
+    /* For curl's --config: the secret is in a file that only its owner reads, never in an argument. */
+    char *file = demo_path(d, "alice/%s.client", name);
+    const char *none[] = {NULL};
+    struct str line = arena_printf(&d->arena, "user = \"%.*s:%.*s\"\n", STR_FMT(id), STR_FMT(secret));
+    TRY(template_write(&d->arena, file, line, 0600, true, none));
+    ENSURE(chown(file, UID_ALICE, UID_ALICE) == 0, ERR_IO, "chown %s: %s", file, strerror(errno));
+    return OK;
+}
+
+/* Alice, and what the policy knows about her: not in a token, but in authz's data. */
+static struct err add_alice(struct demo *d)
+{
+    const char *args[] = {"--config", d->domain.config_file, "user", "add", "alice", NULL};
+    struct json *v;
+    TRY(authn_cli(d, args, S("correct horse battery staple\n"), &v));
+    struct str sub = json_str(json_get(v, "sub"));
+    ENSURE(sub.n > 0, ERR_INVALID, "user add gave no sub");
+    char *subject = arena_cstr(&d->arena, sub);
+    const char *pairs[] = {"ALICE", subject, NULL};
+    struct str text;
+    TRY(file_read(&d->arena, demo_path(d, "share/sextant/reference/data/directory.json"), TEMPLATE_MAX,
+                  &text));
+    return template_write(&d->arena, demo_path(d, "data/directory.json"), text, 0644, true, pairs);
+}
+
 static struct err register_people(struct demo *d)
 {
-    char *cfg = d->domain.config_file;
-    const char *clients[][24] = {
-        {"client", "add", "--config", cfg, "--id", "portal", "--redirect-uri",
-         "http://127.0.0.1:7777/callback", "--public", "--audience", "https://reports.prod", NULL},
-        {"client", "add", "--config", cfg, "--id", "batch", "--secret-file", demo_path(d, "alice/batch.secret"),
-         "--grant", "client_credentials", "--audience", "https://elsewhere.prod", NULL},
-        {"client", "add", "--config", cfg, "--id", "sprinter", "--secret-file",
-         demo_path(d, "alice/sprinter.secret"), "--grant", "client_credentials", "--audience",
-         "https://reports.prod", "--token-ttl", "1s", NULL},
-    };
-    (void)clients;
-    return OK;
+    TRY(add_alice(d));
+    TRY(add_client(d, "portal",
+                   "{\"client_id\":\"portal\",\"redirect_uris\":[\"http://127.0.0.1:7777/callback\"],"
+                   "\"application_type\":\"native\",\"grant_types\":[\"authorization_code\",\"refresh_token\"],"
+                   "\"token_endpoint_auth_method\":\"none\",\"audiences\":[\"https://reports.prod\"],"
+                   "\"require_consent\":true}"));
+    TRY(add_client(d, "batch",
+                   "{\"client_id\":\"batch\",\"grant_types\":[\"client_credentials\"],"
+                   "\"token_endpoint_auth_method\":\"client_secret_basic\","
+                   "\"audiences\":[\"https://elsewhere.prod\"]}"));
+    return add_client(d, "sprinter",
+                      "{\"client_id\":\"sprinter\",\"grant_types\":[\"client_credentials\"],"
+                      "\"token_endpoint_auth_method\":\"client_secret_basic\",\"access_token_life\":1,"
+                      "\"audiences\":[\"https://reports.prod\"]}");
 }
 
 static struct err register_workloads(struct demo *d)
@@ -333,7 +387,7 @@ static struct err register_workloads(struct demo *d)
         struct arena *a = &d->arena;
         char *id = arena_cstr(a, arena_printf(a, "spiffe://cluster.local/ns/prod/sa/%s", entries[i].service));
         char *selector = arena_cstr(a, arena_printf(a, "unix:uid:%u", (unsigned)entries[i].uid));
-        const char *args[] = {"entry", "create", "--config", d->domain.config_file, "-parentID",
+        const char *args[] = {"entry", "create", "-parentID",
                               "spiffe://cluster.local/sextant/identity", "-spiffeID", id, "-selector",
                               selector, NULL};
         TRY(operate(d, "sextant-identity", args));
@@ -400,7 +454,7 @@ static struct err start_service(struct demo *d, const struct workload *w)
 
 static struct err start_daemons(struct demo *d)
 {
-    const char *init[] = {"init", "--config", demo_path(d, "sextant.yaml"), NULL};
+    const char *init[] = {"init", NULL};
     TRY(domain_open(&d->arena, d->dir, &d->domain));
     TRY(domain_prepare(&d->arena, &d->domain));
     TRY(supervisor_new(d->domain.control_path, &d->supervisor));
