@@ -89,7 +89,7 @@ static struct err write_files(struct arena *a, struct str dir, const struct init
 static struct err init_daemon(struct arena *a, const struct domain *d, const char *name)
 {
     char *program = command_sister(a, arena_cstr(a, arena_printf(a, "sextant-%s", name)));
-    char *argv[] = {program, arena_cstr(a, S("init")), arena_cstr(a, S("--config")), d->config_file,
+    char *argv[] = {program, arena_cstr(a, S("--config")), d->config_file, arena_cstr(a, S("init")),
                     NULL};
     uint32_t uid = 0;
     config_uid(d->config, str_of(name), &uid);
