@@ -452,6 +452,33 @@ static struct err start_service(struct demo *d, const struct workload *w)
 
 /* ---- all of it ---- */
 
+/* The administrator's password of PostgreSQL, where secrets alone can read it. */
+static struct err hand_to_secrets(struct demo *d, struct str password)
+{
+    const char *none[] = {NULL};
+    uint32_t uid = 0;
+    ENSURE(config_uid(d->domain.config, S("secrets"), &uid), ERR_NOT_FOUND, "no uid of secrets");
+    TRY(make_dir(demo_path(d, "declared"), 0700, uid));
+    char *file = demo_path(d, "declared/postgres.password");
+    TRY(template_write(&d->arena, file, password, 0600, true, none));
+    ENSURE(chown(file, uid, uid) == 0, ERR_IO, "chown %s: %s", file, strerror(errno));
+    return OK;
+}
+
+/* Keys of the services: each may use its own, nobody else's. */
+static struct err create_keys(struct demo *d)
+{
+    static const char *const keys[][2] = {
+        {"cards", "spiffe://cluster.local/ns/prod/sa/service-b=encrypt,decrypt"},
+        {"reports", "spiffe://cluster.local/ns/prod/sa/service-a=encrypt,decrypt"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+        const char *args[] = {"key", "create", keys[i][0], "aes256-gcm96", keys[i][1], NULL};
+        TRY(operate(d, "sextant-crypto", args));
+    }
+    return OK;
+}
+
 static struct err start_daemons(struct demo *d)
 {
     const char *init[] = {"init", NULL};
@@ -461,6 +488,7 @@ static struct err start_daemons(struct demo *d)
     TRY(operate(d, "sextant-crypto", init));
     char password[UUID_TEXT];
     uuid4(password);
+    TRY(hand_to_secrets(d, str_of(password)));
     TRY(start_postgres(d, str_of(password)));
     TRY(domain_start(&d->arena, &d->domain, d->supervisor));
     return supervisor_wait_ready(d->supervisor, READY_MS);
@@ -472,6 +500,7 @@ struct err world_build(struct demo *d)
     TRY(build_pods(d));
     TRY(write_templates(d));
     TRY(start_daemons(d));
+    TRY(create_keys(d));
     TRY(register_people(d));
     TRY(register_workloads(d));
     for (size_t i = 0; i < ARRAY_LEN(workloads); i++) {
