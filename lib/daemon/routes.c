@@ -93,7 +93,7 @@ struct err daemon_caller(const struct daemon *d, const struct http_req *req, str
 {
     const struct peer *p = req->peer;
     if (p->kind == PEER_UNIX) {
-        struct str name;
+        struct str name = STR_EMPTY;
         TRY(unix_name(d, req, &name));
         *out = (struct caller){.spiffe_id = id_of_name(d, req, name), .source = S("unix:"),
                                .pid = p->pid, .uid = p->uid};

@@ -371,7 +371,7 @@ static struct err take_literal(struct parser *p, enum state *next)
 
 static inline struct err take_value(struct parser *p, enum state *next)
 {
-    struct json *v;
+    struct json *v = NULL;
     char c = *p->p;
     if (c == '"') {
         TRY(new_node(p, JSON_STRING, &v));

@@ -39,7 +39,7 @@ static struct err find_block(struct str *rest, const char *label, struct str *bo
 
 struct err pem_next_buf(struct str *rest, const char *label, struct buf *der)
 {
-    struct str body;
+    struct str body = STR_EMPTY;
     TRY(find_block(rest, label, &body));
     struct buf text;
     buf_init_secret(&text, body.n + 1);
