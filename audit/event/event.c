@@ -157,6 +157,9 @@ static struct json *object_at(struct arena *a, struct json *parent, const char *
 static void complete(struct arena *a, struct json *v, const struct event_context *c)
 {
     struct json *m = object_at(a, v, "metadata"), *profiles = json_new_array(a);
+    if (integer(v, "class_uid") == 4001) { /* its actor comes from this profile */
+        json_push(a, profiles, json_new_string(a, S("host")));
+    }
     json_push(a, profiles, json_new_string(a, S("record_integrity")));
     json_push(a, profiles, json_new_string(a, S("security_control")));
     json_set(a, m, S("log_name"), json_new_string(a, c->origin));

@@ -1,7 +1,9 @@
 /* The tree, notes and proofs against our own cases; the outside vectors are in test/conformance. */
 #include "audit/tlog/tlog.h"
 
+#include "audit/tlog/files.h"
 #include "audit/tlog/tlog_read.h"
+#include "audit/tlog/verify.h"
 #include "lib/base/codec.h"
 #include "lib/tls/digest.h"
 #include "test/unit.h"
@@ -345,6 +347,131 @@ static void survives_kill_nine(void **state)
     remove_dir();
 }
 
+static struct note_key test_key(void)
+{
+    struct secret seed;
+    struct note_key key;
+    uint8_t pub[32];
+    assert_ok(secret_copy(&seed, S("0123456789abcdef0123456789abcdef")));
+    assert_ok(ed25519_public(&seed, pub));
+    assert_ok(note_key_make(S("example.com/log"), NOTE_ED25519, pub, &key));
+    secret_release(&seed);
+    return key;
+}
+
+static struct verify_result verify(struct arena *a)
+{
+    char path[128];
+    struct verify_result r;
+    struct note_key key = test_key();
+    snprintf(path, sizeof(path), "%s/log", dir);
+    int fd = open(path, O_RDONLY | O_DIRECTORY);
+    assert_true(fd >= 0);
+    assert_ok(tlog_verify(a, fd, &key, NULL, NULL, &r));
+    close(fd);
+    return r;
+}
+
+static void flip(const char *file, off_t at)
+{
+    char path[160], c;
+    snprintf(path, sizeof(path), "%s/log/%s", dir, file);
+    int fd = open(path, O_RDWR);
+    assert_true(fd >= 0);
+    assert_int_equal(pread(fd, &c, 1, at), 1);
+    c ^= 1;
+    assert_int_equal(pwrite(fd, &c, 1, at), 1);
+    close(fd);
+}
+
+static void tampering_is_found_and_named(void **state)
+{
+    struct arena a;
+    struct tlog *t;
+    arena_init(&a, 16 << 20);
+    make_dir();
+    assert_ok(tlog_open(dir, S("example.com/log"), &t));
+    add(t, 0, 1000);
+    check_tree(t, 1000);
+    publish(t);
+    tlog_close(t);
+    struct verify_result r = verify(&a);
+    assert_true(r.good);
+    assert_int_equal(r.checkpoint.size, 1000);
+
+    flip("tile/entries/001", 4); /* inside entry 256: "leaf 256" */
+    r = verify(&a);
+    assert_false(r.good);
+    assert_true(r.has_entry);
+    assert_int_equal(r.entry, 256);
+    flip("tile/entries/001", 4);
+
+    flip("tile/0/003.p/232", 32 * 7);
+    r = verify(&a);
+    assert_false(r.good);
+    assert_int_equal(r.entry, 3 * 256 + 7);
+    flip("tile/0/003.p/232", 32 * 7);
+
+    flip("tile/1/000.p/3", 32 + 1);
+    r = verify(&a);
+    assert_false(r.good);
+    assert_non_null(strstr(r.what, "tile/1/000.p/3"));
+    assert_int_equal(r.entry, 256);
+    flip("tile/1/000.p/3", 32 + 1);
+
+    flip("tile/entries/002", 1); /* the length of an entry */
+    assert_false(verify(&a).good);
+    flip("tile/entries/002", 1);
+
+    flip("checkpoint", 17); /* the size */
+    r = verify(&a);
+    assert_false(r.good);
+    assert_non_null(strstr(r.what, "checkpoint"));
+    flip("checkpoint", 17);
+    assert_true(verify(&a).good);
+    arena_release(&a);
+    remove_dir();
+}
+
+/* Somebody who makes entry, leaf and all tiles agree again is stopped by the signed root alone. */
+static void a_consistent_forgery_does_not_match_the_signature(void **state)
+{
+    struct arena a;
+    struct tlog *t;
+    struct str checkpoint;
+    arena_init(&a, 16 << 20);
+    make_dir();
+    assert_ok(tlog_open(dir, S("example.com/log"), &t));
+    add(t, 0, 300);
+    check_tree(t, 300);
+    publish(t);
+    int fd = tlog_folder(t);
+    assert_ok(file_read(&a, fd, "checkpoint", NOTE_MAX, &checkpoint));
+    tlog_close(t);
+    remove_dir();
+    make_dir();
+    assert_ok(tlog_open(dir, S("example.com/log"), &t));
+    struct buf b;
+    uint64_t first;
+    buf_init(&b, JOURNAL_BATCH_MAX);
+    for (unsigned i = 0; i < 300; i++) {
+        char text[32];
+        snprintf(text, sizeof(text), i == 17 ? "forged" : "leaf %u", i);
+        bundle_put(&b, str_of(text));
+    }
+    assert_ok(tlog_append(t, buf_str(&b), 300, &first));
+    assert_ok(tlog_integrate(t, UINT64_MAX));
+    publish(t);
+    assert_ok(file_replace(tlog_folder(t), "checkpoint", checkpoint, false));
+    tlog_close(t);
+    struct verify_result r = verify(&a);
+    assert_false(r.good);
+    assert_non_null(strstr(r.what, "root"));
+    buf_release(&b);
+    arena_release(&a);
+    remove_dir();
+}
+
 static void tile_paths_are_spelt_one_way(void **state)
 {
     static const struct {
@@ -412,6 +539,8 @@ int main(void)
         cmocka_unit_test(a_promise_is_kept_or_the_log_stops),
         cmocka_unit_test(one_process_owns_a_log),
         cmocka_unit_test(the_journal_is_dropped_below_synced_tiles),
+        cmocka_unit_test(tampering_is_found_and_named),
+        cmocka_unit_test(a_consistent_forgery_does_not_match_the_signature),
         cmocka_unit_test(survives_kill_nine),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

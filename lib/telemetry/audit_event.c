@@ -152,7 +152,26 @@ static void put_named(struct jw *w, struct str key, struct str name)
     jw_key(w, key);
     jw_obj(w);
     jw_key_str(w, S("name"), name.n > 0 ? name : S("unknown"));
+    if (str_is(key, "databucket")) {
+        jw_key_int(w, S("type_id"), OCSF_OTHER_ACTIVITY);
+    }
     jw_end(w);
+}
+
+/* Attributes that a class does not have stay in unmapped alone. */
+static void put_common_part(struct jw *w, const struct audit_event *e)
+{
+    if (e->class_uid != OCSF_REMEDIATION_ACTIVITY) {
+        put_actor(w, e);
+        put_source(w, e->source_addr);
+    }
+    if (e->class_uid == OCSF_API_ACTIVITY) {
+        jw_key(w, S("api"));
+        jw_obj(w);
+        jw_key_str(w, S("operation"), str_of(e->activity));
+        jw_end(w);
+        put_resources(w, e);
+    }
 }
 
 /* What single classes require beside the common attributes. */
@@ -243,13 +262,7 @@ void audit_event_write(struct buf *out, const struct audit_event *e, const char 
     jw_obj(&w);
     put_head(&w, e);
     put_metadata(&w, e, daemon);
-    put_actor(&w, e);
-    jw_key(&w, S("api"));
-    jw_obj(&w);
-    jw_key_str(&w, S("operation"), str_of(e->activity));
-    jw_end(&w);
-    put_source(&w, e->source_addr);
-    put_resources(&w, e);
+    put_common_part(&w, e);
     put_class_part(&w, e, daemon);
     jw_key(&w, S("unmapped"));
     jw_obj(&w);
