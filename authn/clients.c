@@ -174,13 +174,6 @@ static struct err refuse_permissions(struct client *c, const struct json *doc)
                "at request time. Identity claims for ID tokens are listed in id_token_claims",
                mappings[i]);
     }
-    for (uint32_t i = 0; i < doc->n; i++) {
-        struct str key = doc->members[i].key;
-        bool ours = str_is(key, "scope") || str_is(key, "grant_types");
-        if (!ours) {
-            TRY(identity_claim_check(key));
-        }
-    }
     TRY(take_list(c, doc, "id_token_claims", &c->id_token_claims));
     for (size_t i = 0; i < c->id_token_claims.n; i++) {
         struct str name = c->id_token_claims.items[i];
@@ -219,8 +212,13 @@ static struct err check_members(const struct json *doc)
         while (j < ARRAY_LEN(known) && !str_is(doc->members[i].key, known[j])) {
             j++;
         }
-        ENSURE(j < ARRAY_LEN(known), ERR_INVALID, "'%.*s' is not a member of a client registration",
-               (int)MIN(doc->members[i].key.n, (size_t)100), doc->members[i].key.p);
+        if (j < ARRAY_LEN(known)) {
+            continue;
+        }
+        /* An invented member that names rights gets the reason why there is none. */
+        TRY(identity_claim_check(doc->members[i].key));
+        FAIL(ERR_INVALID, "'%.*s' is not a member of a client registration",
+             (int)MIN(doc->members[i].key.n, (size_t)100), doc->members[i].key.p);
     }
     return OK;
 }

@@ -197,6 +197,8 @@ static void test_subject_and_client_end(void **state)
                        after = {.sub = S("u1"), .iat = t0 + 6};
     assert_true(revocations_hit(&marks, &before));
     assert_false(revocations_hit(&marks, &after));
+    assert_int_equal(revocations_earliest_iat(&marks, S("u1"), S("x"), t0 + 5), t0 + 6);
+    assert_int_equal(revocations_earliest_iat(&marks, S("u1"), S("x"), t0 + 9), t0 + 9);
     assert_ok(client_end(store, S("portal"), t0 + 7, 300));
     assert_ok(revocations_refresh(&marks, &any));
     struct token_facts by_client = {.client_id = S("portal"), .iat = t0 + 7};
@@ -295,6 +297,16 @@ static void test_clients(void **state)
                  ERR_INVALID);
     check_client("[]", ERR_INVALID);
     check_client("{", ERR_SYNTAX);
+}
+
+static void test_client_life(void **state)
+{
+    check_client("{\"client_id\":\"a\",\"redirect_uris\":[\"https://a.example/"
+                 "cb\"],\"access_token_life\":5}",
+                 ERR_OK);
+    check_client("{\"client_id\":\"a\",\"redirect_uris\":[\"https://a.example/"
+                 "cb\"],\"access_token_life\":0}",
+                 ERR_INVALID);
 }
 
 static void test_client_table(void **state)
@@ -467,6 +479,7 @@ int main(void)
         T(test_reopen),
         T(test_assertion_and_consent),
         T(test_clients),
+        T(test_client_life),
         T(test_client_table),
         T(test_users),
         T(test_throttle),

@@ -110,6 +110,16 @@ bool revocations_hit(const struct revocations *r, const struct token_facts *t)
     return (sub != NULL && t->iat <= sub->before) || (client != NULL && t->iat <= client->before);
 }
 
+int64_t revocations_earliest_iat(const struct revocations *r, struct str sub, struct str client_id,
+                                 int64_t now_s)
+{
+    const struct mark *s = find_mark(r, MARK_SUBJECT, sub),
+                      *c = find_mark(r, MARK_CLIENT, client_id);
+    int64_t earliest = now_s;
+    earliest = s != NULL ? MAX(earliest, s->before + 1) : earliest;
+    return c != NULL ? MAX(earliest, c->before + 1) : earliest;
+}
+
 struct err revocations_prune(struct revocations *r, int64_t now_s)
 {
     struct stmt *q;

@@ -42,6 +42,12 @@ struct err revocation_write(struct store *store, enum mark_kind kind, struct str
 /* Takes what was written since into the index; true when there was anything. */
 struct err revocations_refresh(struct revocations *r, bool *any);
 bool revocations_hit(const struct revocations *r, const struct token_facts *t);
+/*
+ * The earliest iat that a token for this subject and client may carry so that marks already set do not
+ * hit it: later than now only in the second in which a mark was made.
+ */
+int64_t revocations_earliest_iat(const struct revocations *r, struct str sub, struct str client_id,
+                                 int64_t now_s);
 struct err revocations_prune(struct revocations *r, int64_t now_s);
 
 /* {"next":N,"revocations":[{"seq","kind","value","before"}]}: those after `after`, oldest first. */

@@ -185,7 +185,8 @@ static void id_signed(void *ctx, struct err e, struct str signature)
 
 void tokens_issue(struct op *op, struct issue *i, void (*then)(struct op *op, struct err e))
 {
-    int64_t now = clock_wall_s();
+    int64_t now =
+        revocations_earliest_iat(&op->n->revocations, i->sub, i->client_id, clock_wall_s());
     op->state = i;
     i->then = then;
     i->inputs[KEY_ACCESS_TOKEN] = signing_input(op, KEY_ACCESS_TOKEN, access_claims(op, i, now));

@@ -84,6 +84,7 @@ struct crypt_params wire_params(struct wire_reader *r)
 void wire_put_item(struct buf *out, const struct crypt_item *item)
 {
     wire_put_u32(out, item->version);
+    wire_put_u32(out, item->to_version);
     wire_put_u8(out, item->has_context);
     wire_put_str(out, item->input);
     wire_put_str(out, item->signature);
@@ -95,6 +96,7 @@ struct crypt_item wire_item(struct wire_reader *r)
 {
     struct crypt_item item = {0};
     item.version = wire_u32(r);
+    item.to_version = wire_u32(r);
     item.has_context = wire_u8(r) == 1;
     item.input = wire_str(r);
     item.signature = wire_str(r);

@@ -83,7 +83,8 @@ struct crypt_params {
 };
 
 struct crypt_item {
-    uint32_t version;     /* 0: the latest, or version 0 of an old ciphertext */
+    uint32_t version;     /* of the ciphertext or signature; or to use: 0 is the latest */
+    uint32_t to_version;  /* rewrap: to encrypt with; 0 is the latest */
     struct str input;     /* plaintext, ciphertext bytes, or message */
     struct str signature; /* to verify */
     struct str context;   /* of derived keys */

@@ -39,7 +39,7 @@ const char *daemon_state_path(struct daemon *d, const char *file)
 
 static void usage(const struct daemon_spec *s, FILE *to)
 {
-    fprintf(to, "sextant-%s: %s\n\nUsage:\n  sextant-%s [--config FILE]           serve\n"
+    fprintf(to, "sextant-%s: %s\n\nUsage:\n  sextant-%s [--config FILE] [run]     serve\n"
                 "  sextant-%s [--config FILE] --check   check the configuration and exit\n",
             s->name, s->summary, s->name, s->name);
     for (const struct daemon_command *c = s->commands; c != NULL && c->name != NULL; c++) {
@@ -243,7 +243,8 @@ static int serve(struct daemon *d)
     }
     if (failed(prepare(d))) {
         log_error("cannot start", {"error", LOG_CSTR(err_detail())});
-        return 1;
+        fflush(NULL);
+        _exit(1); /* half made things are not worth taking apart */
     }
     d->priv->started = true;
     daemon_check_ready(d);
@@ -285,7 +286,7 @@ static int dispatch(struct daemon *d, const struct options *o, int argc, char **
     if (o->help_config) {
         return help_config(d);
     }
-    if (o->first < argc) {
+    if (o->first < argc && strcmp(argv[o->first], "run") != 0) {
         return run_command(d, argc - o->first, argv + o->first);
     }
     return o->check ? check_only(d) : serve(d);

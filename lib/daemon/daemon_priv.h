@@ -25,7 +25,7 @@ struct daemon_private {
     struct dependency deps[DAEMON_DEPENDENCIES_MAX];
     size_t n_deps;
     int notify_fd; /* -1: nobody waits */
-    bool started, told_ready, draining;
+    bool started, told_ready, draining, svid_missing;
     struct dependency *audit_dep, *svid_dep;
 };
 

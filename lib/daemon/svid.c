@@ -1,13 +1,15 @@
 #include "daemon_priv.h"
 
-#ifdef DAEMON_SVID
-
 #include "lib/base/log.h"
 #include "lib/spiffe/svid_source.h"
 
 static void on_svid(void *ctx, struct svid_source *s, struct err e)
 {
     struct daemon *d = ctx;
+    if (failed(e) && d->priv->svid_missing) {
+        return; /* said already; the source tries on */
+    }
+    d->priv->svid_missing = failed(e);
     if (failed(e)) {
         log_warn("no SVID", {"error", LOG_CSTR(err_detail())});
         if (d->priv->svid_dep != NULL) {
@@ -37,17 +39,3 @@ void daemon_stop_svid(struct daemon *d)
 {
     svid_source_free(d->svid);
 }
-
-#else
-
-struct err daemon_start_svid(struct daemon *d)
-{
-    ENSURE((d->spec->needs & DAEMON_NEEDS_SVID) == 0, ERR_UNSUPPORTED, "built without SVIDs");
-    return OK;
-}
-
-void daemon_stop_svid(struct daemon *d)
-{
-}
-
-#endif
