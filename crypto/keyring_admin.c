@@ -213,7 +213,8 @@ struct err keyring_config(struct keyring *kr, struct request *q, struct buf *out
     uint32_t mask = wire_u32(&q->body);
     struct ckey k = *q->key;
     if ((mask & KEYRING_MIN_DECRYPTION) != 0) {
-        k.min_decryption = MAX((uint32_t)wire_u64(&q->body), 1u);
+        uint32_t n = (uint32_t)wire_u64(&q->body);
+        k.min_decryption = MAX(n, 1u); /* 0 is how Transit writes "from the first" */
     }
     if ((mask & KEYRING_MIN_ENCRYPTION) != 0) {
         k.min_encryption = (uint32_t)wire_u64(&q->body);

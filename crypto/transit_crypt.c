@@ -52,13 +52,30 @@ static struct err take_ciphertext(struct op *op, const struct json *o, struct cr
     return split_versioned(&op->arena, text, "ciphertext", false, &item->version, &item->input);
 }
 
+/* Where the first byte stands that base64 does not know. */
+static size_t first_illegal(struct str text)
+{
+    size_t i = 0;
+    for (; i < text.n; i++) {
+        char c = text.p[i];
+        bool word = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+        if (!word && c != '+' && c != '/' && c != '=') {
+            break;
+        }
+    }
+    return i;
+}
+
 static struct err take_input(struct op *op, const struct json *o, struct crypt_item *item)
 {
-    ENSURE(field_has(o, "input"), ERR_INVALID, "missing input");
+    struct str text = field_str(o, "input");
+    ENSURE(field_has(o, "input"), ERR_INVALID,
+           op->params.what == CRYPT_HMAC ? "missing input for HMAC" : "missing input");
     TRY(field_u32(o, "key_version", &item->version));
     TRY(take_context(op, o, item));
-    ENSURE(!failed(base64_decode(&op->arena, field_str(o, "input"), BASE64_STD, &item->input)),
-           ERR_INVALID, "unable to decode input as base64");
+    ENSURE(!failed(base64_decode(&op->arena, text, BASE64_STD, &item->input)), ERR_INVALID,
+           "unable to decode input as base64: illegal base64 data at input byte %zu",
+           first_illegal(text));
     return OK;
 }
 
