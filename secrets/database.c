@@ -94,6 +94,7 @@ struct configuring {
     struct json *config;
     struct str name, password;
     struct db *db;
+    bool rotate; /* the password given is to be known to nobody from now on */
 };
 
 static struct err save_config(struct configuring *cf)
@@ -115,6 +116,12 @@ static void verified(void *ctx, struct err e)
         e = save_config(cf);
     }
     db_unref(cf->db);
+    if (!failed(e) && cf->rotate) {
+        e = database_rotate_root(cf->r);
+        if (!failed(e)) {
+            return;
+        }
+    }
     if (failed(e)) {
         request_finish_err(cf->r, e);
     } else {
@@ -164,6 +171,8 @@ static struct err config_write(struct request *r)
     cf->name = request_param(r, "name");
     TRY(read_config(r, cf));
     TRY(field_bool(r->data, "verify_connection", &verify));
+    TRY(field_bool(r->data, "rotate_root_now", &cf->rotate));
+    ENSURE(verify || !cf->rotate, ERR_INVALID, "rotate_root_now needs verify_connection");
     TRY(storage_get(r->core->st, r->arena, database_secret_path(r->arena, r->mount, cf->name, false), &cf->password,
                     &found));
     TRY(field_str(r->data, "password", &cf->password));
@@ -338,7 +347,7 @@ static const struct route routes[] = {
     {"roles", .list = role_list},
     {"roles/{name}", .read = role_read, .write = role_write, .del = role_del, .exists = role_exists},
     {"creds/{name}", .read = database_creds_read},
-    {"rotate-root/{name}", .read = database_rotate_root, .write = database_rotate_root},
+    {"rotate-root/{name}", .write = database_rotate_root},
     {"reset/{name}", .write = database_reset},
     {0},
 };

@@ -46,13 +46,32 @@ static struct err make_tls(struct secretsd *s)
 
 /* ---- start ---- */
 
+enum { DECLARE_FIRST_MS = 100, DECLARE_MAX_MS = 5000 };
+
+static void declare(void *ctx);
+
+/* A database that is not up yet is the usual reason: once more, after a while. */
 static void declared(struct secretsd *s, struct err e)
 {
-    if (failed(e)) {
-        log_error("what the configuration declares could not be brought about", {"detail", LOG_CSTR(err_detail())});
-        daemon_lost(s->declared, err_detail());
-    } else {
+    if (!failed(e)) {
+        s->declare_wait_ms = DECLARE_FIRST_MS;
         daemon_have(s->declared);
+        return;
+    }
+    log_error("what the configuration declares could not be brought about", {"detail", LOG_CSTR(err_detail())});
+    daemon_lost(s->declared, err_detail());
+    if (s->declare_retry == NULL) {
+        s->declare_retry = timer_start(s->d->loop, s->declare_wait_ms, 0, declare, s);
+        s->declare_wait_ms = MIN(s->declare_wait_ms * 2, (int64_t)DECLARE_MAX_MS);
+    }
+}
+
+static void declare(void *ctx)
+{
+    struct secretsd *s = ctx;
+    s->declare_retry = NULL;
+    if (!s->core->sealed) {
+        declare_apply(s, declared);
     }
 }
 
@@ -64,7 +83,7 @@ static void on_state(void *ctx, bool unsealed, const char *why)
         return;
     }
     daemon_have(s->unsealed);
-    declare_apply(s, declared);
+    declare(s);
 }
 
 static struct err open_core(struct secretsd *s)
@@ -104,6 +123,7 @@ static struct err start(struct daemon *d)
     struct secrets_config *cfg = d->section;
     s->d = d;
     s->cfg = cfg;
+    s->declare_wait_ms = DECLARE_FIRST_MS;
     d->state = s;
     if (cfg->identity_admin.n == 0) {
         cfg->identity_admin = arena_printf(&d->boot, "%.*s:", STR_FMT(daemon_socket(d, "identity", "admin.sock")));
@@ -135,6 +155,7 @@ static void stop(struct daemon *d)
 {
     struct secretsd *s = d->state;
     denylist_stop(s);
+    timer_stop(s->declare_retry);
     http_server_free(s->server);
     router_release(&s->router);
     http_client_free(s->http);

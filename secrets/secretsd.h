@@ -41,7 +41,8 @@ struct secretsd {
     struct http_client *http;
     struct dependency *unsealed, *declared;
     struct http_call_state *denylist_call;
-    struct timer *denylist_retry;
+    struct timer *denylist_retry, *declare_retry;
+    int64_t declare_wait_ms;
     uint64_t denylist_sequence;
 };
 
