@@ -221,6 +221,7 @@ struct request {
     const char *denied_because; /* for audit; NULL when not denied */
     struct str actor;           /* login: who it is, when known */
 
+    bool in_handler;            /* private */
     bool later;                 /* the handler calls request_finish itself */
     struct reply reply;
     int status;                 /* final */

@@ -34,6 +34,7 @@ static struct err save(struct core *c, const struct lease *l)
     struct json *o = json_new_object(&a);
     json_set_str(&a, o, "mount", str_of(l->mount_uuid));
     json_set_str(&a, o, "token", str_of(l->token_hash));
+    json_set_str(&a, o, "entity", str_of(l->entity_id));
     json_set_str(&a, o, "data", l->data);
     json_set_int(&a, o, "issue", l->issue_s);
     json_set_int(&a, o, "expire", l->expire_s);
@@ -95,6 +96,16 @@ static void on_retry(struct expiry_node *n, void *ctx)
     lease_revoke(ctx, l, NULL);
 }
 
+static void note_entity(struct lease *l, const struct token *t)
+{
+    while (t != NULL && t->entity_id.n == 0) {
+        t = t->parent;
+    }
+    if (t != NULL) {
+        ignore_err(str_to_cstr(t->entity_id, l->entity_id, sizeof l->entity_id));
+    }
+}
+
 struct err lease_register(struct request *r, const struct json *data, int64_t ttl_s, int64_t max_ttl_s,
                           bool renewable, struct lease **out)
 {
@@ -118,6 +129,7 @@ struct err lease_register(struct request *r, const struct json *data, int64_t tt
     if (r->token != NULL) {
         memcpy(l->token_hash, r->token->hash, HASH_TEXT);
         link_token(l, r->token);
+        note_entity(l, r->token);
     }
     struct err e = save(c, l);
     if (failed(e)) {
@@ -416,7 +428,7 @@ void lease_revoke_entity(struct core *c, struct str entity_id, struct revocation
     *tokens = 0;
     for (size_t i = 0; (e = map_at(&c->leases, &i)) != NULL;) {
         struct lease *l = e->value;
-        if (descends_from(l->token, entity_id)) {
+        if (str_is(entity_id, l->entity_id)) {
             lease_revoke(c, l, rv);
         }
     }
@@ -474,6 +486,7 @@ static struct err load_one(void *ctx, struct str path, struct str text)
     l->data = str_dup(json_str(json_get(o, "data")));
     l->error = str_dup(json_str(json_get(o, "error")));
     ignore_err(str_to_cstr(json_str(json_get(o, "mount")), l->mount_uuid, sizeof l->mount_uuid));
+    ignore_err(str_to_cstr(json_str(json_get(o, "entity")), l->entity_id, sizeof l->entity_id));
     ignore_err(str_to_cstr(json_str(json_get(o, "token")), l->token_hash, sizeof l->token_hash));
     l->issue_s = int_of(o, "issue");
     l->expire_s = int_of(o, "expire");

@@ -41,6 +41,7 @@ struct lease {
     struct str error;         /* of the last failed revocation; owned */
     struct core *core;
     char mount_uuid[UUID_TEXT];
+    char entity_id[UUID_TEXT];  /* whose token, or whose parent's, it was given to; empty: nobody's */
     char token_hash[HASH_TEXT]; /* of the token it was given to; empty: none */
     int64_t issue_s, expire_s, last_renewal_s;
     int64_t max_ttl_s;        /* of the role; 0: of the mount */

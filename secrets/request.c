@@ -93,6 +93,10 @@ static void end_last_use(struct request *r)
 
 void request_finish(struct request *r)
 {
+    if (r->in_handler) {
+        r->later = false; /* call_handler goes on from here, so that `r` outlives its handler */
+        return;
+    }
     end_last_use(r);
     if (r->wrap && r->reply.errors == NULL && r->reply.form != FORM_RAW && r->reply.raw.p == NULL &&
         (r->reply.data != NULL || r->reply.auth != NULL)) {
@@ -252,7 +256,9 @@ static void call_handler(struct request *r)
         request_finish(r);
         return;
     }
+    r->in_handler = true;
     struct err e = fn(r);
+    r->in_handler = false;
     if (failed(e)) {
         request_finish_err(r, e);
     } else if (!r->later) {

@@ -260,9 +260,9 @@ struct err sys_holdings(struct request *r)
     }
     for (size_t i = 0; (e = map_at(&r->core->leases, &i)) != NULL;) {
         const struct lease *l = e->value;
-        if (belongs(l->token, entity)) {
+        if (strcmp(l->entity_id, entity->id) == 0) {
             struct json *o = lease_json(a, l);
-            json_set_str(a, o, "accessor", arena_str(a, str_of(l->token->accessor)));
+            json_set_str(a, o, "accessor", l->token != NULL ? arena_str(a, str_of(l->token->accessor)) : S(""));
             json_push(a, leases, o);
         }
     }
