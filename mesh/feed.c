@@ -230,8 +230,6 @@ static struct err feed_open(struct mesh *m, struct str url, const char *name, co
 
 struct err feeds_open(struct mesh *m)
 {
-    map_init(&m->denied);
-    map_init(&m->revoked);
     TRY(feed_open(m, m->o->denylist, "deny-list", "after=18446744073709551615", take_denylist, &m->denylist));
     return feed_open(m, m->o->revocations, "revocations", "after=0&wait=0", take_revocations, &m->revocations);
 }

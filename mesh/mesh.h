@@ -167,6 +167,10 @@ struct mesh {
 extern const struct config_key mesh_keys[];
 const struct sandbox_profile *mesh_sandbox(struct arena *a, const struct config *c, const void *section);
 
+/* setup.c */
+struct err mesh_make(struct mesh *m);  /* m->d, m->o and m->loop are set */
+void mesh_unmake(struct mesh *m);
+
 /* epoch.c */
 struct err epoch_load(struct mesh *m, struct epoch **out);
 struct epoch *epoch_ref(struct epoch *e);

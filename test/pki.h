@@ -51,11 +51,11 @@ static inline void pki_leaf(struct pki *d, const char *id, struct buf *der, stru
 {
     assert_ok(key_generate(KEY_P256, k));
     struct str uri = str_of(id);
-    struct str dns = S("server.test");
+    struct str dns[] = {S("server.test"), S("localhost")};
     int64_t now = clock_wall_s();
     struct x509_spec spec = {.issuer = buf_str(&d->name), .not_before_s = now - 10,
                              .not_after_s = now + 3600, .spki = key_spki(*k), .uris = &uri,
-                             .n_uris = 1, .dns_names = &dns, .n_dns_names = 1,
+                             .n_uris = 1, .dns_names = dns, .n_dns_names = 2,
                              .issuer_key_id = d->cert->subject_key_id, .alg = SIG_ES256};
     buf_init(der, X509_CERT_MAX);
     assert_ok(x509_issue(&spec, d->key, der));
