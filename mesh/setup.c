@@ -120,6 +120,8 @@ static void cut_flows(struct mesh *m)
 void mesh_unmake(struct mesh *m)
 {
     m->stopping = true;
+    dir_watch_stop(m->policy_watch); /* first: nothing may change while things go */
+    feeds_close(m);
     doors_close(m);
     cut_flows(m);
     http_server_free(m->http);
@@ -128,9 +130,7 @@ void mesh_unmake(struct mesh *m)
     timer_start(m->loop, 1, 0, (void (*)(void *))loop_stop, m->loop);
     loop_run(m->loop);
     providers_close(m);
-    feeds_close(m);
     tokens_close(m);
-    dir_watch_stop(m->policy_watch);
     http_client_free(m->web);
     tls_server_unref(m->tls_mesh);
     tls_server_unref(m->tls_people);
