@@ -287,7 +287,7 @@ void incident_probe(struct incident *i)
     struct call *c = arena_array(i->a, struct call, PROBES_MAX);
     size_t n = probe_secrets(i, c), denylist = n, holdings = n + 1, policy = n + 2, grants = n + 3;
     c[denylist] = (struct call){.method = "GET",
-                                .url = join_url(i, i->config->identity, "/v1/denylist?after=0")};
+                                .url = join_url(i, i->config->identity, "/v1/bans")};
     c[holdings] = holdings_call(i);
     c[policy] = (struct call){.method = "GET", .url = deny_url(i)};
     c[grants] = grants_call(i);
@@ -295,7 +295,7 @@ void incident_probe(struct incident *i)
     judge_secrets(i, c, n);
     if (i->is_workload) {
         bool banned = call_good(&c[denylist]) && list_has(c[denylist].json, i->identity);
-        step_probe(i, STEP_REVOKE, banned, S("deny-list of identity, as enforcement points get it"),
+        step_probe(i, STEP_REVOKE, banned, S("deny-list of identity, which every enforcement point follows"),
                    banned ? S("names the identity") : call_outcome(i->a, &c[denylist]));
         judge_holdings(i, &c[holdings]);
     }
