@@ -556,6 +556,30 @@ static void refusals_without_a_name_where_one_was_revoked(void **state)
     check_last("use-after-revocation", SEVERITY_MEDIUM);
 }
 
+static void a_banned_identity_that_keeps_trying(void **state)
+{
+    struct audit_event e = base_event();
+    e.token_accessor = STR_EMPTY;
+    emit(&e);
+    struct audit_event ban = base_event();
+    ban.activity = "ban";
+    ban.actor_spiffe_id = S("spiffe://td/sextant/respond");
+    ban.token_accessor = STR_EMPTY;
+    ban.resource_uid = e.actor_spiffe_id;
+    emit(&ban);
+    tick_s(2);
+    e.outcome = "denied";
+    emit(&e);
+    emit(&e);
+    assert_int_equal(findings(), 0);
+    emit(&e);
+    assert_int_equal(findings(), 1);
+    ban.activity = "read"; /* who banned it goes on unharmed */
+    ban.resource_uid = S("other");
+    emit(&ban);
+    assert_int_equal(findings(), 1);
+}
+
 static void from(const char *region, const char *accessor)
 {
     struct audit_event e = base_event();
@@ -628,7 +652,8 @@ int main(void)
         T(spike_secrets_new_to_a_settled_identity), T(spike_by_the_hours_own_history),
         T(outside_what_is_declared), T(a_place_new_to_a_settled_identity),
         T(repeated_use_after_revocation), T(revoked_and_let_through),
-        T(refusals_without_a_name_where_one_was_revoked), T(a_credential_in_two_regions),
+        T(refusals_without_a_name_where_one_was_revoked),
+        T(a_banned_identity_that_keeps_trying), T(a_credential_in_two_regions),
         T(detections_survive_a_restart),
         cmocka_unit_test(thresholds_are_those_of_the_distribution),
     };

@@ -24,6 +24,22 @@ static struct str percent(struct incident *i, struct str value)
 
 /* ---- 3: rotate ---- */
 
+/* The runbook's own requests speak of the identity too; they are not its actions. */
+static bool is_own(const struct incident *i, const struct json *request)
+{
+    struct buf b;
+    buf_init(&b, 64);
+    trace_id_put(&b, &i->calls.trace);
+    bool own = str_eq(json_str(json_get(request, "trace_id")), buf_str(&b));
+    buf_release(&b);
+    const struct json *ids = json_get(request, "identities");
+    struct str runbook = S("/sextant/respond");
+    for (uint32_t n = 0; json_is(ids, JSON_ARRAY) && n < ids->n; n++) {
+        own |= str_ends(json_str(ids->items[n]), runbook); /* of an earlier run */
+    }
+    return own;
+}
+
 /* Different values of one kind over all requests of the identity. */
 static struct json *used(struct incident *i, const char *kind)
 {
@@ -31,7 +47,8 @@ static struct json *used(struct incident *i, const char *kind)
     struct json *out = json_new_array(i->a);
     for (uint32_t r = 0; json_is(requests, JSON_ARRAY) && r < requests->n; r++) {
         const struct json *list = json_get(requests->items[r], kind);
-        bool allowed = str_is(json_str(json_get(requests->items[r], "outcome")), "allowed");
+        bool allowed = str_is(json_str(json_get(requests->items[r], "outcome")), "allowed") &&
+                       !is_own(i, requests->items[r]);
         for (uint32_t v = 0; allowed && json_is(list, JSON_ARRAY) && v < list->n; v++) {
             bool known = false;
             for (uint32_t k = 0; k < out->n; k++) {
@@ -155,10 +172,11 @@ void incident_list(struct incident *i)
     const struct json *requests = json_get(c.json, "requests");
     for (uint32_t r = 0; json_is(requests, JSON_ARRAY) && r < requests->n; r++) {
         struct str outcome = json_str(json_get(requests->items[r], "outcome"));
-        allowed += str_is(outcome, "allowed");
-        denied += str_is(outcome, "denied");
+        bool own = is_own(i, requests->items[r]);
+        allowed += !own && str_is(outcome, "allowed");
+        denied += !own && str_is(outcome, "denied");
     }
-    step_note(i, STEP_LIST, "requests", json_copy(i->a, json_get(c.json, "found")));
+    step_note(i, STEP_LIST, "requests", json_new_int(i->a, (int64_t)(allowed + denied)));
     step_note(i, STEP_LIST, "allowed", json_new_int(i->a, (int64_t)allowed));
     step_note(i, STEP_LIST, "denied", json_new_int(i->a, (int64_t)denied));
     step_note(i, STEP_LIST, "tree_size", json_copy(i->a, json_get(c.json, "tree_size")));
@@ -325,7 +343,7 @@ static void review_observed(struct incident *i)
     struct json *denied = json_new_array(i->a);
     for (uint32_t r = 0; json_is(requests, JSON_ARRAY) && r < requests->n && denied->n < OTHERS_MAX; r++) {
         const struct json *row = requests->items[r];
-        if (str_is(json_str(json_get(row, "outcome")), "denied")) {
+        if (str_is(json_str(json_get(row, "outcome")), "denied") && !is_own(i, row)) {
             struct json *o = json_new_object(i->a);
             static const char *const keep[] = {"time", "resources", "rules", "policies", "actions", "trace_id"};
             for (size_t k = 0; k < ARRAY_LEN(keep); k++) {

@@ -342,7 +342,7 @@ static bool is_revocation(const struct event *e)
 
 /* Credentials an event names: each is revoked by a revocation, used by anything else. */
 static const enum event_field credential_fields[] = {EVENT_ACCESSOR, EVENT_LEASE, EVENT_SESSION,
-                                                     EVENT_RESOURCE};
+                                                     EVENT_RESOURCE, EVENT_IDENTITY, EVENT_USER};
 
 /* Refused uses from one source within the window; the slot of the least recent source gives way. */
 static uint32_t count_denial(struct credential *c, uint64_t source, int64_t now_ms)
@@ -448,14 +448,16 @@ static void rule_revoked(struct feed *f)
     nameless_refusal(f);
     for (size_t i = 0; i < ARRAY_LEN(credential_fields); i++) {
         struct str value = f->e->field[credential_fields[i]];
-        bool resource = credential_fields[i] == EVENT_RESOURCE;
+        bool actor = credential_fields[i] == EVENT_IDENTITY || credential_fields[i] == EVENT_USER;
+        bool kept = !actor && credential_fields[i] != EVENT_RESOURCE; /* remembered before a revocation */
         /* A revocation names its own caller's token too: only what it is about is revoked. */
-        if (value.n == 0 || (revocation && credential_fields[i] == EVENT_ACCESSOR &&
+        if (value.n == 0 || (revocation && actor) ||
+            (revocation && credential_fields[i] == EVENT_ACCESSOR &&
                              (f->e->field[EVENT_RESOURCE].n > 0 || f->e->field[EVENT_LEASE].n > 0))) {
             continue;
         }
         uint64_t key = index_key(value);
-        struct credential *c = credential_of(f->d, key, f->now_ms, !resource || revocation);
+        struct credential *c = credential_of(f->d, key, f->now_ms, kept || revocation);
         if (c == NULL) {
             continue;
         }
@@ -467,7 +469,7 @@ static void rule_revoked(struct feed *f)
             mark_host(f, c);
         } else if (c->revoked_ms != 0 && !revocation) {
             use_of_revoked(f, c, value);
-        } else if (!revocation && f->allowed) {
+        } else if (!revocation && f->allowed && kept) {
             c->identity = f->who_key;
             c->source = f->source_key;
         }
