@@ -24,20 +24,16 @@ static struct str percent(struct incident *i, struct str value)
 
 /* ---- 3: rotate ---- */
 
-/* The runbook's own requests speak of the identity too; they are not its actions. */
-static bool is_own(const struct incident *i, const struct json *request)
+/* Did the identity act in this request, or does it only speak about the identity (as the runbook's do)? */
+static bool is_action(const struct incident *i, const struct json *request)
 {
-    struct buf b;
-    buf_init(&b, 64);
-    trace_id_put(&b, &i->calls.trace);
-    bool own = str_eq(json_str(json_get(request, "trace_id")), buf_str(&b));
-    buf_release(&b);
-    const struct json *ids = json_get(request, "identities");
-    struct str runbook = S("/sextant/respond");
-    for (uint32_t n = 0; json_is(ids, JSON_ARRAY) && n < ids->n; n++) {
-        own |= str_ends(json_str(ids->items[n]), runbook); /* of an earlier run */
+    const struct json *who = json_get(request, i->is_workload ? "identities" : "persons");
+    for (uint32_t n = 0; json_is(who, JSON_ARRAY) && n < who->n; n++) {
+        if (str_eq(json_str(who->items[n]), i->identity)) {
+            return true;
+        }
     }
-    return own;
+    return false;
 }
 
 /* Different values of one kind over all requests of the identity. */
@@ -48,7 +44,7 @@ static struct json *used(struct incident *i, const char *kind)
     for (uint32_t r = 0; json_is(requests, JSON_ARRAY) && r < requests->n; r++) {
         const struct json *list = json_get(requests->items[r], kind);
         bool allowed = str_is(json_str(json_get(requests->items[r], "outcome")), "allowed") &&
-                       !is_own(i, requests->items[r]);
+                       is_action(i, requests->items[r]);
         for (uint32_t v = 0; allowed && json_is(list, JSON_ARRAY) && v < list->n; v++) {
             bool known = false;
             for (uint32_t k = 0; k < out->n; k++) {
@@ -172,9 +168,9 @@ void incident_list(struct incident *i)
     const struct json *requests = json_get(c.json, "requests");
     for (uint32_t r = 0; json_is(requests, JSON_ARRAY) && r < requests->n; r++) {
         struct str outcome = json_str(json_get(requests->items[r], "outcome"));
-        bool own = is_own(i, requests->items[r]);
-        allowed += !own && str_is(outcome, "allowed");
-        denied += !own && str_is(outcome, "denied");
+        bool mine = is_action(i, requests->items[r]);
+        allowed += mine && str_is(outcome, "allowed");
+        denied += mine && str_is(outcome, "denied");
     }
     step_note(i, STEP_LIST, "requests", json_new_int(i->a, (int64_t)(allowed + denied)));
     step_note(i, STEP_LIST, "allowed", json_new_int(i->a, (int64_t)allowed));
@@ -343,7 +339,7 @@ static void review_observed(struct incident *i)
     struct json *denied = json_new_array(i->a);
     for (uint32_t r = 0; json_is(requests, JSON_ARRAY) && r < requests->n && denied->n < OTHERS_MAX; r++) {
         const struct json *row = requests->items[r];
-        if (str_is(json_str(json_get(row, "outcome")), "denied") && !is_own(i, row)) {
+        if (str_is(json_str(json_get(row, "outcome")), "denied") && is_action(i, row)) {
             struct json *o = json_new_object(i->a);
             static const char *const keep[] = {"time", "resources", "rules", "policies", "actions", "trace_id"};
             for (size_t k = 0; k < ARRAY_LEN(keep); k++) {

@@ -374,7 +374,9 @@ static void put_own(struct jw *w, const struct finding *f)
     jw_obj(w);
     jw_key_str(w, S("daemon"), S("audit"));
     jw_key_str(w, S("activity"), S("detection"));
-    jw_key_str(w, S("actor_spiffe_id"), f->identity);
+    if (!str_is(f->identity, "unknown")) {
+        jw_key_str(w, S("actor_spiffe_id"), f->identity);
+    }
     jw_key_str(w, S("resource_uid"), f->subject);
     jw_key_str(w, S("title"), f->title);
     jw_key_str(w, S("reason"), str_of(f->rule));

@@ -89,13 +89,18 @@ static bool value_matches(struct str asked, struct str value)
     return str_eq(asked, value);
 }
 
+static bool is_finding(const struct event *e)
+{
+    return e->class_uid >= 2000 && e->class_uid < 3000;
+}
+
 static bool event_matches(const struct ask *q, const struct event *e)
 {
     bool holds = false;
     for (int f = 0; f < EVENT_INDEXED; f++) {
         holds |= value_matches(q->of, e->field[f]);
     }
-    return holds && (q->since_ms == 0 || e->time_ms >= q->since_ms) &&
+    return holds && !is_finding(e) && (q->since_ms == 0 || e->time_ms >= q->since_ms) &&
            (q->until_ms == 0 || e->time_ms <= q->until_ms) &&
            (q->daemon.n == 0 || str_eq(q->daemon, e->field[EVENT_DAEMON]));
 }
@@ -126,8 +131,12 @@ static void values_add(struct work *w, struct values *set, struct str v)
     }
 }
 
+/* Findings speak about requests; they are asked for as alerts. */
 static void request_add(struct work *w, struct request *r, uint64_t index, const struct event *e)
 {
+    if (is_finding(e)) {
+        return;
+    }
     for (size_t i = 0; i < r->n_events; i++) {
         if (r->events[i] == index) {
             return;

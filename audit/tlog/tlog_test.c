@@ -423,6 +423,16 @@ static void tampering_is_found_and_named(void **state)
     assert_false(verify(&a).good);
     flip("tile/entries/002", 1);
 
+    char path[160]; /* an older partial bundle, as earlier checkpoints left it */
+    snprintf(path, sizeof(path), "cd %s/log/tile/entries/003.p && head -c 1600 232 > 160", dir);
+    assert_int_equal(system(path), 0);
+    assert_true(verify(&a).good);
+    flip("tile/entries/003.p/160", 10 * 53 + 4);
+    r = verify(&a);
+    assert_false(r.good);
+    assert_int_equal(r.entry, 3 * 256 + 53);
+    flip("tile/entries/003.p/160", 10 * 53 + 4);
+
     flip("checkpoint", 17); /* the size */
     r = verify(&a);
     assert_false(r.good);

@@ -3,6 +3,8 @@
 #include "files.h"
 #include "tlog_read.h"
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -50,6 +52,83 @@ static uint64_t leaves_of(unsigned level)
     return UINT64_C(1) << (8 * level);
 }
 
+/* The entry that the byte at `offset` of a bundle belongs to. */
+static uint64_t entry_at(struct str bundle, size_t offset)
+{
+    struct bundle_reader b = bundle_open(bundle);
+    struct str entry;
+    bool end = false;
+    while (!failed(bundle_next(&b, &entry, &end)) && !end && bundle.n - b.rest.n <= offset) {
+    }
+    return b.read > 0 ? b.read - 1 : 0;
+}
+
+static size_t common_prefix(struct str a, struct str b)
+{
+    size_t n = 0;
+    while (n < a.n && n < b.n && a.p[n] == b.p[n]) {
+        n++;
+    }
+    return n;
+}
+
+/* How long the first `width` entries of a bundle, or hashes of a tile, are. */
+static size_t prefix_length(const struct tile_name *name, struct str whole)
+{
+    if (!name->entries) {
+        return (size_t)name->width * MERKLE_HASH;
+    }
+    struct bundle_reader b = bundle_open(whole);
+    struct str entry;
+    bool end = false;
+    while (b.read < name->width && !failed(bundle_next(&b, &entry, &end)) && !end) {
+    }
+    return whole.n - b.rest.n;
+}
+
+static void check_partial(struct work *w, const struct tile_name *name, struct str whole)
+{
+    char path[TILE_PATH_MAX];
+    struct arena a;
+    struct str bytes;
+    tile_path(name, path);
+    arena_init(&a, BUNDLE_MAX + (1 << 16));
+    struct err e = file_read(&a, w->reader.dir, path, BUNDLE_MAX, &bytes);
+    size_t want = prefix_length(name, whole);
+    if (failed(e)) {
+        wrong(w->r, false, 0, "%s", err_detail());
+    } else if (bytes.n != want || memcmp(bytes.p, whole.p, want) != 0) {
+        size_t at = common_prefix(bytes, whole);
+        uint64_t within = name->entries ? entry_at(whole, at) : at / MERKLE_HASH;
+        uint64_t entry = (name->n * TILE_WIDTH + within) * leaves_of(name->level);
+        wrong(w->r, true, entry, "%s was changed at byte %zu, in entry %" PRIu64, path, at, entry);
+    }
+    arena_release(&a);
+}
+
+/* Partial tiles of earlier checkpoints, where they are still there, are fronts of what is there now. */
+static void check_partials(struct work *w, bool entries, unsigned level, uint64_t n, unsigned width,
+                           struct str whole)
+{
+    struct tile_name name = {.entries = entries, .level = level, .n = n, .width = 1};
+    char folder[TILE_PATH_MAX];
+    tile_path(&name, folder);
+    folder[str_rfind_char(str_of(folder), '/')] = '\0';
+    int fd = openat(w->reader.dir, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+    if (d == NULL) {
+        return;
+    }
+    for (struct dirent *e; (e = readdir(d)) != NULL && w->r->good;) {
+        uint64_t partial;
+        if (!failed(str_to_u64(str_of(e->d_name), &partial)) && partial > 0 && partial < width) {
+            name.width = (unsigned)partial;
+            check_partial(w, &name, whole);
+        }
+    }
+    closedir(d);
+}
+
 /* Compares the tile that was made from below with the one on disk, and hands its root up. */
 static void finish_tile(struct work *w, unsigned level, uint64_t n)
 {
@@ -73,6 +152,9 @@ static void finish_tile(struct work *w, unsigned level, uint64_t n)
             wrong(w->r, true, first, "%s was changed: hash %u is not that of entries %" PRIu64 " to %" PRIu64,
                   path, i, first, first + leaves_of(level) - 1);
         }
+    }
+    if (w->r->good) {
+        check_partials(w, false, level, n, l->n, str_n(l->nodes, l->n * sizeof(struct hash)));
     }
     if (l->n == TILE_WIDTH && level + 1 < TILE_LEVELS) {
         struct level *up = &w->levels[level + 1];
@@ -107,7 +189,11 @@ static void check_bundle(struct work *w, uint64_t n)
             wrong(w->r, true, index, "entry %" PRIu64 ": %s", index, err_detail());
         }
     }
+    unsigned width = l->n;
     finish_tile(w, 0, n);
+    if (w->r->good) {
+        check_partials(w, true, 0, n, width, buf_str(&w->reader.bundle));
+    }
 }
 
 static void check_all(struct work *w)
