@@ -1,200 +1,229 @@
+/* Base64, hexadecimal, and query strings. */
 #include "builtin.h"
 
 #include "lib/base/codec.h"
 
-/* base64*, hex.* and urlquery.*: bytes as text. JSON and YAML are in files of their own. */
-
-enum { GROWTH = 4, SLACK = 64 };
+enum { ENCODED_MAX = 256 << 20 };
 
 static enum b_status encode(struct bcall *b, enum base64_form form)
 {
-    struct str text;
-    if (!b_string(b, 1, &text)) {
-        return B_ERROR;
-    }
-    return b_str(b, base64_encode(b->a, text, form));
+    struct str s;
+    return b_string(b, 1, &s) ? b_str(b, base64_encode(b->a, s, form)) : B_ERROR;
 }
 
-static enum b_status base64_encode_std(struct bcall *b)
-{
-    return encode(b, BASE64_STD);
-}
+static enum b_status b_encode(struct bcall *b) { return encode(b, BASE64_STD); }
+static enum b_status b_url_encode(struct bcall *b) { return encode(b, BASE64_URL_PAD); }
+static enum b_status b_url_encode_no_pad(struct bcall *b) { return encode(b, BASE64_URL); }
 
-static enum b_status base64url_encode_pad(struct bcall *b)
+/* Line breaks inside of base64 are skipped, as Go's decoder does. */
+static struct str without_newlines(struct arena *a, struct str s)
 {
-    return encode(b, BASE64_URL_PAD);
-}
-
-static enum b_status base64url_encode_no_pad(struct bcall *b)
-{
-    return encode(b, BASE64_URL);
-}
-
-/* Line breaks inside the text are skipped, as every MIME reader does. */
-static struct str without_newlines(struct bcall *b, struct str text)
-{
-    if (str_find_char(text, '\n') == STR_NPOS && str_find_char(text, '\r') == STR_NPOS) {
-        return text;
-    }
-    char *p = arena_alloc_raw(b->a, text.n, 1);
+    struct vstr *r = val_str_room(a, s.n);
     size_t n = 0;
-    for (size_t i = 0; i < text.n; i++) {
-        if (text.p[i] != '\n' && text.p[i] != '\r') {
-            p[n++] = text.p[i];
+    for (size_t i = 0; i < s.n; i++) {
+        if (s.p[i] != '\n' && s.p[i] != '\r') {
+            r->p[n++] = s.p[i];
         }
     }
-    return str_n(p, n);
+    return str_n(r->p, n);
 }
 
-static enum b_status base64_decode_std(struct bcall *b)
+static bool decodes(struct arena *a, struct str s, enum base64_form form, struct str *out)
 {
-    struct str text, out;
-    if (!b_string(b, 1, &text)) {
+    return !failed(base64_decode(a, without_newlines(a, s), form, out));
+}
+
+/* Decoders of Go ignore bits of the last letter that mean nothing; so do these. */
+static bool lenient(struct bcall *b, struct str s, enum base64_form form, struct str *out)
+{
+    static const char std[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    static const char url[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    if (decodes(b->a, s, form, out)) {
+        return true;
+    }
+    s = without_newlines(b->a, s);
+    const char *alphabet = form == BASE64_STD || form == BASE64_STD_RAW ? std : url;
+    size_t n = s.n;
+    while (n > 0 && s.p[n - 1] == '=') {
+        n--;
+    }
+    const char *at = n > 0 && s.p[n - 1] != '\0' ? strchr(alphabet, s.p[n - 1]) : NULL;
+    if (at == NULL || n % 4 < 2) {
+        return false;
+    }
+    char *copy = arena_cstr(b->a, s);
+    copy[n - 1] = alphabet[(at - alphabet) & (n % 4 == 2 ? 0x30 : 0x3c)];
+    return decodes(b->a, str_n(copy, s.n), form, out);
+}
+
+static size_t bad_byte(struct str s, bool url)
+{
+    size_t i = 0;
+    for (; i < s.n; i++) {
+        char c = s.p[i];
+        bool fine = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+                    (url ? c == '-' || c == '_' : c == '+' || c == '/');
+        if (!fine) {
+            return i;
+        }
+    }
+    return i & ~(size_t)3;
+}
+
+static enum b_status b_decode(struct bcall *b)
+{
+    struct str s, out;
+    if (!b_string(b, 1, &s)) {
         return B_ERROR;
     }
-    if (failed(base64_decode(b->a, without_newlines(b, text), BASE64_STD, &out))) {
-        return b_fail(b, "illegal base64 data");
+    if (!lenient(b, s, BASE64_STD, &out)) {
+        return b_fail(b, "illegal base64 data at input byte %zu", bad_byte(s, false));
     }
     return b_str(b, out);
 }
 
-static enum b_status base64url_decode_any(struct bcall *b)
-{
-    struct str text, out;
-    if (!b_string(b, 1, &text)) {
-        return B_ERROR;
-    }
-    text = without_newlines(b, text);
-    while (text.n > 0 && text.p[text.n - 1] == '=') {
-        text.n--;
-    }
-    if (failed(base64_decode(b->a, text, BASE64_URL, &out))) {
-        return b_fail(b, "illegal base64 data");
-    }
-    return b_str(b, out);
-}
-
-static enum b_status base64_is_valid(struct bcall *b)
+static enum b_status b_is_valid(struct bcall *b)
 {
     struct str out;
-    bool ok = val_is(b->args[0], V_STRING) &&
-              !failed(base64_decode(b->a, without_newlines(b, val_text(b->args[0])), BASE64_STD, &out));
-    return b_out(b, val_bool(ok));
+    if (!val_is(b->args[0], V_STRING)) {
+        return b_out(b, VAL_FALSE);
+    }
+    return b_out(b, val_bool(lenient(b, val_text(b->args[0]), BASE64_STD, &out)));
 }
 
-static enum b_status hex_encode_text(struct bcall *b)
+static enum b_status b_url_decode(struct bcall *b)
 {
-    struct str text;
-    if (!b_string(b, 1, &text)) {
+    struct str s, out;
+    if (!b_string(b, 1, &s)) {
         return B_ERROR;
     }
-    return b_str(b, hex_encode(b->a, text));
+    bool padded = s.n > 0 && s.p[s.n - 1] == '=';
+    if (!lenient(b, s, padded ? BASE64_URL_PAD : BASE64_URL, &out)) {
+        return b_fail(b, "illegal base64 data at input byte %zu", bad_byte(s, true));
+    }
+    return b_str(b, out);
 }
 
-static bool is_hex(char c)
+static enum b_status b_hex_encode(struct bcall *b)
 {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+    struct str s;
+    return b_string(b, 1, &s) ? b_str(b, hex_encode(b->a, s)) : B_ERROR;
 }
 
-static enum b_status hex_decode_text(struct bcall *b)
+static enum b_status b_hex_decode(struct bcall *b)
 {
-    struct str text, out;
-    if (!b_string(b, 1, &text)) {
+    struct str s, out;
+    if (!b_string(b, 1, &s)) {
         return B_ERROR;
     }
-    for (size_t i = 0; i < text.n; i++) {
-        unsigned char c = (unsigned char)text.p[i];
-        if (!is_hex((char)c)) {
-            return c >= 0x20 && c < 0x7f
-                       ? b_fail(b, "encoding/hex: invalid byte: U+%04X '%c'", c, c)
-                       : b_fail(b, "encoding/hex: invalid byte: U+%04X", c);
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        bool digit = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+        if (!digit) {
+            return b_fail(b, "encoding/hex: invalid byte: U+%04X '%c'", (unsigned char)c, c);
         }
     }
-    if (failed(hex_decode(b->a, text, &out))) {
+    if (failed(hex_decode(b->a, s, &out))) {
         return b_fail(b, "encoding/hex: odd length hex string");
     }
     return b_str(b, out);
 }
 
-/* ---- urlquery: application/x-www-form-urlencoded ---- */
-
-static void put_query(struct buf *out, struct str s)
+static void query_escape(struct buf *out, struct str s)
 {
     for (size_t i = 0; i < s.n; i++) {
-        if (s.p[i] == ' ') {
+        unsigned char c = (unsigned char)s.p[i];
+        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                     c == '-' || c == '_' || c == '.' || c == '~';
+        if (plain) {
+            buf_putc(out, (char)c);
+        } else if (c == ' ') {
             buf_putc(out, '+');
         } else {
-            percent_put(out, str_sub(s, i, i + 1));
+            buf_printf(out, "%%%02X", c);
         }
     }
 }
 
-static enum b_status urlquery_encode(struct bcall *b)
+static enum b_status b_query_encode(struct bcall *b)
 {
-    struct str text;
-    if (!b_string(b, 1, &text)) {
+    struct str s;
+    struct buf out;
+    if (!b_string(b, 1, &s)) {
         return B_ERROR;
     }
-    struct buf out;
-    buf_init(&out, text.n * GROWTH + SLACK);
-    put_query(&out, text);
+    buf_init(&out, ENCODED_MAX);
+    query_escape(&out, s);
     return b_buf(b, &out);
 }
 
-static enum b_status urlquery_decode(struct bcall *b)
+static bool unescape(struct bcall *b, struct str s, struct str *out)
 {
-    struct str text, out;
-    if (!b_string(b, 1, &text)) {
-        return B_ERROR;
+    if (!failed(percent_decode(b->a, s, true, out))) {
+        return true;
     }
-    if (failed(percent_decode(b->a, text, true, &out))) {
-        return b_fail(b, "invalid URL escape");
-    }
-    return b_str(b, out);
-}
-
-static bool put_pair(struct bcall *b, struct buf *out, struct val key, struct val value)
-{
-    if (!val_is(value, V_STRING)) {
-        b_operand(b, 1, "values must be string, array[string], or set[string]");
-        return false;
-    }
-    if (out->n > 0) {
-        buf_putc(out, '&');
-    }
-    put_query(out, val_text(key));
-    buf_putc(out, '=');
-    put_query(out, val_text(value));
-    return true;
-}
-
-static bool put_member(struct bcall *b, struct buf *out, struct val key, struct val value)
-{
-    if (!val_is(key, V_STRING)) {
-        b_operand(b, 1, "keys must be strings");
-        return false;
-    }
-    if (!val_is(value, V_ARRAY) && !val_is(value, V_SET)) {
-        return put_pair(b, out, key, value);
-    }
-    for (uint32_t i = 0; i < val_len(value); i++) {
-        if (!put_pair(b, out, key, val_nth(value, i))) {
-            return false;
+    for (size_t i = 0; i < s.n; i++) {
+        if (s.p[i] == '%') {
+            struct str three = str_sub(s, i, i + 3), unused;
+            if (three.n < 3 || failed(hex_decode(b->a, str_sub(three, 1, 3), &unused))) {
+                (void)b_fail(b, "invalid URL escape \"%.*s\"", STR_FMT(three));
+                return false;
+            }
+            i += 2;
         }
     }
-    return true;
+    (void)b_fail(b, "invalid URL escape");
+    return false;
 }
 
-static enum b_status urlquery_encode_object(struct bcall *b)
+static enum b_status b_query_decode(struct bcall *b)
 {
-    struct val obj = b->args[0];
+    struct str s, out;
+    return b_string(b, 1, &s) && unescape(b, s, &out) ? b_str(b, out) : B_ERROR;
+}
+
+static void put_pair(struct buf *out, struct str k, struct str v)
+{
+    buf_puts(out, out->n > 0 ? S("&") : S(""));
+    query_escape(out, k);
+    buf_putc(out, '=');
+    query_escape(out, v);
+}
+
+static bool put_values(struct bcall *b, struct buf *out, struct str k, struct val v)
+{
+    bool list = val_is(v, V_ARRAY) || val_is(v, V_SET);
+    if (val_is(v, V_STRING)) {
+        put_pair(out, k, val_text(v));
+        return true;
+    }
+    for (uint32_t i = 0; list && i < val_len(v); i++) {
+        if (!val_is(val_nth(v, i), V_STRING)) {
+            list = false;
+            break;
+        }
+        put_pair(out, k, val_text(val_nth(v, i)));
+    }
+    if (!list) {
+        (void)b_operand(b, 1, "values must be string, array[string], or set[string]");
+    }
+    return list;
+}
+
+static enum b_status b_query_encode_object(struct bcall *b)
+{
+    struct buf out;
     if (!b_is(b, 1, V_OBJECT)) {
         return B_ERROR;
     }
-    struct buf out;
-    buf_init(&out, 4 << 20);
-    for (uint32_t i = 0; i < val_len(obj); i++) {
-        if (!put_member(b, &out, val_nth_key(b->a, obj, i), val_nth(obj, i))) {
+    buf_init(&out, ENCODED_MAX);
+    for (uint32_t i = 0; i < val_len(b->args[0]); i++) {
+        struct val k = val_nth_key(b->a, b->args[0], i);
+        bool ok = val_is(k, V_STRING);
+        if (!ok) {
+            (void)b_type(b, 1, "string");
+        }
+        if (!ok || !put_values(b, &out, val_text(k), val_nth(b->args[0], i))) {
             buf_release(&out);
             return B_ERROR;
         }
@@ -202,47 +231,45 @@ static enum b_status urlquery_encode_object(struct bcall *b)
     return b_buf(b, &out);
 }
 
-/* Name -> array of its values, in order. */
-static enum b_status urlquery_decode_object(struct bcall *b)
+static enum b_status b_query_decode_object(struct bcall *b)
 {
-    struct str text;
-    if (!b_string(b, 1, &text)) {
+    struct str s;
+    if (!b_string(b, 1, &s)) {
         return B_ERROR;
     }
-    struct val out = val_empty_object();
-    struct str rest = text.n > 0 ? text : STR_EMPTY;
-    while (rest.p != NULL) {
-        struct str value = str_split(&rest, '&'), name = str_split(&value, '=');
-        if (name.n == 0 && value.n == 0) {
+    struct val r = val_empty_object();
+    for (struct str rest = s; rest.p != NULL && s.n > 0;) {
+        struct str v = str_split(&rest, '&'), name, text = STR_EMPTY;
+        if (v.n == 0) {
             continue;
         }
-        if (b_budget(b, 16) || failed(percent_decode(b->a, name, true, &name)) ||
-            failed(percent_decode(b->a, value, true, &value))) {
-            return b_fail(b, "invalid URL escape");
+        struct str k = str_split(&v, '=');
+        if (!unescape(b, k, &name) || (v.p != NULL && !unescape(b, v, &text))) {
+            return B_ERROR;
         }
-        struct vlist values = {.a = b->a};
-        struct val key = val_str(b->a, name), have = val_get(out, key);
-        for (uint32_t i = 0; !val_undef(have) && i < val_len(have); i++) {
-            vlist_add(&values, val_nth(have, i));
+        struct val key = val_str(b->a, name), old = val_get(r, key);
+        struct vlist l = {.a = b->a};
+        for (uint32_t i = 0; !val_undef(old) && i < val_len(old); i++) {
+            vlist_add(&l, val_nth(old, i));
         }
-        vlist_add(&values, val_str(b->a, value));
-        out = val_with(b->a, out, key, vlist_array(&values));
+        vlist_add(&l, val_str(b->a, text));
+        r = val_with(b->a, r, key, vlist_array(&l));
     }
-    return b_out(b, out);
+    return b_out(b, r);
 }
 
 const struct builtin builtins_encoding[] = {
-    {"base64.decode", 1, base64_decode_std, 0},
-    {"base64.encode", 1, base64_encode_std, 0},
-    {"base64.is_valid", 1, base64_is_valid, 0},
-    {"base64url.decode", 1, base64url_decode_any, 0},
-    {"base64url.encode", 1, base64url_encode_pad, 0},
-    {"base64url.encode_no_pad", 1, base64url_encode_no_pad, 0},
-    {"hex.decode", 1, hex_decode_text, 0},
-    {"hex.encode", 1, hex_encode_text, 0},
-    {"urlquery.decode", 1, urlquery_decode, 0},
-    {"urlquery.decode_object", 1, urlquery_decode_object, 0},
-    {"urlquery.encode", 1, urlquery_encode, 0},
-    {"urlquery.encode_object", 1, urlquery_encode_object, 0},
+    {"base64.encode", 1, b_encode, 0},
+    {"base64.decode", 1, b_decode, 0},
+    {"base64.is_valid", 1, b_is_valid, 0},
+    {"base64url.encode", 1, b_url_encode, 0},
+    {"base64url.encode_no_pad", 1, b_url_encode_no_pad, 0},
+    {"base64url.decode", 1, b_url_decode, 0},
+    {"hex.encode", 1, b_hex_encode, 0},
+    {"hex.decode", 1, b_hex_decode, 0},
+    {"urlquery.encode", 1, b_query_encode, 0},
+    {"urlquery.decode", 1, b_query_decode, 0},
+    {"urlquery.encode_object", 1, b_query_encode_object, 0},
+    {"urlquery.decode_object", 1, b_query_decode_object, 0},
     {0},
 };
