@@ -65,7 +65,6 @@ struct code {
     size_t n_lists, cap_lists;
     struct str file;
     struct node *node; /* whose rule it is; NULL for queries */
-    uint32_t *expr_regs; /* queries: registers of the value of each expression */
 };
 
 enum with_kind { WITH_INPUT, WITH_DATA, WITH_FUNC };

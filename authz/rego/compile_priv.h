@@ -137,7 +137,8 @@ bool find_callee(struct compiler *c, const struct term *op, struct callee *out);
 
 /* emit_*.c: code. */
 struct code *emit_rule(struct compiler *c, struct rule *r, struct term **tail, size_t n_tail);
-struct code *emit_query(struct compiler *c, struct body *b, struct local **vars, size_t n_vars);
+struct code *emit_query(struct compiler *c, struct body *b, struct local **vars, size_t n_vars,
+                        bool capture);
 
 void compile_error(struct compiler *c, const char *code, struct loc loc, const char *fmt, ...)
     PRINTF_LIKE(4, 5);

@@ -157,24 +157,39 @@ struct code *emit_rule(struct compiler *c, struct rule *r, struct term **tail, s
     return g.failed ? NULL : g.code;
 }
 
-struct code *emit_query(struct compiler *c, struct body *b, struct local **vars, size_t n_vars)
+/* The value of one expression of a query; `capture` lets false be a value like others. */
+static int32_t emit_query_expr(struct gen *g, struct expr *e, bool capture)
+{
+    struct term *t = e->term;
+    bool plain = e->kind == E_TERM && !e->negated && e->n_with == 0 && t->type < T_AND;
+    bool equation = plain && t->type == T_CALL &&
+                    (term_is_call_of(t, "eq") || term_is_call_of(t, "print"));
+    if (!capture || !plain || equation) {
+        emit_expr(g, e);
+        bool value = plain && t->type != T_CALL && !any_unbound(t);
+        return value ? emit_value(g, t) : constant(g, VAL_TRUE);
+    }
+    struct callee callee;
+    if (t->type == T_CALL && find_callee(g->c, t->list.v[0], &callee) &&
+        t->list.n == (size_t)callee.arity + 2) {
+        emit_expr(g, e);
+        return constant(g, VAL_TRUE);
+    }
+    return emit_value(g, t);
+}
+
+struct code *emit_query(struct compiler *c, struct body *b, struct local **vars, size_t n_vars,
+                        bool capture)
 {
     struct gen g = begin(c);
     uint32_t end = g.fail;
-    g.code->expr_regs = arena_array(c->a, uint32_t, b->n + 1);
+    int32_t *ops = arena_array(c->a, int32_t, n_vars + b->n + 1);
     for (size_t i = 0; i < b->n; i++) {
         g.loc = b->v[i]->loc;
-        emit_expr(&g, b->v[i]);
+        ops[n_vars + i] = emit_query_expr(&g, b->v[i], capture);
     }
-    int32_t *ops = arena_array(c->a, int32_t, n_vars + b->n + 1);
     for (size_t i = 0; i < n_vars; i++) {
         ops[i] = vars[i]->bound ? (int32_t)vars[i]->reg : constant(&g, VAL_UNDEF);
-    }
-    for (size_t i = 0; i < b->n; i++) {
-        struct term *t = b->v[i]->term;
-        bool value = b->v[i]->kind == E_TERM && !b->v[i]->negated && t->type != T_CALL &&
-                     t->type < T_AND && b->v[i]->n_with == 0 && !any_unbound(t);
-        ops[n_vars + i] = value ? emit_value(&g, t) : constant(&g, VAL_TRUE);
     }
     int32_t at = list_add(&g, ops, n_vars + b->n);
     emit(&g, OP_ROW, 0, at, 0)->n = (uint16_t)(n_vars + b->n);

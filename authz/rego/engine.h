@@ -46,12 +46,15 @@ struct rego_query_options {
     const struct str *imports; /* "data.x", "input.y as z" */
     size_t n_imports;
     bool strict, enable_print;
+    bool capture; /* expressions give their value, false too, instead of having to hold */
 };
 
 /* Compiles a query against a policy. The query keeps a reference to nothing but `p`. */
 bool rego_prepare(const struct rego_policy *p, struct str text, const struct rego_query_options *o,
                   struct rego_errors *errors, struct rego_query **out);
 void rego_query_free(struct rego_query *q);
+size_t rego_query_exprs(const struct rego_query *q);
+struct str rego_query_expr_text(const struct rego_query *q, size_t i, struct loc *loc);
 size_t rego_query_vars(const struct rego_query *q);             /* variables that are bound */
 struct str rego_query_var(const struct rego_query *q, size_t i); /* their names, sorted */
 

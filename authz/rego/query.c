@@ -85,13 +85,19 @@ bool rego_prepare(const struct rego_policy *p, struct str text, const struct reg
     if (rego_parse_query(c.a, arena_str(c.a, text), &po, errors, &b)) {
         query_imports(&c, o);
         query_package(&c, o->package);
+        q->exprs = arena_array(c.a, struct loc, b->n + 1);
+        q->n_exprs = b->n;
+        for (size_t i = 0; i < b->n; i++) {
+            q->exprs[i] = b->v[i]->loc;
+        }
+        q->text = arena_str(c.a, text);
         resolve_query(&c, b);
         struct varset safe = varset_new(&c);
         if (errors->n == before && order_body(&c, b, &safe)) {
             mark_top_locals(b);
             collect_vars(&c, q);
             q->n_exprs = b->n;
-            q->code = emit_query(&c, b, q->vars, q->n_vars);
+            q->code = emit_query(&c, b, q->vars, q->n_vars, o->capture);
         }
     }
     map_release(&c.query_globals);
@@ -109,6 +115,17 @@ void rego_query_free(struct rego_query *q)
         arena_release(&q->a);
         free(q);
     }
+}
+
+size_t rego_query_exprs(const struct rego_query *q)
+{
+    return q->n_exprs;
+}
+
+struct str rego_query_expr_text(const struct rego_query *q, size_t i, struct loc *loc)
+{
+    *loc = q->exprs[i];
+    return str_sub(q->text, loc->off, loc->end);
 }
 
 size_t rego_query_vars(const struct rego_query *q)

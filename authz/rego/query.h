@@ -12,6 +12,8 @@ struct rego_query {
     struct code *code;
     struct local **vars; /* sorted by name */
     size_t n_vars, n_exprs;
+    struct loc *exprs; /* as written, in their order */
+    struct str text;
 };
 
 void mark_top_locals(struct body *b);

@@ -67,9 +67,35 @@ static void check_node(struct compiler *c, struct node *n)
     }
 }
 
+/* A rule where base data stands would hide it. */
+static void check_data(struct compiler *c, struct node *n, struct val data, struct str path)
+{
+    for (size_t i = 0; i < n->n_children && val_is(data, V_OBJECT); i++) {
+        struct node *child = n->children[i];
+        struct val below = val_get(data, child->key);
+        if (val_undef(below)) {
+            continue;
+        }
+        struct str key = val_is(child->key, V_STRING) ? val_text(child->key)
+                                                      : val_rego_text(c->a, child->key);
+        struct str at = path.n == 0 ? key
+                                    : arena_printf(c->a, "%.*s/%.*s", STR_FMT(path), STR_FMT(key));
+        if (child->first != NULL && child->n_dynamic == 0) {
+            rego_errors_add(c->errors, "rego_compile_error", child->first->module->file,
+                            child->first->loc, "conflicting rule for data path %.*s found",
+                            STR_FMT(at));
+        } else {
+            check_data(c, child, below, at);
+        }
+    }
+}
+
 void tree_check_conflicts(struct compiler *c)
 {
     check_node(c, c->p->root);
+    if (c->o->data != NULL) {
+        check_data(c, c->p->root, *c->o->data, STR_EMPTY);
+    }
 }
 
 struct walk {

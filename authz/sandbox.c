@@ -1,0 +1,33 @@
+#include "authz.h"
+
+/*
+ * Its own state and sockets, its policies and data to read, connections that come in, and the unix socket
+ * of audit. It opens no TCP connection and runs no program.
+ */
+const struct sandbox_profile *authz_sandbox(struct arena *a, const struct config *c,
+                                            const void *section)
+{
+    const struct authz_config *z = section;
+    struct sandbox_profile *p = arena_new(a, struct sandbox_profile);
+    const char **rw = arena_array(a, const char *, 3);
+    size_t n = z != NULL ? z->policies.n + z->data.n : 0;
+    const char **ro = arena_array(a, const char *, n + 1);
+    uint32_t uid = 0;
+    config_uid(c, S("authz"), &uid);
+    rw[0] = arena_cstr(a, arena_printf(a, "%.*s/authz", STR_FMT(c->state_dir)));
+    rw[1] = arena_cstr(a, arena_printf(a, "%.*s/authz", STR_FMT(c->run_dir)));
+    for (size_t i = 0; i < n; i++) {
+        ro[i] = arena_cstr(a, i < z->policies.n ? z->policies.items[i]
+                                                : z->data.items[i - z->policies.n]);
+    }
+    *p = (struct sandbox_profile){
+        .daemon = "authz",
+        .uid = uid,
+        .gid = uid,
+        .paths_rw = rw,
+        .paths_ro = ro,
+        .flags = SANDBOX_INET_LISTEN | SANDBOX_UNIX_LISTEN | SANDBOX_UNIX_CONNECT,
+        .max_open_files = 16384,
+    };
+    return p;
+}

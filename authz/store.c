@@ -1,0 +1,365 @@
+#include "store.h"
+
+#include "lib/json/json.h"
+#include "lib/yaml/yaml.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+static const size_t IMAGE_MEMORY_MAX = (size_t)8 << 30;
+
+struct image *image_new(void)
+{
+    struct image *im = calloc(1, sizeof *im);
+    BUG_ON(im == NULL);
+    arena_init(&im->arena, IMAGE_MEMORY_MAX);
+    im->data = val_empty_object();
+    return im;
+}
+
+void image_free(struct image *im)
+{
+    if (im != NULL) {
+        rego_policy_free(im->policy);
+        arena_release(&im->arena);
+        free(im);
+    }
+}
+
+struct err read_whole_file(struct arena *a, struct str path, struct str *out)
+{
+    FILE *f = fopen(arena_cstr(a, path), "rbe");
+    ENSURE(f != NULL, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, "%.*s: %s", STR_FMT(path),
+           strerrordesc_np(errno));
+    struct stat st;
+    bool ok = fstat(fileno(f), &st) == 0 && st.st_size <= STORE_FILE_MAX;
+    size_t room = ok ? (size_t)st.st_size + 1 : 0, n = 0;
+    char *p = ok ? arena_alloc_raw(a, room, 1) : NULL;
+    if (ok) {
+        n = fread(p, 1, room - 1, f);
+        ok = !ferror(f);
+    }
+    fclose(f);
+    ENSURE(ok, ERR_IO, "%.*s: cannot be read, or is over %d bytes", STR_FMT(path), STORE_FILE_MAX);
+    *out = str_n(p, n);
+    return OK;
+}
+
+static void add_file(struct image *im, struct policy_file f)
+{
+    im->files = arena_grow(&im->arena, im->files, im->n_files, im->n_files + 1, &im->cap_files,
+                           sizeof *im->files);
+    im->files[im->n_files++] = f;
+}
+
+static struct val data_of_json(struct arena *a, const struct json *j)
+{
+    struct buf text;
+    struct val v = VAL_NULL;
+    buf_init(&text, STORE_FILE_MAX);
+    json_write(&text, j);
+    ignore_err(val_from_json(a, buf_str(&text), &v));
+    buf_release(&text);
+    return v;
+}
+
+static struct err parse_data(struct arena *a, struct str name, struct str text, struct val *out)
+{
+    if (str_ends(name, S(".json"))) {
+        struct err e = val_from_json(a, text, out);
+        return failed(e) ? err_wrap(e, "%.*s", STR_FMT(name)) : e;
+    }
+    struct json *docs;
+    TRY(yaml_parse(a, text, name, NULL, &docs));
+    *out = docs->n > 0 ? data_of_json(a, docs->items[0]) : VAL_NULL;
+    return OK;
+}
+
+/* Data at the place that its folder names: below a bundle's root, roles/data.json is data.roles. */
+static struct val placed(struct arena *a, struct val v, struct str folder)
+{
+    while (folder.n > 0) {
+        size_t slash = str_rfind_char(folder, '/');
+        struct str last = slash == STR_NPOS ? folder : str_sub(folder, slash + 1, folder.n);
+        folder = slash == STR_NPOS ? STR_EMPTY : str_sub(folder, 0, slash);
+        if (last.n > 0 && !str_is(last, ".")) {
+            v = val_object2(a, (struct val[]){val_str(a, last), v}, 1);
+        }
+    }
+    return v;
+}
+
+static struct err add_data(struct image *im, struct str path, struct str below)
+{
+    struct str text;
+    struct val v;
+    bool clash = false;
+    TRY(read_whole_file(&im->arena, path, &text));
+    TRY(parse_data(&im->arena, path, text, &v));
+    size_t slash = str_rfind_char(below, '/');
+    v = placed(&im->arena, v, slash == STR_NPOS ? STR_EMPTY : str_sub(below, 0, slash));
+    ENSURE(val_is(v, V_OBJECT), ERR_INVALID, "%.*s: data must be an object", STR_FMT(path));
+    im->data = val_merge(&im->arena, im->data, v, &clash);
+    ENSURE(!clash, ERR_CONFLICT, "%.*s: merge error", STR_FMT(path));
+    return OK;
+}
+
+static bool is_data_file(struct str name, bool bundle)
+{
+    size_t slash = str_rfind_char(name, '/');
+    struct str base = slash == STR_NPOS ? name : str_sub(name, slash + 1, name.n);
+    if (bundle) {
+        return str_is(base, "data.json") || str_is(base, "data.yaml") || str_is(base, "data.yml");
+    }
+    return base.p[0] != '.' && (str_ends(base, S(".json")) || str_ends(base, S(".yaml")) ||
+                                str_ends(base, S(".yml")));
+}
+
+static struct err add_one(struct image *im, struct str path, struct str below,
+                          enum rego_version version, bool bundle, bool named)
+{
+    if (str_ends(path, S(".rego"))) {
+        struct policy_file f = {.id = arena_str(&im->arena, path), .version = version, .from_disk = true};
+        TRY(read_whole_file(&im->arena, path, &f.text));
+        add_file(im, f);
+        return OK;
+    }
+    if (is_data_file(path, bundle)) {
+        return add_data(im, path, below);
+    }
+    ENSURE(!named, ERR_INVALID, "%.*s: unrecognized file", STR_FMT(path));
+    return OK;
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return str_cmp(*(const struct str *)a, *(const struct str *)b);
+}
+
+/* Every file below `path`, sorted; folders and files whose name begins with a dot are left out. */
+static struct err walk_files(struct arena *a, struct str path, struct str **out, size_t *n)
+{
+    struct stat st;
+    struct str *list = NULL, *todo = NULL;
+    size_t n_list = 0, cap_list = 0, n_todo = 0, cap_todo = 0;
+    ENSURE(stat(arena_cstr(a, path), &st) == 0, ERR_NOT_FOUND, "%.*s: %s", STR_FMT(path),
+           strerrordesc_np(errno));
+    todo = arena_grow(a, todo, 0, 1, &cap_todo, sizeof *todo);
+    todo[n_todo++] = path;
+    while (n_todo > 0) {
+        struct str at = todo[--n_todo];
+        if (stat(arena_cstr(a, at), &st) != 0) {
+            continue;
+        }
+        if (!S_ISDIR(st.st_mode)) {
+            ENSURE(n_list < STORE_FILES_MAX, ERR_LIMIT, "%.*s: more than %d files", STR_FMT(path),
+                   STORE_FILES_MAX);
+            list = arena_grow(a, list, n_list, n_list + 1, &cap_list, sizeof *list);
+            list[n_list++] = at;
+            continue;
+        }
+        DIR *d = opendir(arena_cstr(a, at));
+        for (struct dirent *e; d != NULL && (e = readdir(d)) != NULL;) {
+            if (e->d_name[0] != '.') {
+                todo = arena_grow(a, todo, n_todo, n_todo + 1, &cap_todo, sizeof *todo);
+                bool slash = at.n > 0 && at.p[at.n - 1] == '/';
+                todo[n_todo++] = arena_printf(a, "%.*s%s%s", STR_FMT(at), slash ? "" : "/", e->d_name);
+            }
+        }
+        if (d != NULL) {
+            closedir(d);
+        }
+    }
+    if (n_list > 0) {
+        qsort(list, n_list, sizeof *list, by_text);
+    }
+    *out = list;
+    *n = n_list;
+    return OK;
+}
+
+struct err image_add_path(struct image *im, struct str path, enum rego_version version, bool bundle)
+{
+    struct str *files;
+    size_t n;
+    path = str_starts(path, S("file://")) ? str_sub(path, 7, path.n) : path;
+    while (path.n > 1 && path.p[path.n - 1] == '/') {
+        path.n--;
+    }
+    TRY(walk_files(&im->arena, path, &files, &n));
+    bool single = n == 1 && str_eq(files[0], path);
+    for (size_t i = 0; i < n; i++) {
+        struct str below = single ? STR_EMPTY : str_sub(files[i], path.n + (str_is(path, "/") ? 0 : 1), files[i].n);
+        TRY(add_one(im, files[i], below, version, bundle, single));
+    }
+    return OK;
+}
+
+bool image_compile(struct image *im, const struct rego_compile_options *o, struct rego_errors *errors)
+{
+    struct rego_compile_options options = o != NULL ? *o : (struct rego_compile_options){0};
+    struct rego_source *src = arena_array(&im->arena, struct rego_source, im->n_files + 1);
+    for (size_t i = 0; i < im->n_files; i++) {
+        src[i] = (struct rego_source){im->files[i].id, im->files[i].text, im->files[i].version};
+    }
+    options.data = &im->data;
+    return rego_compile(src, im->n_files, &options, errors, &im->policy);
+}
+
+void store_init(struct authz_store *s)
+{
+    struct arena a;
+    arena_init(&a, 1 << 20);
+    struct rego_errors errors = {.a = &a};
+    *s = (struct authz_store){.version = REGO_V1, .image = image_new()};
+    bool ok = image_compile(s->image, NULL, &errors);
+    BUG_ON(!ok);
+    arena_release(&a);
+}
+
+void store_release(struct authz_store *s)
+{
+    image_free(s->image);
+    s->image = NULL;
+}
+
+/* The new image becomes the one in force. */
+static void activate(struct authz_store *s, struct image *im)
+{
+    struct image *old = s->image;
+    s->image = im;
+    s->revision++;
+    image_free(old);
+}
+
+static bool finish(struct authz_store *s, struct image *im, struct rego_errors *errors)
+{
+    if (errors->n > 0 || !image_compile(im, NULL, errors)) {
+        image_free(im);
+        return false;
+    }
+    activate(s, im);
+    return true;
+}
+
+static void copy_file(struct image *im, const struct policy_file *f)
+{
+    struct policy_file c = *f;
+    c.id = arena_str(&im->arena, f->id);
+    c.text = arena_str(&im->arena, f->text);
+    add_file(im, c);
+}
+
+static uint64_t mix(uint64_t h, uint64_t v)
+{
+    return (h ^ v) * UINT64_C(0x100000001b3);
+}
+
+static uint64_t fingerprint_of(struct arena *a, const struct str *paths, size_t n, uint64_t h)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct str *files;
+        size_t count = 0;
+        if (failed(walk_files(a, paths[i], &files, &count))) {
+            h = mix(h, 1);
+        }
+        for (size_t k = 0; k < count; k++) {
+            struct stat st = {0};
+            h = mix(h, str_hash(files[k]));
+            if (stat(arena_cstr(a, files[k]), &st) == 0) {
+                h = mix(h, (uint64_t)st.st_size);
+                h = mix(h, (uint64_t)st.st_mtim.tv_sec * 1000000007u + (uint64_t)st.st_mtim.tv_nsec);
+                h = mix(h, st.st_ino);
+            }
+        }
+    }
+    return h;
+}
+
+static uint64_t fingerprint(const struct authz_store *s)
+{
+    struct arena a;
+    arena_init(&a, 64 << 20);
+    uint64_t h = fingerprint_of(&a, s->policy_paths, s->n_policy_paths, 14695981039346656037u);
+    h = fingerprint_of(&a, s->data_paths, s->n_data_paths, h);
+    arena_release(&a);
+    return h;
+}
+
+bool store_stale(struct authz_store *s)
+{
+    return fingerprint(s) != s->fingerprint;
+}
+
+bool store_load(struct authz_store *s, struct rego_errors *errors)
+{
+    struct image *im = image_new();
+    s->fingerprint = fingerprint(s);
+    for (size_t i = 0; i < s->n_policy_paths + s->n_data_paths; i++) {
+        struct str path = i < s->n_policy_paths ? s->policy_paths[i]
+                                                : s->data_paths[i - s->n_policy_paths];
+        struct err e = image_add_path(im, path, s->version, false);
+        if (failed(e)) {
+            rego_errors_add(errors, "load_error", STR_EMPTY, (struct loc){0}, "%s", err_detail());
+        }
+    }
+    for (size_t i = 0; i < s->image->n_files; i++) {
+        if (!s->image->files[i].from_disk) {
+            copy_file(im, &s->image->files[i]);
+        }
+    }
+    return finish(s, im, errors);
+}
+
+const struct policy_file *store_policy(const struct authz_store *s, struct str id)
+{
+    for (size_t i = 0; i < s->image->n_files; i++) {
+        if (str_eq(s->image->files[i].id, id)) {
+            return &s->image->files[i];
+        }
+    }
+    return NULL;
+}
+
+/* A copy of the image without one policy, and its data. */
+static struct image *copy_without(const struct authz_store *s, struct str id)
+{
+    struct image *im = image_new();
+    for (size_t i = 0; i < s->image->n_files; i++) {
+        if (!str_eq(s->image->files[i].id, id)) {
+            copy_file(im, &s->image->files[i]);
+        }
+    }
+    im->data = val_copy(&im->arena, s->image->data);
+    return im;
+}
+
+bool store_put_policy(struct authz_store *s, struct str id, struct str text,
+                      struct rego_errors *errors)
+{
+    const struct policy_file *old = store_policy(s, id);
+    if (old != NULL && str_eq(old->text, text)) {
+        return true;
+    }
+    struct image *im = copy_without(s, id);
+    copy_file(im, &(struct policy_file){.id = id, .text = text, .version = s->version});
+    return finish(s, im, errors);
+}
+
+bool store_del_policy(struct authz_store *s, struct str id, struct rego_errors *errors)
+{
+    return finish(s, copy_without(s, id), errors);
+}
+
+bool store_set_data(struct authz_store *s, struct val data, struct rego_errors *errors)
+{
+    struct image *im = image_new();
+    for (size_t i = 0; i < s->image->n_files; i++) {
+        copy_file(im, &s->image->files[i]);
+    }
+    im->data = val_copy(&im->arena, data);
+    return finish(s, im, errors);
+}
