@@ -74,6 +74,14 @@ static struct err check_assertion(struct op *op, const struct client *c, struct 
     return OK;
 }
 
+/* The latest failure's words under another code. */
+static struct err reword(enum err_code code)
+{
+    char detail[ERR_DETAIL_MAX];
+    snprintf(detail, sizeof(detail), "%s", err_detail());
+    return err_make(code, "%s", detail);
+}
+
 static struct err check_offer(struct op *op, const struct client *c, const struct offer *o,
                               struct assertion *assertion)
 {
@@ -82,7 +90,9 @@ static struct err check_offer(struct op *op, const struct client *c, const struc
     bool secret_ok = o->secret.n > 0 && client_secret_ok(c != NULL ? c : &nobody, o->secret);
     ENSURE(c != NULL, ERR_UNAUTHENTICATED, "unknown client");
     if (o->assertion) {
-        return check_assertion(op, c, assertion);
+        struct err e = check_assertion(op, c, assertion);
+        /* Whatever is wrong with an assertion, it is the client that is not believed. */
+        return failed(e) ? reword(ERR_UNAUTHENTICATED) : e;
     }
     switch (c->auth) {
     case AUTH_SECRET_BASIC:
