@@ -48,6 +48,9 @@ struct signer {
     bool was_ready;
 };
 
+/* Where every daemon runs as one user (a developer's machine), the header says which of them calls. */
+static const struct http_header who_calls[] = {{STR_INIT("x-sextant-caller"), STR_INIT("authn")}};
+
 static struct str url_of(struct arena *a, const struct signer *s, const char *path, struct str name,
                          const char *rest)
 {
@@ -207,6 +210,8 @@ static void fetch_keys(void *ctx)
     k->timer = NULL;
     struct http_call call = {.method = S("GET"),
                              .url = url_of(&a, k->signer, "/v1/transit/keys/", k->name, ""),
+                             .headers = who_calls,
+                             .n_headers = ARRAY_LEN(who_calls),
                              .timeout_ms = SIGN_TIMEOUT_MS,
                              .done = keys_answered,
                              .ctx = k};
@@ -352,6 +357,8 @@ static void send_next(struct transit_key *k)
                                  url_of(&a, k->signer, "/v1/transit/sign/", k->name, "/sha2-256"),
                              .body = buf_str(&body),
                              .content_type = S("application/json"),
+                             .headers = who_calls,
+                             .n_headers = ARRAY_LEN(who_calls),
                              .timeout_ms = SIGN_TIMEOUT_MS,
                              .done = sign_answered,
                              .ctx = k};
