@@ -204,6 +204,12 @@ static int try_exec_memory(void)
                : 0;
 }
 
+static int try_write_and_exec(void)
+{
+    int prot = PROT_READ | PROT_WRITE | PROT_EXEC;
+    return mmap(NULL, 4096, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED ? -1 : 0;
+}
+
 static int try_memory(void)
 {
     void *p = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -302,6 +308,7 @@ static void test_processes(void **state)
     p.paths_exec = exec;
     assert_int_equal(attempt(&p, fork_and_run), ALLOWED);
     assert_int_equal(attempt(&p, try_ptrace), KILLED);
+    assert_int_equal(attempt(&p, try_write_and_exec), REFUSED);
 }
 
 static void test_stdio(void **state)

@@ -60,8 +60,7 @@ static const int calls_exec[] = {
     SCMP_SYS(execve), SCMP_SYS(fork), SCMP_SYS(vfork), SCMP_SYS(wait4), SCMP_SYS(waitid),
     SCMP_SYS(kill), SCMP_SYS(tgkill), SCMP_SYS(pidfd_open), SCMP_SYS(pidfd_send_signal),
     SCMP_SYS(setpgid), SCMP_SYS(setsid), SCMP_SYS(chdir), SCMP_SYS(fchdir), SCMP_SYS(arch_prctl),
-    SCMP_SYS(prlimit64), SCMP_SYS(mmap), SCMP_SYS(mprotect), SCMP_SYS(prctl),
-    SCMP_SYS(close_range),
+    SCMP_SYS(prlimit64), SCMP_SYS(prctl), SCMP_SYS(close_range),
 };
 
 static const int calls_attest[] = {SCMP_SYS(pidfd_open), SCMP_SYS(pidfd_send_signal)};
@@ -113,12 +112,16 @@ static void allow_list(struct rules *r, const int *calls, size_t n)
     }
 }
 
-/* Memory may be writable or executable code may be mapped before the sandbox; nothing new after. */
-static void allow_memory(struct rules *r)
+/* Executable code was mapped before the sandbox; programs that are executed map theirs, not writable. */
+static void allow_memory(struct rules *r, bool exec)
 {
     const struct scmp_arg_cmp no_exec[] = {SCMP_A2_64(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)};
+    const struct scmp_arg_cmp no_write[] = {SCMP_A2_64(SCMP_CMP_MASKED_EQ, PROT_WRITE, 0)};
     add(r, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1, no_exec);
     add(r, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1, no_exec);
+    if (exec) {
+        add(r, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1, no_write);
+    }
 }
 
 static void allow_socket(struct rules *r, uint64_t domain, uint64_t type)
@@ -133,7 +136,9 @@ static void allow_socket(struct rules *r, uint64_t domain, uint64_t type)
 static void allow_network(struct rules *r, const struct sandbox_profile *p)
 {
     unsigned f = p->flags;
-    bool late_bind = (f & SANDBOX_INET_LISTEN) != 0 && p->bind_ports != NULL;
+    /* Landlock keeps a late listener to its ports; where it is not entered, listeners come early */
+    bool late_bind = (f & SANDBOX_INET_LISTEN) != 0 && p->bind_ports != NULL &&
+                     (f & SANDBOX_ATTEST) == 0;
     if ((f & SANDBOX_INET_CONNECT) != 0 || late_bind) {
         allow_socket(r, AF_INET, SOCK_STREAM);
         allow_socket(r, AF_INET6, SOCK_STREAM);
@@ -212,10 +217,10 @@ static void add_rules(struct rules *r, const struct sandbox_profile *p)
         add(r, SCMP_ACT_KILL_PROCESS, calls_fatal[i], 0, NULL);
     }
     allow_list(r, calls_stdio, ARRAY_LEN(calls_stdio));
+    allow_memory(r, (p->flags & SANDBOX_EXEC) != 0);
     if ((p->flags & SANDBOX_EXEC) != 0) {
         allow_list(r, calls_exec, ARRAY_LEN(calls_exec));
     } else {
-        allow_memory(r);
         allow_abort(r);
     }
     if (SANDBOX_SANITIZED) {
