@@ -60,6 +60,9 @@ struct err api_body(struct arena *a, const struct http_req *req, struct json **o
                               .duplicate_keys_last_wins = true};
     struct err e = json_parse(a, body, &lim, out);
     ENSURE(!failed(e), ERR_SYNTAX, "failed to parse JSON input: %s", arena_cstr(a, str_of(err_detail())));
+    if ((*out)->type == JSON_NULL) {
+        *out = json_new_object(a); /* what `bao write -f` sends */
+    }
     ENSURE((*out)->type == JSON_OBJECT, ERR_SYNTAX, "failed to parse JSON input: an object is expected");
     return OK;
 }

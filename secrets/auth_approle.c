@@ -309,7 +309,7 @@ static struct err login(struct request *r)
     }
     TRY(use_secret(r, name, &meta));
     json_set_str(r->arena, meta, "role_name", name);
-    struct login l = {.alias = role_id, .display_name = S("approle"), .meta = meta, .role = name};
+    struct login l = {.alias = role_id, .meta = meta, .role = name};
     role_apply(r, role, &l);
     return token_login(r, &l);
 }

@@ -221,7 +221,11 @@ struct err sys_ui_mount(struct request *r)
     const struct acl *acl = acl_of_caller(r);
     const struct mount *m = mount_of(r->core, request_param(r, "path"));
     bool sees = m != NULL && acl != NULL && acl_sees_mount(acl, m->path);
-    if (!sees) {
+    if (acl == NULL && !(m != NULL && is_open_to_all(m))) {
+        r->denied_because = "no valid token";
+        return reply_error(r, 403, "permission denied");
+    }
+    if (!sees && !(m != NULL && is_open_to_all(m))) {
         r->denied_because = "nothing is granted below this mount";
         return reply_error(r, 403, "preflight capability check returned 403, please ensure client's policies "
                                    "grant access to path \"%.*s/\"", STR_FMT(request_param(r, "path")));

@@ -553,7 +553,8 @@ struct err token_login(struct request *r, const struct login *l)
     struct str mount = str_sub(r->mount->path, 5, r->mount->path.n - 1); /* between auth/ and the final / */
     struct token_spec spec = {
         .policies = l->policies, .path = r->path, .role = l->role, .meta = l->meta,
-        .display_name = arena_printf(r->arena, "%.*s-%.*s", STR_FMT(mount), STR_FMT(l->display_name)),
+        .display_name = arena_printf(r->arena, "%.*s%s%.*s", STR_FMT(mount), l->display_name.n > 0 ? "-" : "",
+                                     STR_FMT(l->display_name)),
         .entity_id = str_of(entity->id), .no_default = l->no_default, .ttl_s = l->ttl_s,
         .max_ttl_s = l->max_ttl_s, .period_s = l->period_s, .explicit_max_s = l->explicit_max_s,
         .uses = l->uses, .mount = r->mount};
