@@ -55,6 +55,9 @@ static struct err with_files(struct arena *a, const struct json *data, struct js
 {
     struct json *o = json_new_object(a);
     for (uint32_t i = 0; i < data->n; i++) {
+        if (str_starts(data->members[i].key, S("$"))) {
+            continue; /* said to us, not to the path */
+        }
         const struct json *v = data->members[i].value, *file = json_get(v, "$file");
         struct json *copy = file == NULL ? json_copy(a, v) : NULL;
         if (file != NULL) {

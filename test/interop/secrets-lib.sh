@@ -5,6 +5,7 @@ PORT=${PORT:-20810}
 DIR=$(mktemp -d "${TMPDIR:-/tmp}/sextant-interop.XXXXXX")
 PG=/usr/lib/postgresql/15/bin
 pids=""
+PG_URL=""
 
 cleanup() {
   for p in $pids; do kill "$p" 2>/dev/null || true; done
