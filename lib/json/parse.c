@@ -143,6 +143,9 @@ static inline void skip_blanks(struct parser *p)
 {
     for (;; p->p++) {
         char c = *p->p;
+        if (likely((unsigned char)c > ' ')) {
+            return;
+        }
         if (c == '\n') {
             p->line++;
             p->line_start = p->p + 1;
@@ -603,7 +606,7 @@ struct err json_parse(struct arena *a, struct str text, const struct json_limits
         memcpy(copy, text.p, text.n);
     }
     memset(copy + text.n, 0, PAD);
-    struct parser p;
+    struct parser p __attribute__((uninitialized)); /* its stacks are large; all else is set here */
     p.arena = a, p.lim = lim;
     p.p = p.line_start = copy, p.end = copy + text.n;
     p.line = 1, p.values = 0, p.root = NULL;

@@ -6,6 +6,31 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+/* The common case of buf_putc and buf_put, in line: what fits the memory that is there already. */
+static inline void put_char(struct buf *b, char c)
+{
+    if (likely(b->n < b->cap && !b->overflow)) {
+        b->p[b->n++] = c;
+    } else {
+        buf_putc(b, c);
+    }
+}
+
+static inline void put_bytes(struct buf *b, const char *p, size_t n)
+{
+    if (likely(n > 0 && n <= b->cap - b->n && !b->overflow)) {
+        memcpy(b->p + b->n, p, n);
+        b->n += n;
+    } else {
+        buf_put(b, p, n);
+    }
+}
+
+static inline void put_str(struct buf *b, struct str s)
+{
+    put_bytes(b, s.p, s.n);
+}
+
 /* Bytes of `s` from `from` that stand for themselves: ASCII but control, '"' and '\\'. */
 static size_t plain_run(struct str s, size_t from)
 {
@@ -35,7 +60,8 @@ static void put_escape(struct buf *out, unsigned char c)
     static const char from[] = "\"\\\b\f\n\r\t", to[] = "\"\\bfnrt";
     const char *hit = c != 0 ? strchr(from, c) : NULL;
     if (hit != NULL) {
-        buf_put(out, (char[]){'\\', to[hit - from]}, 2);
+        put_char(out, '\\');
+        put_char(out, to[hit - from]);
     } else {
         buf_printf(out, "\\u%04x", c);
     }
@@ -43,10 +69,10 @@ static void put_escape(struct buf *out, unsigned char c)
 
 void json_write_string(struct buf *out, struct str s)
 {
-    buf_putc(out, '"');
+    put_char(out, '"');
     for (size_t i = 0; i < s.n;) {
         size_t run = plain_run(s, i);
-        buf_put(out, s.p + i, run);
+        put_bytes(out, s.p + i, run);
         i += run;
         if (i == s.n) {
             break;
@@ -59,13 +85,13 @@ void json_write_string(struct buf *out, struct str s)
         }
         unsigned n = json_utf8_sequence(s.p + i, s.n - i);
         if (n != 0) {
-            buf_put(out, s.p + i, n);
+            put_bytes(out, s.p + i, n);
         } else {
-            buf_puts(out, S("\xef\xbf\xbd"));
+            put_str(out, S("\xef\xbf\xbd"));
         }
         i += MAX(n, 1u);
     }
-    buf_putc(out, '"');
+    put_char(out, '"');
 }
 
 struct level {
@@ -158,9 +184,9 @@ static void new_line(struct writer *w)
     if (w->indent < 0) {
         return;
     }
-    buf_putc(w->out, '\n');
+    put_char(w->out, '\n');
     for (size_t i = 0; i < w->n * (size_t)w->indent; i++) {
-        buf_putc(w->out, ' ');
+        put_char(w->out, ' ');
     }
 }
 
@@ -172,10 +198,10 @@ static void begin_value(struct writer *w, const struct json *v)
     case JSON_NULL:
     case JSON_FALSE:
     case JSON_TRUE:
-        buf_puts(w->out, words[v->type]);
+        put_str(w->out, words[v->type]);
         return;
     case JSON_NUMBER:
-        buf_puts(w->out, v->text);
+        put_str(w->out, v->text);
         return;
     case JSON_STRING:
         json_write_string(w->out, v->text);
@@ -183,10 +209,10 @@ static void begin_value(struct writer *w, const struct json *v)
     case JSON_ARRAY:
     case JSON_OBJECT:
         if (v->n == 0) {
-            buf_puts(w->out, v->type == JSON_ARRAY ? S("[]") : S("{}"));
+            put_str(w->out, v->type == JSON_ARRAY ? S("[]") : S("{}"));
             return;
         }
-        buf_putc(w->out, v->type == JSON_ARRAY ? '[' : '{');
+        put_char(w->out, v->type == JSON_ARRAY ? '[' : '{');
         push_level(w, v);
         return;
     }
@@ -200,11 +226,11 @@ static void write_next(struct writer *w)
         free((void *)l->ordered);
         w->n--;
         new_line(w);
-        buf_putc(w->out, v->type == JSON_ARRAY ? ']' : '}');
+        put_char(w->out, v->type == JSON_ARRAY ? ']' : '}');
         return;
     }
     if (l->next > 0) {
-        buf_putc(w->out, ',');
+        put_char(w->out, ',');
     }
     new_line(w);
     uint32_t i = l->next++;
@@ -214,7 +240,7 @@ static void write_next(struct writer *w)
     }
     const struct json_member *m = l->ordered != NULL ? l->ordered[i] : &v->members[i];
     json_write_string(w->out, m->key);
-    buf_puts(w->out, w->indent < 0 ? S(":") : S(": "));
+    put_str(w->out, w->indent < 0 ? S(":") : S(": "));
     begin_value(w, m->value);
 }
 
@@ -255,7 +281,7 @@ void jw_init(struct jw *w, struct buf *out)
 static void before_value(struct jw *w)
 {
     if (w->comma) {
-        buf_putc(w->out, ',');
+        put_char(w->out, ',');
     }
     w->comma = true;
 }
@@ -264,7 +290,7 @@ static void open_level(struct jw *w, bool object)
 {
     BUG_ON(w->depth == JW_MAX_DEPTH);
     before_value(w);
-    buf_putc(w->out, object ? '{' : '[');
+    put_char(w->out, object ? '{' : '[');
     uint64_t bit = UINT64_C(1) << (w->depth % 64), *word = &w->is_obj[w->depth / 64];
     *word = object ? *word | bit : *word & ~bit;
     w->depth++;
@@ -285,7 +311,7 @@ void jw_end(struct jw *w)
 {
     BUG_ON(w->depth == 0);
     w->depth--;
-    buf_putc(w->out, w->is_obj[w->depth / 64] >> (w->depth % 64) & 1 ? '}' : ']');
+    put_char(w->out, w->is_obj[w->depth / 64] >> (w->depth % 64) & 1 ? '}' : ']');
     w->comma = true;
 }
 
@@ -293,7 +319,7 @@ void jw_key(struct jw *w, struct str key)
 {
     before_value(w);
     json_write_string(w->out, key);
-    buf_putc(w->out, ':');
+    put_char(w->out, ':');
     w->comma = false;
 }
 
@@ -315,7 +341,7 @@ void jw_int(struct jw *w, int64_t n)
         *--p = '-';
     }
     before_value(w);
-    buf_put(w->out, p, (size_t)(digits + sizeof(digits) - p));
+    put_bytes(w->out, p, (size_t)(digits + sizeof(digits) - p));
 }
 
 void jw_bool(struct jw *w, bool b)
@@ -331,7 +357,7 @@ void jw_null(struct jw *w)
 void jw_raw(struct jw *w, struct str json_text)
 {
     before_value(w);
-    buf_puts(w->out, json_text);
+    put_str(w->out, json_text);
 }
 
 void jw_json(struct jw *w, const struct json *v)
