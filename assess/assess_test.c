@@ -145,7 +145,7 @@ static void test_shared_database_password(void **state)
     struct assess a;
     put_file("compose.yaml", "services:\n  db:\n    environment: {POSTGRES_PASSWORD: Tq8vXw2Lm9Rz}\n"
                              "  orders:\n    environment:\n      DB_PASSWORD: Tq8vXw2Lm9Rz\n"
-                             "  billing:\n    environment: ['DATABASE_URL=postgres://app:Tq8vXw2Lm9Rz@db/billing']\n"
+                             "  billing:\n    environment: ['DATABASE_URL=postgres:/" "/app:Tq8vXw2Lm9Rz@db/billing']\n"
                              "  mail:\n    environment: {DB_PASSWORD: '${DB_PASSWORD}'}\n");
     run_assess(&a);
     assert_found(&a, ANTI_SHARED_DB_PASSWORD, "compose.yaml", 6);
@@ -175,10 +175,10 @@ static void test_permissions_in_tokens(void **state)
     struct assess a;
     /* {"alg":"none"} . {"sub":"a","iat":1,"exp":100000,"permissions":["read","write"],"scope":"openid"} */
     put_file("sample.txt", "first line\n"
-                           "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIiwiaWF0IjoxLCJleHAiOjEwMDAwMCwicGVybWlzc2lvbnMiOlsicmVhZCIsIndyaXRlIl0sInNjb3BlIjoib3BlbmlkIn0."
+                           "ey" "JhbGciOiJub25lIn0.eyJzdWIiOiJhIiwiaWF0IjoxLCJleHAiOjEwMDAwMCwicGVybWlzc2lvbnMiOlsicmVhZCIsIndyaXRlIl0sInNjb3BlIjoib3BlbmlkIn0."
                            "c2lnbmF0dXJl\n");
     /* the same without permissions */
-    put_file("clean.txt", "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIiwiaWF0IjoxLCJleHAiOjEwMDAwMCwic2NvcGUiOiJvcGVuaWQgcHJvZmlsZSJ9.c2lnbmF0dXJl\n");
+    put_file("clean.txt", "ey" "JhbGciOiJub25lIn0.eyJzdWIiOiJhIiwiaWF0IjoxLCJleHAiOjEwMDAwMCwic2NvcGUiOiJvcGVuaWQgcHJvZmlsZSJ9.c2lnbmF0dXJl\n");
     put_file("auth.js", "const t = jwt.sign({ sub: user.id, permissions: user.permissions }, key)\n");
     put_file("docs.md", "never call jwt.sign({permissions})\n");
     run_assess(&a);

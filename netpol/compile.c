@@ -12,93 +12,89 @@ struct compiler {
     uint32_t n_classes;
 };
 
-/* --- classes: partition refinement, one round a distinguishing property ---------------------- */
+/* --- classes: pods with the same list of properties ------------------------------------------- */
 
-struct refinement {
-    struct map ids; /* (old class, value) to new class */
-    uint32_t n;
+/* What tells a pod apart: the numbers of the peers that match it, and of what it calls by a port name. */
+struct traits {
+    uint32_t *items;
+    size_t n, cap;
 };
 
-static uint32_t refined(struct refinement *r, uint32_t old, struct str value)
+static void add_trait(struct compiler *c, struct traits *t, uint32_t trait)
 {
-    char key[512];
-    size_t n = MIN(value.n, sizeof(key) - sizeof(old));
-    memcpy(key, &old, sizeof(old));
-    if (n > 0) {
-        memcpy(key + sizeof(old), value.p, n);
-    }
-    void *found = map_get(&r->ids, str_n(key, sizeof(old) + n));
-    if (found == NULL) {
-        found = (void *)(uintptr_t)++r->n;
-        map_set(&r->ids, str_n(key, sizeof(old) + n), found);
-    }
-    return (uint32_t)(uintptr_t)found;
+    t->items = arena_grow(c->arena, t->items, t->n, t->n + 1, &t->cap, sizeof(*t->items));
+    t->items[t->n++] = trait;
 }
 
-static void refine_by_peer(struct compiler *c, const struct netpol_peer *peer)
+static void add_peer(struct compiler *c, struct traits *pods, const struct netpol_peer *peer, uint32_t number)
 {
-    struct refinement r = {.n = 0};
-    map_init(&r.ids);
-    for (size_t i = 0; i < c->m->n_pods; i++) {
-        c->class_of[i] = refined(&r, c->class_of[i], bit_get(peer->matched, i) ? S("1") : S("0"));
+    for (size_t i = 0; bit_next(peer->matched, c->m->words, &i); i++) {
+        add_trait(c, &pods[i], number);
     }
-    c->n_classes = r.n;
-    map_release(&r.ids);
 }
 
 /* Pods that resolve a port name of an egress rule differently must not share a class. */
-static void refine_by_port_name(struct compiler *c, const struct netpol_port *port)
+static void add_port_name(struct compiler *c, struct traits *pods, const struct netpol_port *port, uint32_t number)
 {
-    struct refinement r = {.n = 0};
-    map_init(&r.ids);
     for (size_t i = 0; i < c->m->n_pods; i++) {
         const struct netpol_pod *pod = c->m->pods[i];
-        uint16_t numbers[128];
-        size_t n = 0;
-        for (size_t p = 0; p < pod->n_ports && n < ARRAY_LEN(numbers); p++) {
+        for (size_t p = 0; p < pod->n_ports; p++) {
             if (pod->ports[p].proto == port->proto && str_eq(pod->ports[p].name, port->name)) {
-                numbers[n++] = pod->ports[p].number;
+                add_trait(c, &pods[i], number);
+                add_trait(c, &pods[i], pod->ports[p].number);
             }
         }
-        c->class_of[i] = refined(&r, c->class_of[i], str_n(numbers, n * sizeof(numbers[0])));
     }
-    c->n_classes = r.n;
-    map_release(&r.ids);
 }
 
-static void refine_by_rule(struct compiler *c, const struct netpol_rule *rule, int dir)
+static void add_rule(struct compiler *c, struct traits *pods, const struct netpol_rule *rule, int dir,
+                     uint32_t *number)
 {
     for (size_t i = 0; i < rule->n_peers; i++) {
         if (!rule->peers[i].is_block) {
-            refine_by_peer(c, &rule->peers[i]);
+            add_peer(c, pods, &rule->peers[i], ++*number);
         }
     }
     for (size_t i = 0; dir == NETPOL_EGRESS && i < rule->n_ports; i++) {
         if (rule->ports[i].name.n > 0) {
-            refine_by_port_name(c, &rule->ports[i]);
+            add_port_name(c, pods, &rule->ports[i], ++*number);
         }
     }
+}
+
+/* One class for each list of traits that occurs, in the order of the pods. */
+static void number_classes(struct compiler *c, const struct traits *pods)
+{
+    struct map classes;
+    map_init(&classes);
+    c->class_of = arena_array(c->arena, uint32_t, c->m->n_pods);
+    c->sample = arena_array(c->arena, size_t, c->m->n_pods + 1);
+    for (size_t i = 0; i < c->m->n_pods; i++) {
+        struct str key = str_n(pods[i].items, pods[i].n * sizeof(pods[i].items[0]));
+        uintptr_t class = (uintptr_t)map_get(&classes, key);
+        if (class == 0) {
+            class = ++c->n_classes;
+            map_set(&classes, key, (void *)class);
+            c->sample[class] = i;
+        }
+        c->class_of[i] = (uint32_t)class;
+    }
+    map_release(&classes);
 }
 
 static void make_classes(struct compiler *c)
 {
     const struct netpol_model *m = c->m;
-    c->class_of = arena_array(c->arena, uint32_t, m->n_pods);
-    for (size_t i = 0; i < m->n_pods; i++) {
-        c->class_of[i] = 1;
-    }
-    c->n_classes = 1;
+    struct traits *pods = arena_array(c->arena, struct traits, m->n_pods);
+    uint32_t number = 0;
     for (size_t p = 0; p < m->n_policies; p++) {
         for (int dir = 0; dir < 2; dir++) {
             for (size_t r = 0; m->policies[p]->types[dir] && r < m->policies[p]->n_rules[dir]; r++) {
-                refine_by_rule(c, &m->policies[p]->rules[dir][r], dir);
+                add_rule(c, pods, &m->policies[p]->rules[dir][r], dir, &number);
             }
         }
     }
-    c->sample = arena_array(c->arena, size_t, c->n_classes + 1);
-    for (size_t i = m->n_pods; i-- > 0;) {
-        c->sample[c->class_of[i]] = i;
-    }
+    number_classes(c, pods);
 }
 
 static int compare_classes(const void *a, const void *b)
@@ -231,9 +227,9 @@ static void put_peers(struct compiler *c, struct site *s, const struct netpol_ru
             put_for_block(c, s, peer);
             continue;
         }
-        for (uint32_t class = 1; class <= c->n_classes; class++) {
-            if (bit_get(peer->matched, c->sample[class])) {
-                put_for_class(c, s, class);
+        for (size_t p = 0; bit_next(peer->matched, c->m->words, &p); p++) {
+            if (c->sample[c->class_of[p]] == p) { /* its class's first pod stands for all of them */
+                put_for_class(c, s, c->class_of[p]);
             }
         }
     }
@@ -341,10 +337,8 @@ struct err netpol_compile(struct arena *a, const struct netpol_model *m, struct 
     put_classes(&c);
     for (size_t p = 0; p < m->n_policies; p++) {
         for (int dir = 0; dir < 2; dir++) {
-            for (size_t i = 0; m->policies[p]->types[dir] && i < m->n_pods; i++) {
-                if (bit_get(m->policies[p]->selected, i)) {
-                    put_pod(&c, m->policies[p], dir, m->pods[i]);
-                }
+            for (size_t i = 0; m->policies[p]->types[dir] && bit_next(m->policies[p]->selected, m->words, &i); i++) {
+                put_pod(&c, m->policies[p], dir, m->pods[i]);
             }
         }
     }

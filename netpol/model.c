@@ -268,71 +268,160 @@ static const struct netpol_namespace *namespace_named(struct netpol_model *m, st
     return ns;
 }
 
-static bool peer_has_pod(const struct netpol_peer *p, struct str policy_ns,
-                         const struct netpol_pod *pod)
+/* Pods that carry one label with one value. */
+struct posting {
+    size_t *pods;
+    size_t n, cap;
+};
+
+/* What sealing needs besides the model: pods by label, and namespaces by number. */
+struct sealer {
+    struct netpol_model *m;
+    struct map by_label; /* "key NUL value" to struct posting */
+    bool *ns_matches;    /* by namespace number, for the peer at hand */
+};
+
+static struct str label_key(struct arena *a, struct str key, struct str value)
 {
-    if (p->is_block) {
-        for (size_t i = 0; i < pod->n_ips; i++) {
-            if (netpol_peer_has_ip(p, &pod->ips[i])) {
-                return true;
-            }
-        }
-        return false;
+    char *p = arena_alloc_raw(a, key.n + value.n + 1, 1);
+    memcpy(p, key.p, key.n);
+    p[key.n] = '\0';
+    if (value.n > 0) {
+        memcpy(p + key.n + 1, value.p, value.n);
     }
-    if (pod->host_network) {
-        return false;
-    }
-    bool in_namespace = p->any_pod_ns ? str_eq(pod->ns, policy_ns)
-                                      : selector_matches(&p->namespaces, &pod->in->labels);
-    return in_namespace && selector_matches(&p->pods, &pod->labels);
+    return str_n(p, key.n + value.n + 1);
 }
 
-static void seal_peers(struct netpol_model *m, struct netpol_policy *policy, struct netpol_rule *rule)
+static void index_labels(struct sealer *s)
 {
-    for (size_t i = 0; i < rule->n_peers; i++) {
-        struct netpol_peer *peer = &rule->peers[i];
-        peer->matched = arena_array(m->arena, uint64_t, m->words);
-        for (size_t p = 0; p < m->n_pods; p++) {
-            if (peer_has_pod(peer, policy->ns, m->pods[p])) {
+    for (size_t i = 0; i < s->m->n_pods; i++) {
+        const struct labels *l = &s->m->pods[i]->labels;
+        for (size_t k = 0; k < l->n; k++) {
+            struct str key = label_key(s->m->arena, l->items[k].key, l->items[k].value);
+            struct posting *p = map_get(&s->by_label, key);
+            if (p == NULL) {
+                p = arena_new(s->m->arena, struct posting);
+                map_set(&s->by_label, key, p);
+            }
+            p->pods = arena_grow(s->m->arena, p->pods, p->n, p->n + 1, &p->cap, sizeof(*p->pods));
+            p->pods[p->n++] = i;
+        }
+    }
+}
+
+typedef void (*on_pod)(void *ctx, const struct netpol_pod *pod);
+
+/* Calls back for every pod that the selector matches: few candidates when some term names values. */
+static void each_match(struct sealer *s, const struct selector *sel, on_pod fn, void *ctx)
+{
+    const struct selector_term *narrow = NULL;
+    for (size_t i = 0; i < sel->n; i++) {
+        if (sel->terms[i].op == SELECTOR_IN && (narrow == NULL || sel->terms[i].n_values < narrow->n_values)) {
+            narrow = &sel->terms[i];
+        }
+    }
+    for (size_t i = 0; narrow == NULL && i < s->m->n_pods; i++) {
+        if (selector_matches(sel, &s->m->pods[i]->labels)) {
+            fn(ctx, s->m->pods[i]);
+        }
+    }
+    for (size_t v = 0; narrow != NULL && v < narrow->n_values; v++) {
+        const struct posting *p = map_get(&s->by_label, label_key(s->m->arena, narrow->key, narrow->values[v]));
+        for (size_t i = 0; p != NULL && i < p->n; i++) {
+            if (selector_matches(sel, &s->m->pods[p->pods[i]]->labels)) {
+                fn(ctx, s->m->pods[p->pods[i]]);
+            }
+        }
+    }
+}
+
+struct collector {
+    const struct sealer *s;
+    uint64_t *bits;
+    struct str own_ns; /* when set: only this namespace; else those of ns_matches */
+};
+
+static void collect(void *ctx, const struct netpol_pod *pod)
+{
+    struct collector *c = ctx;
+    bool in = c->own_ns.n > 0 ? str_eq(pod->ns, c->own_ns) : c->s->ns_matches[pod->in->number];
+    if (in && !pod->host_network) {
+        bit_set(c->bits, pod->index);
+    }
+}
+
+static void seal_block(struct netpol_model *m, struct netpol_peer *peer)
+{
+    for (size_t p = 0; p < m->n_pods; p++) {
+        for (size_t i = 0; i < m->pods[p]->n_ips; i++) {
+            if (netpol_peer_has_ip(peer, &m->pods[p]->ips[i])) {
                 bit_set(peer->matched, p);
             }
         }
     }
 }
 
-static void seal_policy(struct netpol_model *m, struct netpol_policy *policy)
+static void seal_peer(struct sealer *s, const struct netpol_policy *policy, struct netpol_peer *peer)
 {
-    policy->selected = arena_array(m->arena, uint64_t, m->words);
-    for (size_t p = 0; p < m->n_pods; p++) {
-        const struct netpol_pod *pod = m->pods[p];
-        if (!pod->host_network && str_eq(pod->ns, policy->ns) &&
-            selector_matches(&policy->pods, &pod->labels)) {
-            bit_set(policy->selected, p);
-        }
+    struct map_entry *e;
+    peer->matched = arena_array(s->m->arena, uint64_t, s->m->words);
+    if (peer->is_block) {
+        seal_block(s->m, peer);
+        return;
     }
+    for (size_t i = 0; !peer->any_pod_ns && (e = map_at(&s->m->namespaces, &i)) != NULL;) {
+        const struct netpol_namespace *ns = e->value;
+        s->ns_matches[ns->number] = selector_matches(&peer->namespaces, &ns->labels);
+    }
+    struct collector c = {s, peer->matched, peer->any_pod_ns ? policy->ns : STR_EMPTY};
+    each_match(s, &peer->pods, collect, &c);
+}
+
+static void seal_policy(struct sealer *s, struct netpol_policy *policy)
+{
+    policy->selected = arena_array(s->m->arena, uint64_t, s->m->words);
+    struct collector c = {s, policy->selected, policy->ns};
+    each_match(s, &policy->pods, collect, &c);
     for (int dir = 0; dir < 2; dir++) {
         for (size_t r = 0; r < policy->n_rules[dir]; r++) {
-            seal_peers(m, policy, &policy->rules[dir][r]);
+            for (size_t i = 0; i < policy->rules[dir][r].n_peers; i++) {
+                seal_peer(s, policy, &policy->rules[dir][r].peers[i]);
+            }
         }
     }
 }
 
 static void seal_isolation(struct netpol_model *m, enum netpol_direction dir)
 {
+    size_t *caps = arena_array(m->arena, size_t, m->n_pods);
     m->isolating[dir] = arena_array(m->arena, const struct netpol_policy **, m->n_pods);
     m->n_isolating[dir] = arena_array(m->arena, size_t, m->n_pods);
-    for (size_t i = 0; i < m->n_pods; i++) {
-        size_t cap = 0;
-        for (size_t p = 0; p < m->n_policies; p++) {
-            if (!m->policies[p]->types[dir] || !bit_get(m->policies[p]->selected, i)) {
-                continue;
-            }
+    for (size_t p = 0; p < m->n_policies; p++) {
+        for (size_t i = 0; m->policies[p]->types[dir] && bit_next(m->policies[p]->selected, m->words, &i); i++) {
             size_t n = m->n_isolating[dir][i]++;
-            m->isolating[dir][i] = arena_grow(m->arena, m->isolating[dir][i], n, n + 1, &cap,
+            m->isolating[dir][i] = arena_grow(m->arena, m->isolating[dir][i], n, n + 1, &caps[i],
                                               sizeof(struct netpol_policy *));
             m->isolating[dir][i][n] = m->policies[p];
         }
     }
+}
+
+static struct err seal_policies(struct netpol_model *m)
+{
+    struct sealer s = {.m = m};
+    size_t number = 0;
+    struct map_entry *e;
+    for (size_t i = 0; (e = map_at(&m->namespaces, &i)) != NULL;) {
+        ((struct netpol_namespace *)e->value)->number = number++;
+    }
+    s.ns_matches = arena_array(m->arena, bool, number);
+    map_init(&s.by_label);
+    index_labels(&s);
+    for (size_t i = 0; i < m->n_policies && !arena_exhausted(m->arena); i++) {
+        seal_policy(&s, m->policies[i]);
+    }
+    map_release(&s.by_label);
+    return arena_exhausted(m->arena) ? err_make(ERR_LIMIT, "the policies need more memory than allowed") : OK;
 }
 
 struct err netpol_model_seal(struct netpol_model *m)
@@ -342,10 +431,7 @@ struct err netpol_model_seal(struct netpol_model *m)
     for (size_t i = 0; i < m->n_pods; i++) {
         m->pods[i]->in = namespace_named(m, m->pods[i]->ns);
     }
-    for (size_t i = 0; i < m->n_policies; i++) {
-        seal_policy(m, m->policies[i]);
-        ENSURE(!arena_exhausted(m->arena), ERR_LIMIT, "the policies need more memory than allowed");
-    }
+    TRY(seal_policies(m));
     seal_isolation(m, NETPOL_INGRESS);
     seal_isolation(m, NETPOL_EGRESS);
     ENSURE(!arena_exhausted(m->arena), ERR_LIMIT, "the policies need more memory than allowed");

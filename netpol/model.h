@@ -45,6 +45,7 @@ struct netpol_place {
 struct netpol_namespace {
     struct str name;
     struct labels labels;
+    size_t number; /* set by seal */
 };
 
 struct netpol_container_port {
@@ -137,6 +138,19 @@ static inline bool bit_get(const uint64_t *words, size_t i)
 static inline void bit_set(uint64_t *words, size_t i)
 {
     words[i / 64] |= UINT64_C(1) << (i % 64);
+}
+
+/* The first set bit at or after `*i`; false when there is none. */
+static inline bool bit_next(const uint64_t *bits, size_t words, size_t *i)
+{
+    for (size_t w = *i / 64; w < words; w++) {
+        uint64_t rest = w == *i / 64 ? bits[w] >> (*i % 64) << (*i % 64) : bits[w];
+        if (rest != 0) {
+            *i = w * 64 + (size_t)__builtin_ctzll(rest);
+            return true;
+        }
+    }
+    return false;
 }
 
 /* Is the address in a block peer's block and in none of its exceptions? */

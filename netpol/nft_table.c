@@ -73,7 +73,11 @@ static struct err unknown(const char *what, const struct json *v)
 {
     struct buf text;
     buf_init(&text, 400);
-    json_write(&text, v);
+    if (v != NULL) {
+        json_write(&text, v);
+    } else {
+        buf_puts(&text, S("(nothing)"));
+    }
     struct err e = err_make(ERR_UNSUPPORTED, "the table holds %s that cannot be judged: %.*s", what,
                             STR_FMT(buf_str(&text)));
     buf_release(&text);
