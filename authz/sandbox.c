@@ -11,7 +11,7 @@ const struct sandbox_profile *authz_sandbox(struct arena *a, const struct config
     struct sandbox_profile *p = arena_new(a, struct sandbox_profile);
     const char **rw = arena_array(a, const char *, 3);
     size_t n = z != NULL ? z->policies.n + z->data.n : 0;
-    const char **ro = arena_array(a, const char *, n + 1);
+    const char **ro = arena_array(a, const char *, n + 2);
     uint32_t uid = 0;
     config_uid(c, S("authz"), &uid);
     rw[0] = arena_cstr(a, arena_printf(a, "%.*s/authz", STR_FMT(c->state_dir)));
@@ -20,6 +20,7 @@ const struct sandbox_profile *authz_sandbox(struct arena *a, const struct config
         ro[i] = arena_cstr(a, i < z->policies.n ? z->policies.items[i]
                                                 : z->data.items[i - z->policies.n]);
     }
+    ro[n] = "/usr/share/zoneinfo"; /* time zones of policies */
     *p = (struct sandbox_profile){
         .daemon = "authz",
         .uid = uid,

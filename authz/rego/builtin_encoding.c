@@ -1,7 +1,5 @@
 /* Base64, hexadecimal, and query strings. */
-#include "builtin.h"
-
-#include "lib/base/codec.h"
+#include "base64.h"
 
 enum { ENCODED_MAX = 256 << 20 };
 
@@ -34,7 +32,7 @@ static bool decodes(struct arena *a, struct str s, enum base64_form form, struct
 }
 
 /* Decoders of Go ignore bits of the last letter that mean nothing; so do these. */
-static bool lenient(struct bcall *b, struct str s, enum base64_form form, struct str *out)
+bool base64_lenient(struct bcall *b, struct str s, enum base64_form form, struct str *out)
 {
     static const char std[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     static const char url[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -56,7 +54,7 @@ static bool lenient(struct bcall *b, struct str s, enum base64_form form, struct
     return decodes(b->a, str_n(copy, s.n), form, out);
 }
 
-static size_t bad_byte(struct str s, bool url)
+size_t base64_bad_byte(struct str s, bool url)
 {
     size_t i = 0;
     for (; i < s.n; i++) {
@@ -76,8 +74,8 @@ static enum b_status b_decode(struct bcall *b)
     if (!b_string(b, 1, &s)) {
         return B_ERROR;
     }
-    if (!lenient(b, s, BASE64_STD, &out)) {
-        return b_fail(b, "illegal base64 data at input byte %zu", bad_byte(s, false));
+    if (!base64_lenient(b, s, BASE64_STD, &out)) {
+        return b_fail(b, "illegal base64 data at input byte %zu", base64_bad_byte(s, false));
     }
     return b_str(b, out);
 }
@@ -88,7 +86,7 @@ static enum b_status b_is_valid(struct bcall *b)
     if (!val_is(b->args[0], V_STRING)) {
         return b_out(b, VAL_FALSE);
     }
-    return b_out(b, val_bool(lenient(b, val_text(b->args[0]), BASE64_STD, &out)));
+    return b_out(b, val_bool(base64_lenient(b, val_text(b->args[0]), BASE64_STD, &out)));
 }
 
 static enum b_status b_url_decode(struct bcall *b)
@@ -98,8 +96,8 @@ static enum b_status b_url_decode(struct bcall *b)
         return B_ERROR;
     }
     bool padded = s.n > 0 && s.p[s.n - 1] == '=';
-    if (!lenient(b, s, padded ? BASE64_URL_PAD : BASE64_URL, &out)) {
-        return b_fail(b, "illegal base64 data at input byte %zu", bad_byte(s, true));
+    if (!base64_lenient(b, s, padded ? BASE64_URL_PAD : BASE64_URL, &out)) {
+        return b_fail(b, "illegal base64 data at input byte %zu", base64_bad_byte(s, true));
     }
     return b_str(b, out);
 }
