@@ -5,6 +5,10 @@
 #include "lib/telemetry/audit.h"
 #include "test/unit.h"
 
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static char dir[64];
@@ -625,6 +629,85 @@ static void detections_survive_a_restart(void **state)
     assert_int_equal(tlog_size(service_log(service)), size);
 }
 
+/* ---- a full disk ---- */
+
+static bool fill_disk(const char *path)
+{
+    static char block[1 << 16];
+    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND, 0600);
+    while (write(fd, block, sizeof(block)) > 0) {
+    }
+    while (write(fd, block, 512) > 0) {
+    }
+    close(fd);
+    return true;
+}
+
+static struct err one_more(unsigned i, unsigned *ok)
+{
+    char line[1024];
+    unsigned n, before = told_ok;
+    snprintf(line, sizeof(line), HEAD "\"metadata\":{\"version\":\"1.8.0\",\"uid\":\"full-%u\",\"product\":"
+             "{\"name\":\"sextant-secrets\"}}" PARTS "}", i);
+    struct err e = service_take(service, str_of(line), S("secrets"), told, NULL, &n);
+    service_commit(service);
+    ignore_err(tlog_integrate(service_log(service), UINT64_MAX));
+    *ok += told_ok > before;
+    return e;
+}
+
+/* In a mount namespace of its own, so that the tmpfs is gone with the process. */
+static void full_disk_child(void)
+{
+    char filler[128];
+    unsigned ok = 0, refused = 0;
+    service_close(service);
+    if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+        mount("tmpfs", dir, "tmpfs", 0, "size=80m") != 0) {
+        _exit(77);
+    }
+    open_service();
+    for (unsigned i = 0; i < 100; i++) {
+        assert_ok(one_more(i, &ok));
+    }
+    assert_int_equal(ok, 100);
+    snprintf(filler, sizeof(filler), "%s/filler", dir);
+    fill_disk(filler);
+    for (unsigned i = 100; refused == 0 && i < 80000; i++) { /* the segment has room for many yet */
+        unsigned before = told_bad;
+        assert_ok(one_more(i, &ok));
+        refused += told_bad - before;
+    }
+    assert_true(refused > 0);
+    assert_true(service_counts(service)->disk_full);
+    assert_int_equal(tlog_size(service_log(service)), ok);
+    unlink(filler); /* room again */
+    assert_ok(one_more(100001, &ok));
+    assert_int_equal(tlog_size(service_log(service)), ok);
+    assert_false(service_counts(service)->disk_full);
+    service_close(service);
+    open_service();
+    assert_int_equal(tlog_size(service_log(service)), ok); /* nothing acknowledged is lost */
+    service_close(service);
+    _exit(0);
+}
+
+static void a_full_disk_refuses_and_recovers(void **state)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        full_disk_child();
+    }
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    if (WEXITSTATUS(status) == 77) {
+        print_message("skipped: a tmpfs needs CAP_SYS_ADMIN\n");
+        skip();
+    }
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 /* The table of thresholds, computed again: the negative binomial's tail falls below 1e-6 there. */
 static void thresholds_are_those_of_the_distribution(void **state)
 {
@@ -654,7 +737,7 @@ int main(void)
         T(repeated_use_after_revocation), T(revoked_and_let_through),
         T(refusals_without_a_name_where_one_was_revoked),
         T(a_banned_identity_that_keeps_trying), T(a_credential_in_two_regions),
-        T(detections_survive_a_restart),
+        T(detections_survive_a_restart), T(a_full_disk_refuses_and_recovers),
         cmocka_unit_test(thresholds_are_those_of_the_distribution),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
