@@ -13,6 +13,7 @@
 #include "wire.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <unistd.h>
 
 enum { OPENSSL_SECURE_HEAP = 1 << 20, OPENSSL_SECURE_MIN = 32, KEEP_BUFFER = 256 * 1024 };
@@ -94,14 +95,28 @@ static void shrink(struct buf *b)
     }
 }
 
+enum { IDLE_MS = 1000 };
+
+/* Once, when the first rush is over. */
+static void trim_when_idle(bool *done)
+{
+    struct pollfd p = {.fd = KEYS_FD, .events = POLLIN};
+    if (!*done && poll(&p, 1, IDLE_MS) == 0) {
+        *done = true;
+        daemon_trim();
+    }
+}
+
 static void serve(struct keyring *kr)
 {
+    bool trimmed = false;
     struct buf in, out;
     buf_init_secret(&in, WIRE_MAX);
     buf_init_secret(&out, WIRE_MAX);
     while (answer_one(kr, &in, &out)) {
         shrink(&in);
         shrink(&out);
+        trim_when_idle(&trimmed);
     }
     buf_release(&in);
     buf_release(&out);

@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { DRAIN_MAX_MS = 10000, BOOT_ARENA_MAX = 16 << 20 };
+enum { DRAIN_MAX_MS = 10000, TRIM_AFTER_MS = 1000, BOOT_ARENA_MAX = 16 << 20 };
 
 #define DEFAULT_CONFIG "/etc/sextant/sextant.yaml"
 
@@ -236,6 +236,11 @@ static void finish(struct daemon *d)
     loop_free(d->loop);
 }
 
+static void trim(void *ctx)
+{
+    daemon_trim();
+}
+
 static int serve(struct daemon *d)
 {
     if (failed(daemon_read_config(d))) {
@@ -247,6 +252,7 @@ static int serve(struct daemon *d)
         _exit(1); /* half made things are not worth taking apart */
     }
     d->priv->started = true;
+    timer_background(timer_start(d->loop, TRIM_AFTER_MS, 0, trim, NULL));
     daemon_check_ready(d);
     loop_run(d->loop);
     finish(d);

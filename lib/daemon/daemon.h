@@ -94,6 +94,9 @@ int daemon_main(int argc, char **argv, const struct daemon_spec *spec);
  */
 struct err daemon_become(struct daemon *d);
 
+/* Gives back memory that only the start needed; serving does it by itself, other roles may. */
+void daemon_trim(void);
+
 /* run_dir/OTHER/FILE as "unix:..." */
 struct str daemon_socket(struct daemon *d, const char *other, const char *file);
 /* The configuration file named on the command line, or the default: for commands that read it themselves. */
