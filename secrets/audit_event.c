@@ -130,7 +130,7 @@ void request_audit(struct request *r, void (*done)(void *ctx, struct err e))
                                                                                     : "failed",
         .actor_user = spiffe ? STR_EMPTY : who,
         .actor_spiffe_id = spiffe ? who : STR_EMPTY,
-        .token_accessor = t != NULL ? str_of(t->accessor) : STR_EMPTY,
+        .token_accessor = t != NULL ? str_of(t->accessor) : r->actor_accessor,
         .policy_path = r->policy_name,
         .resource_type = str_of(resource_of(r)),
         .resource_uid = r->path,

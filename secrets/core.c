@@ -6,6 +6,7 @@
 #include "policies.h"
 #include "seal.h"
 #include "token.h"
+#include "trail.h"
 
 #include "lib/base/log.h"
 #include "lib/tls/digest.h"
@@ -28,6 +29,7 @@ struct err core_new(struct loop *loop, struct storage *st, const struct core_opt
     c->st = st;
     c->opts = *o;
     c->sealed = true;
+    c->trail = trail_new();
     struct map *maps[] = {&c->policies, &c->acls,         &c->tokens,  &c->accessors, &c->leases,
                           &c->entities, &c->entity_names, &c->aliases, &c->spiffe,    &c->banned};
     for (size_t i = 0; i < ARRAY_LEN(maps); i++) {
@@ -77,6 +79,7 @@ void core_free(struct core *c)
     for (size_t i = 0; i < ARRAY_LEN(maps); i++) {
         map_release(maps[i]);
     }
+    trail_free(c->trail);
     free(c);
 }
 

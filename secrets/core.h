@@ -33,6 +33,7 @@ struct request;
 struct seal;
 struct timer;
 struct token;
+struct trail;
 
 enum {
     REQUEST_PATH_MAX = 1024,
@@ -81,11 +82,11 @@ struct core {
     struct mount **mounts;      /* longest path first */
     size_t n_mounts;
 
+    struct trail *trail;        /* of revoked tokens */
     struct expiry_heap *expiry;
     struct lease *revoke_head, *revoke_tail; /* waiting for a revocation worker */
     unsigned revoking;
     bool queue_running;
-    struct timer *idle_timer;
     void (*on_sealed)(void *ctx), (*on_unsealed)(void *ctx);
     void *state_ctx;
 };
@@ -219,7 +220,8 @@ struct request {
     struct str policy_name;     /* that allowed or denied */
     unsigned policy_line;
     const char *denied_because; /* for audit; NULL when not denied */
-    struct str actor;           /* login: who it is, when known */
+    struct str actor;           /* who it is, when no token says so: a login, a revoked token */
+    struct str actor_accessor;  /* of a revoked token */
 
     bool in_handler;            /* private */
     bool later;                 /* the handler calls request_finish itself */

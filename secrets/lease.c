@@ -4,6 +4,7 @@
 #include "engines.h"
 #include "field.h"
 #include "token.h"
+#include "trail.h"
 #include "ttl.h"
 
 #include "lib/base/log.h"
@@ -84,16 +85,18 @@ static void unlink_token(struct lease *l)
     l->prev = l->next = NULL;
 }
 
+static void end_it(struct core *c, struct lease *l, struct revocation *rv);
+
 static void on_expiry(struct expiry_node *n, void *ctx)
 {
-    lease_revoke(ctx, container_of(n, struct lease, expiry), NULL);
+    end_it(ctx, container_of(n, struct lease, expiry), NULL);
 }
 
 static void on_retry(struct expiry_node *n, void *ctx)
 {
     struct lease *l = container_of(n, struct lease, expiry);
     l->state = LEASE_ACTIVE;
-    lease_revoke(ctx, l, NULL);
+    end_it(ctx, l, NULL);
 }
 
 static void note_entity(struct lease *l, const struct token *t)
@@ -258,6 +261,7 @@ static void give_up_or_wait(struct core *c, struct lease *l, struct err e)
              {"error", LOG_CSTR(err_text(e))}, {"detail", LOG_STR(l->error)});
     if (l->attempts >= LEASE_ATTEMPTS) {
         l->state = LEASE_IRREVOCABLE;
+        trail_lease_ended(c, l, false);
         ignore_err(save(c, l));
     } else {
         l->state = LEASE_WAITING;
@@ -276,6 +280,7 @@ static void revoked(void *ctx, struct err e)
     if (failed(e)) {
         give_up_or_wait(c, l, e);
     } else {
+        trail_lease_ended(c, l, true);
         forget(c, l);
         tell(l, true);
         lease_free(l);
@@ -349,6 +354,12 @@ static void queue_later(void *ctx)
 }
 
 void lease_revoke(struct core *c, struct lease *l, struct revocation *rv)
+{
+    l->asked = true;
+    end_it(c, l, rv);
+}
+
+static void end_it(struct core *c, struct lease *l, struct revocation *rv)
 {
     if (rv != NULL) {
         wait_for(l, rv);

@@ -34,6 +34,7 @@ struct lease_waiter;
 struct lease {
     enum lease_state state;
     bool renewable;
+    bool asked;               /* its end was asked for; it did not just run out */
     bool revoke_wanted;       /* while it was being made */
     uint8_t attempts;
     struct str id;            /* owned */

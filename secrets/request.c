@@ -4,6 +4,7 @@
 #include "identity.h"
 #include "lease.h"
 #include "token.h"
+#include "trail.h"
 
 #include "lib/base/log.h"
 #include "lib/telemetry/audit.h"
@@ -184,7 +185,16 @@ static struct err find_token(struct request *r)
     struct core *c = r->core;
     ENSURE(r->client_token.n > 0, ERR_DENIED, "no token");
     struct token *t = token_find(c, r->client_token);
-    ENSURE(t != NULL, ERR_DENIED, "unknown, expired or revoked token");
+    if (t == NULL && r->client_token.n <= TOKEN_ID_MAX) {
+        char hash[HASH_TEXT];
+        token_hash(c, r->client_token, hash);
+        if (trail_recall(c, hash, &r->actor_accessor, &r->actor)) {
+            r->actor_accessor = arena_str(r->arena, r->actor_accessor);
+            r->actor = arena_str(r->arena, r->actor);
+            FAIL(ERR_DENIED, "revoked token");
+        }
+    }
+    ENSURE(t != NULL, ERR_DENIED, "unknown or expired token");
     r->token = token_ref(t);
     r->entity = t->entity_id.n > 0 ? entity_by_id(c, t->entity_id) : NULL;
     return OK;

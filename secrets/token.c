@@ -4,6 +4,7 @@
 #include "field.h"
 #include "identity.h"
 #include "lease.h"
+#include "trail.h"
 #include "ttl.h"
 
 #include "lib/base/log.h"
@@ -380,6 +381,7 @@ static void remove_one(struct core *c, struct token *t)
                   {"detail", LOG_CSTR(err_detail())});
     }
     arena_release(&a);
+    trail_token_ended(c, t, t->expire_s > 0 && t->expire_s <= clock_wall_s());
     map_del(&c->tokens, str_of(t->hash));
     map_del(&c->accessors, str_of(t->accessor));
     expiry_clear(c->expiry, &t->expiry);

@@ -36,18 +36,26 @@ secrets:
   tls_cert: $DIR/cert.pem
   tls_key: $DIR/key.pem
 EOF
-  "$BUILD/secrets/sextant-secrets" --config "$DIR/config.yaml" 2> "$DIR/secrets.log" &
-  pids="$pids $!"
+  run_secrets
+  init=$(curl -fsS --cacert "$VAULT_CACERT" -X PUT -d '{"secret_shares":1,"secret_threshold":1}' "$VAULT_ADDR/v1/sys/init")
+  key=$(printf %s "$init" | sed 's/.*"keys":\["\([0-9a-f]*\)".*/\1/')
+  VAULT_TOKEN=$(printf %s "$init" | sed 's/.*"root_token":"\([^"]*\)".*/\1/')
+  export VAULT_TOKEN
+  unseal_secrets
+}
+
+run_secrets() {
+  "$BUILD/secrets/sextant-secrets" --config "$DIR/config.yaml" 2>> "$DIR/secrets.log" &
   SECRETS_PID=$!
+  pids="$pids $SECRETS_PID"
   export VAULT_ADDR=https://127.0.0.1:$PORT VAULT_CACERT="$DIR/cert.pem"
   for _ in $(seq 100); do
     curl -fsS --cacert "$VAULT_CACERT" "$VAULT_ADDR/v1/sys/seal-status" >/dev/null 2>&1 && break
     sleep 0.1
   done
-  init=$(curl -fsS --cacert "$VAULT_CACERT" -X PUT -d '{"secret_shares":1,"secret_threshold":1}' "$VAULT_ADDR/v1/sys/init")
-  key=$(printf %s "$init" | sed 's/.*"keys":\["\([0-9a-f]*\)".*/\1/')
-  VAULT_TOKEN=$(printf %s "$init" | sed 's/.*"root_token":"\([^"]*\)".*/\1/')
-  export VAULT_TOKEN
+}
+
+unseal_secrets() {
   curl -fsS --cacert "$VAULT_CACERT" -X PUT -d "{\"key\":\"$key\"}" "$VAULT_ADDR/v1/sys/unseal" >/dev/null
 }
 
