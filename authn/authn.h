@@ -19,6 +19,7 @@
 #include "throttle.h"
 
 struct daemon;
+struct denylist;
 struct op;
 
 struct claim_config {
@@ -46,6 +47,7 @@ struct authn {
     struct interactions interactions;
     struct hasher *hasher;
     struct signer *signer;
+    struct denylist *denylist;
     struct router public_routes, admin_routes;
     struct op *watchers; /* waiting for revocations */
     unsigned n_watchers;

@@ -7,6 +7,7 @@
 
 #include "authn.h"
 #include "commands.h"
+#include "denylist.h"
 #include "sandbox.h"
 #include "schema.h"
 
@@ -239,6 +240,8 @@ static struct err start(struct daemon *d)
     TRY(open_domain(d, p));
     TRY(listen_public(d, p));
     TRY(listen_admin(d, p));
+    struct str identity = daemon_socket(d, "identity", "admin.sock");
+    p->n.denylist = denylist_start(&p->n, arena_printf(&d->boot, "%.*s:", STR_FMT(identity)));
     p->prune_timer = timer_start(d->loop, PRUNE_MS, PRUNE_MS, prune, p);
     p->tls_timer = timer_start(d->loop, TLS_RENEW_MS, TLS_RENEW_MS, renew_timer, p);
     log_info("serving", {"issuer", LOG_STR(p->n.config->issuer)},
@@ -290,6 +293,7 @@ static void stop(struct daemon *d)
     }
     http_server_free(p->admin);
     tls_server_unref(p->tls);
+    denylist_stop(n->denylist);
     signer_free(n->signer);
     hasher_free(n->hasher);
     interactions_release(&n->interactions);

@@ -5,6 +5,8 @@
 #include "lib/base/secret.h"
 #include "lib/daemon/daemon.h"
 
+#include "denylist.h"
+
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -68,7 +70,9 @@ struct op *op_new(struct authn *n, struct http_req *req)
     op->event = (struct audit_event){.class_uid = OCSF_AUTHENTICATION, .trace = req->trace};
     read_authorization(op, req);
     struct caller caller;
-    if (!failed(daemon_caller(n->daemon, req, &caller))) {
+    /* A banned identity counts for nothing, however good its certificate still is. */
+    if (!failed(daemon_caller(n->daemon, req, &caller)) &&
+        !denylist_has(n->denylist, caller.spiffe_id)) {
         op->peer_id = arena_str(&op->arena, caller.spiffe_id);
     }
     http_on_abort(req, client_gone, op);
