@@ -120,6 +120,17 @@ static void on_audit_state(void *ctx, bool reachable)
     }
 }
 
+/* One of several of its kind goes by the name that `uids` gives its uid: mesh-a, mesh-b. */
+static const char *audit_name(struct daemon *d)
+{
+    uint32_t uid;
+    if (config_uid(d->config, str_of(d->spec->name), &uid) && uid == geteuid()) {
+        return d->spec->name;
+    }
+    struct str name = config_uid_name(d->config, geteuid());
+    return str_starts(name, str_of(d->spec->name)) ? arena_cstr(&d->boot, name) : d->spec->name;
+}
+
 static struct err start_audit(struct daemon *d)
 {
     const struct daemon_common *c = d->priv->common;
@@ -134,7 +145,7 @@ static struct err start_audit(struct daemon *d)
         .ctx = d,
     };
     d->priv->audit_dep = daemon_need(d, "audit");
-    return audit_client_new(d->loop, daemon_socket(d, "audit", "audit.sock"), d->spec->name, &o,
+    return audit_client_new(d->loop, daemon_socket(d, "audit", "audit.sock"), audit_name(d), &o,
                             &d->audit);
 }
 
