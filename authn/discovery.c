@@ -142,7 +142,7 @@ static void discovery(struct http_req *req, void *ctx)
     op_json(op, 200, &b);
     buf_release(&b);
     op_header(op, "cache-control", S("public, max-age=300"));
-    op_header(op, "access-control-allow-origin", S("*"));
+    op_cross_origin(op);
     op_send(op);
 }
 
@@ -168,7 +168,7 @@ static void jwks(struct http_req *req, void *ctx)
     op_json(op, 200, &b);
     buf_release(&b);
     op_header(op, "cache-control", S("public, max-age=300"));
-    op_header(op, "access-control-allow-origin", S("*"));
+    op_cross_origin(op);
     op_send(op);
 }
 

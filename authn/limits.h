@@ -13,7 +13,7 @@ enum {
     CLIENT_METADATA_MAX = 64 * 1024,
     CLIENT_LIST_MAX = 64, /* entries of any list in a client's metadata */
     CLIENTS_MAX = 10000,
-    INTERACTIONS_MAX = 10000, /* logins under way; the oldest gives way */
+    INTERACTIONS_MAX = 4000, /* logins under way; the oldest gives way */
     INTERACTION_S = 600,
     ASSERTION_LIFE_MAX_S = 600,
     ASSERTION_AHEAD_S = 60, /* how far iat and nbf may lie ahead */

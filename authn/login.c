@@ -127,6 +127,13 @@ static void login_recorded(struct op *op, struct err e)
         lost(op, "login");
         return;
     }
+    if (i->request.hint_sub.n > 0 && !str_eq(i->request.hint_sub, l->user.sub)) {
+        authorize_error(op, &i->request, "login_required",
+                        S("somebody else signed in than the application named"));
+        interaction_free(&op->n->interactions, i);
+        op_end(op, "authorize", "denied", S("another person than id_token_hint names"));
+        return;
+    }
     e = consent_needed(op->n, &i->request, l->user.sub, &ask);
     if (failed(e)) {
         op_fail(op, "login", e);

@@ -4,6 +4,7 @@
 #include "lib/base/log.h"
 #include "lib/base/secret.h"
 #include "lib/daemon/daemon.h"
+#include "lib/telemetry/telemetry.h"
 
 #include "denylist.h"
 
@@ -110,6 +111,22 @@ void op_header(struct op *op, const char *name, struct str value)
 {
     BUG_ON(op->n_headers == OP_HEADERS_MAX);
     op->headers[op->n_headers++] = (struct http_header){str_of(name), value};
+}
+
+void op_cross_origin(struct op *op)
+{
+    op_header(op, "access-control-allow-origin", S("*"));
+}
+
+void op_preflight(struct http_req *req, void *ctx)
+{
+    struct op *op = op_new(ctx, req);
+    op_cross_origin(op);
+    op_header(op, "access-control-allow-methods", S("GET, POST"));
+    op_header(op, "access-control-allow-headers", S("authorization, content-type"));
+    op_header(op, "access-control-max-age", S("600"));
+    op_answer(op, 204, STR_EMPTY, STR_EMPTY);
+    op_send(op);
 }
 
 void op_answer(struct op *op, int status, struct str content_type, struct str body)
@@ -222,9 +239,27 @@ void op_store(struct op *op, struct err (*write)(struct op *op),
 
 /* ---- audit ---- */
 
+static void count_outcome(const char *outcome)
+{
+    static struct metric counters[] = {
+        METRIC_COUNTER("sextant_authn_decisions_total", "Decisions by outcome.", "outcome",
+                       "allowed"),
+        METRIC_COUNTER("sextant_authn_decisions_total", "Decisions by outcome.", "outcome",
+                       "denied"),
+        METRIC_COUNTER("sextant_authn_decisions_total", "Decisions by outcome.", "outcome",
+                       "failed"),
+    };
+    for (size_t i = 0; i < ARRAY_LEN(counters); i++) {
+        if (strcmp(counters[i].label_value, outcome) == 0) {
+            metric_add(&counters[i], 1);
+        }
+    }
+}
+
 void op_audit(struct op *op, const char *activity, const char *outcome, struct str reason,
               void (*then)(struct op *op, struct err e))
 {
+    count_outcome(outcome);
     op->event.activity = activity;
     op->event.outcome = outcome;
     op->event.reason = reason;

@@ -55,6 +55,10 @@ struct err op_params(struct op *op, bool with_query);
 /* Body as JSON object. */
 struct err op_body_json(struct op *op, struct json **out);
 
+/* Scripts of any origin may read the answer: for endpoints that no cookie opens. */
+void op_cross_origin(struct op *op);
+void op_preflight(struct http_req *req, void *ctx); /* the handler of OPTIONS for those */
+
 void op_header(struct op *op, const char *name, struct str value);
 void op_answer(struct op *op, int status, struct str content_type, struct str body);
 void op_json(struct op *op, int status, const struct buf *body);

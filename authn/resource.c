@@ -206,6 +206,7 @@ static void revoke_written(struct op *op, struct err e)
 static void revoke(struct http_req *req, void *ctx)
 {
     struct op *op = op_new(ctx, req);
+    op_cross_origin(op);
     if (!begin(op, "revoke")) {
         return;
     }
@@ -245,6 +246,7 @@ static void userinfo(struct http_req *req, void *ctx)
     struct user u;
     op->event.class_uid = OCSF_USER_ACCESS;
     op->event.resource_type = S("userinfo");
+    op_cross_origin(op);
     if (op->bearer_twice) {
         challenge(op, 400, "invalid_request", S("more than one Authorization header"));
         return;
@@ -286,4 +288,6 @@ void resource_routes(struct authn *n, struct router *r)
     router_add(r, "POST", "/revoke", revoke, n);
     router_add(r, "GET", "/userinfo", userinfo, n);
     router_add(r, "POST", "/userinfo", userinfo, n);
+    router_add(r, "OPTIONS", "/userinfo", op_preflight, n);
+    router_add(r, "OPTIONS", "/revoke", op_preflight, n);
 }

@@ -283,6 +283,7 @@ static void token(struct http_req *req, void *ctx)
     struct token_request *t = arena_new(&op->arena, struct token_request);
     op->state = t;
     t->activity = "token";
+    op_cross_origin(op);
     op->event.class_uid = OCSF_AUTHORIZE_SESSION;
     op->event.resource_type = S("client");
     if (!op->form || req->query.n > 0) {
@@ -306,4 +307,5 @@ static void token(struct http_req *req, void *ctx)
 void token_routes(struct authn *n, struct router *r)
 {
     router_add(r, "POST", "/token", token, n);
+    router_add(r, "OPTIONS", "/token", op_preflight, n);
 }
