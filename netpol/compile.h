@@ -85,13 +85,50 @@ struct err netpol_put_ruleset(struct buf *out, const struct netpol_ruleset *r,
                               const struct netpol_text_opts *opts);
 /* The table that drops everything: what holds before the first policies are read. */
 void netpol_put_lockdown(struct buf *out, struct str table);
-/*
- * Only what differs between two rulesets of the same options, as element deletions and additions
- * in one transaction. Writes nothing when they are equal.
- */
+/* One element that differs between two rulesets. */
+struct netpol_change {
+    bool add;
+    enum { CHANGE_ELEMENT, CHANGE_CLASS, CHANGE_POD } what;
+    enum netpol_shape shape; /* CHANGE_ELEMENT, as dir and elem */
+    int dir;
+    enum netpol_family family;
+    const struct netpol_elem *elem;
+    const struct netpol_class *class; /* CHANGE_CLASS and CHANGE_POD */
+};
+
+/* Visits first what only `from` has, to be deleted, then what only `to` has. Returns how many there are. */
+size_t netpol_each_change(const struct netpol_ruleset *from, const struct netpol_ruleset *to,
+                          void (*fn)(void *ctx, const struct netpol_change *c) /* NULL: only counts */, void *ctx);
+/* The same as deletions and additions for one `nft -f -`. Writes nothing when they are equal. */
 void netpol_put_change(struct buf *out, const struct netpol_ruleset *from,
                        const struct netpol_ruleset *to, struct str table);
-size_t netpol_change_size(const struct netpol_ruleset *from, const struct netpol_ruleset *to);
+static inline size_t netpol_change_size(const struct netpol_ruleset *from, const struct netpol_ruleset *to)
+{
+    return netpol_each_change(from, to, NULL, NULL);
+}
+
+/* What the shape's key is made of, in this order, around the own address. */
+static inline bool netpol_shape_has_class(enum netpol_shape s)
+{
+    return s == SHAPE_CLASS || s == SHAPE_CLASS_PORT || s == SHAPE_CLASS_RANGE;
+}
+static inline bool netpol_shape_has_block(enum netpol_shape s)
+{
+    return s == SHAPE_BLOCK || s == SHAPE_BLOCK_RANGE;
+}
+static inline bool netpol_shape_has_ports(enum netpol_shape s)
+{
+    return s == SHAPE_ANY_PORT || s == SHAPE_CLASS_PORT || s == SHAPE_CLASS_RANGE ||
+           s == SHAPE_BLOCK_RANGE;
+}
+static inline bool netpol_shape_is_interval(enum netpol_shape s)
+{
+    return s == SHAPE_CLASS_RANGE || netpol_shape_has_block(s);
+}
+
+/* "ingress_class_port4", "class6", "pods4": what the change's set is called. */
+enum { NETPOL_SET_NAME_MAX = 32 };
+void netpol_change_set_name(const struct netpol_change *c, char name[NETPOL_SET_NAME_MAX]);
 
 const char *netpol_shape_name(enum netpol_shape s);
 

@@ -1,6 +1,7 @@
 #include "netpold.h"
 
 #include "flows.h"
+#include "netlink.h"
 #include "nft.h"
 
 #include "lib/base/clock.h"
@@ -57,19 +58,23 @@ static bool is_small_change(const struct netpol_epoch *now, const struct netpol_
         return false;
     }
     *changed = netpol_change_size(now->ruleset, next->ruleset);
-    return *changed <= next->ruleset->n_elements / 4 + 16;
+    return *changed <= MIN((size_t)NETLINK_CHANGES_MAX, next->ruleset->n_elements / 4 + 16);
 }
 
-static struct err send_change(const struct netpol_epoch *now, const struct netpol_epoch *next,
-                              const struct netpol_config *cfg)
+/* Elements that only allow more cannot make a live connection wrong. */
+static void note_tightening(void *ctx, const struct netpol_change *c)
 {
-    struct buf text;
-    buf_init(&text, NFT_TEXT_MAX);
-    netpol_put_change(&text, now->ruleset, next->ruleset, cfg->table);
-    struct err e = buf_check(&text);
-    e = failed(e) || text.n == 0 ? e : nft_apply(buf_str(&text));
-    buf_release(&text);
-    return e;
+    bool loosens = c->add && c->what == CHANGE_ELEMENT && c->shape != SHAPE_ISOLATED;
+    *(bool *)ctx = *(bool *)ctx || !loosens;
+}
+
+static bool may_tighten(const struct netpol_epoch *now, const struct netpol_epoch *next)
+{
+    bool tightens = now == NULL;
+    if (now != NULL) {
+        netpol_each_change(now->ruleset, next->ruleset, note_tightening, &tightens);
+    }
+    return tightens;
 }
 
 struct err netpol_epoch_apply(const struct netpol_epoch *now, const struct netpol_epoch *next,
@@ -78,11 +83,11 @@ struct err netpol_epoch_apply(const struct netpol_epoch *now, const struct netpo
     struct netpol_applied done = {.elements = next->ruleset->n_elements};
     int64_t start = clock_mono_ns();
     bool small = is_small_change(now, next, &done.changed);
-    if (!small || failed(send_change(now, next, cfg))) {
+    if (!small || failed(netlink_change(now->ruleset, next->ruleset, cfg->table))) {
         done.changed = 0;
         TRY(replace_table(next, cfg));
     }
-    if (cfg->cut_connections) {
+    if (cfg->cut_connections && may_tighten(now, next)) {
         struct flows_report flows;
         TRY(flows_cut(next->model, &flows));
         done.flows_cut = flows.cut;

@@ -24,7 +24,6 @@ struct pass {
     const struct netpol_model *m;
     struct ip local[LOCAL_MAX];
     size_t n_local;
-    uint8_t family; /* of the dump that runs */
     struct doomed *doomed;
     size_t n_doomed, cap_doomed;
     size_t seen;
@@ -140,7 +139,7 @@ static bool still_allowed(const struct pass *p, const struct tuple *original, co
     return netpol_decide(p->m, &src, &dst, proto, ports ? reply->sport : 0).allowed;
 }
 
-static void doom(struct pass *p, const struct nlattr *original)
+static void doom(struct pass *p, const struct nlattr *original, uint8_t family)
 {
     uint16_t length = mnl_attr_get_payload_len(original);
     if (length > ORIGINAL_MAX || p->n_doomed == FLOWS_CUT_MAX) {
@@ -154,7 +153,7 @@ static void doom(struct pass *p, const struct nlattr *original)
         p->cap_doomed = cap;
     }
     struct doomed *d = &p->doomed[p->n_doomed++];
-    d->family = p->family;
+    d->family = family;
     d->length = length;
     memcpy(d->original, mnl_attr_get_payload(original), length);
 }
@@ -175,7 +174,7 @@ static int on_flow(const struct nlmsghdr *head, void *ctx)
     p->seen++;
     if (original != NULL && there.src.family != 0 && back.src.family != 0 &&
         !still_allowed(p, &there, &back)) {
-        doom(p, original);
+        doom(p, original, there.src.family);
     }
     return MNL_CB_OK;
 }
@@ -187,7 +186,7 @@ static struct nlmsghdr *begin(char *buf, int type, uint16_t flags, uint8_t famil
     head->nlmsg_flags = (uint16_t)(NLM_F_REQUEST | flags);
     head->nlmsg_seq = seq;
     struct nfgenmsg *nf = mnl_nlmsg_put_extra_header(head, sizeof(*nf));
-    nf->nfgen_family = family == 4 ? AF_INET : AF_INET6;
+    nf->nfgen_family = family == 4 ? AF_INET : family == 6 ? AF_INET6 : AF_UNSPEC;
     nf->version = NFNETLINK_V0;
     return head;
 }
@@ -196,7 +195,7 @@ static struct err dump(struct mnl_socket *s, struct pass *p, unsigned seq)
 {
     char *buf = malloc(DUMP_BUFFER);
     BUG_ON(buf == NULL);
-    struct nlmsghdr *head = begin(buf, IPCTNL_MSG_CT_GET, NLM_F_DUMP, p->family, seq);
+    struct nlmsghdr *head = begin(buf, IPCTNL_MSG_CT_GET, NLM_F_DUMP, 0 /* both families */, seq);
     int rc = mnl_socket_sendto(s, head, head->nlmsg_len) < 0 ? MNL_CB_ERROR : MNL_CB_OK;
     while (rc == MNL_CB_OK) {
         ssize_t n = mnl_socket_recvfrom(s, buf, DUMP_BUFFER);
@@ -233,9 +232,7 @@ struct err flows_cut(const struct netpol_model *m, struct flows_report *out)
                        ? OK
                        : err_make(ERR_IO, "no netlink socket: %s", strerror(errno));
     find_local(&p);
-    for (p.family = 4; !failed(e) && p.family <= 6; p.family = (uint8_t)(p.family + 2)) {
-        e = dump(s, &p, seq++);
-    }
+    e = failed(e) ? e : dump(s, &p, seq++);
     size_t cut = 0;
     for (size_t i = 0; i < p.n_doomed && !failed(e); i++) {
         cut += delete_one(s, &p.doomed[i], seq++);

@@ -6,6 +6,7 @@
 #include "test/netpol_cluster.h"
 
 #include "compile.h"
+#include "netlink.h"
 #include "nft.h"
 #include "verify.h"
 
@@ -143,16 +144,18 @@ static void test_shapes(void **state)
     }
 }
 
-/* Each policy set turned into the next by element changes alone is again proven. */
-static void test_changes(void **state)
+/* Each policy set turned into the next by element changes alone, as text or over netlink, is again proven. */
+static void change_step_by_step(bool over_netlink)
 {
-    (void)state;
     static const char *const policies[] = {
         POLICY("{\"podSelector\":{},\"ingress\":[{\"from\":[{\"podSelector\":{\"matchLabels\":{\"app\":\"a\"}}}]}]}"),
         POLICY("{\"podSelector\":{},\"ingress\":[{\"from\":[{\"podSelector\":{\"matchLabels\":{\"app\":\"b\"}}}],\"ports\":[{\"port\":80}]},"
                "{\"from\":[{\"ipBlock\":{\"cidr\":\"10.0.0.0/24\"}}],\"ports\":[{\"port\":80,\"endPort\":90}]}]}"),
         POLICY("{\"podSelector\":{},\"ingress\":[{\"from\":[{\"ipBlock\":{\"cidr\":\"10.0.0.0/25\"}}],\"ports\":[{\"port\":85,\"endPort\":95}]}]}"),
         POLICY("{\"podSelector\":{}}"),
+        POLICY("{\"podSelector\":{},\"egress\":[{\"to\":[{\"ipBlock\":{\"cidr\":\"fd00::/64\"}},{\"podSelector\":{\"matchLabels\":{\"app\":\"c\"}}}],"
+               "\"ports\":[{\"port\":53,\"protocol\":\"UDP\"},{\"port\":1,\"endPort\":9}]},{\"ports\":[{\"port\":443}]}]}"),
+        "[]",
     };
     struct netpol_ruleset *now = NULL;
     for (size_t i = 0; i < ARRAY_LEN(policies); i++) {
@@ -164,9 +167,16 @@ static void test_changes(void **state)
             load(m, &next);
         } else {
             assert_ok(netpol_compile(&arena, m, &next));
-            netpol_put_change(&text, now, next, STR_EMPTY);
             assert_true(netpol_change_size(now, next) > 0);
-            assert_ok(nft_apply(buf_str(&text)));
+            if (over_netlink) {
+                assert_ok(netlink_change(now, next, S("sextant")));
+                if (i == 1) { /* it takes elements away, and they are gone */
+                    assert_err(netlink_change(now, next, S("sextant")), ERR_CONFLICT);
+                }
+            } else {
+                netpol_put_change(&text, now, next, STR_EMPTY);
+                assert_ok(nft_apply(buf_str(&text)));
+            }
         }
         assert_proven(m, policies[i]);
         assert_int_equal(netpol_change_size(next, next), 0);
@@ -174,6 +184,18 @@ static void test_changes(void **state)
         buf_release(&text);
         netpol_model_release(m);
     }
+}
+
+static void test_changes_as_text(void **state)
+{
+    (void)state;
+    change_step_by_step(false);
+}
+
+static void test_changes_over_netlink(void **state)
+{
+    (void)state;
+    change_step_by_step(true);
 }
 
 /* The proof must see tampering: an extra accept, a lost element, an added element, another policy. */
@@ -260,7 +282,8 @@ int main(void)
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_shapes, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_changes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_changes_as_text, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_changes_over_netlink, setup, teardown),
         cmocka_unit_test_setup_teardown(test_tampering_is_seen, setup, teardown),
         cmocka_unit_test_setup_teardown(test_lockdown_and_ownership, setup, teardown),
         cmocka_unit_test_setup_teardown(test_suites, setup, teardown),

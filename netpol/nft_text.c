@@ -8,37 +8,12 @@
  * priority, which only first packets carry and which is cleared before the packet goes on.
  */
 #include "compile.h"
-#include "disjoint.h"
-
-#include <inttypes.h>
-
 static const char *const direction_names[] = {"ingress", "egress"};
 static const char family_digit[] = {'4', '6'};
 
 static struct str table_name(struct str table)
 {
     return table.n > 0 ? table : S("sextant");
-}
-
-static bool has_class(enum netpol_shape s)
-{
-    return s == SHAPE_CLASS || s == SHAPE_CLASS_PORT || s == SHAPE_CLASS_RANGE;
-}
-
-static bool has_block(enum netpol_shape s)
-{
-    return s == SHAPE_BLOCK || s == SHAPE_BLOCK_RANGE;
-}
-
-static bool has_ports(enum netpol_shape s)
-{
-    return s == SHAPE_ANY_PORT || s == SHAPE_CLASS_PORT || s == SHAPE_CLASS_RANGE ||
-           s == SHAPE_BLOCK_RANGE;
-}
-
-static bool is_interval(enum netpol_shape s)
-{
-    return s == SHAPE_CLASS_RANGE || has_block(s);
 }
 
 /* "ip saddr" and the like: the own end is the destination of ingress and the source of egress. */
@@ -56,13 +31,13 @@ static const char *peer_field(int dir, int family)
 /* The key of a shape as an expression; the set's type is declared by the same words. */
 static void put_key(struct buf *out, enum netpol_shape shape, int dir, int family)
 {
-    if (has_class(shape)) {
+    if (netpol_shape_has_class(shape)) {
         buf_puts(out, S("meta priority . "));
-    } else if (has_block(shape)) {
+    } else if (netpol_shape_has_block(shape)) {
         buf_printf(out, "%s . ", peer_field(dir, family));
     }
     buf_puts(out, str_of(own_field(dir, family)));
-    if (has_ports(shape)) {
+    if (netpol_shape_has_ports(shape)) {
         buf_puts(out, S(" . meta l4proto . th dport"));
     }
 }
@@ -74,9 +49,9 @@ static void put_set_name(struct buf *out, enum netpol_shape shape, int dir, int 
 
 static void put_element(struct buf *out, enum netpol_shape shape, const struct netpol_elem *e)
 {
-    if (has_class(shape)) {
+    if (netpol_shape_has_class(shape)) {
         buf_printf(out, "0:%x . ", e->class);
-    } else if (has_block(shape)) {
+    } else if (netpol_shape_has_block(shape)) {
         ip_put(out, &e->lo);
         if (!ip_eq(&e->lo, &e->hi)) {
             buf_putc(out, '-');
@@ -85,7 +60,7 @@ static void put_element(struct buf *out, enum netpol_shape shape, const struct n
         buf_puts(out, S(" . "));
     }
     ip_put(out, &e->own);
-    if (has_ports(shape)) {
+    if (netpol_shape_has_ports(shape)) {
         buf_printf(out, " . %u . %u", e->proto, e->first);
         if (e->first != e->last) {
             buf_printf(out, "-%u", e->last);
@@ -101,7 +76,7 @@ static void put_set(struct buf *out, const struct netpol_ruleset *r, enum netpol
     put_set_name(out, shape, dir, family);
     buf_puts(out, S(" {\n\t\ttypeof "));
     put_key(out, shape, dir, family);
-    buf_puts(out, is_interval(shape) ? S("\n\t\tflags interval\n") : S("\n"));
+    buf_puts(out, netpol_shape_is_interval(shape) ? S("\n\t\tflags interval\n") : S("\n"));
     for (size_t i = 0; i < s->n; i++) {
         buf_puts(out, i == 0 ? S("\t\telements = { ") : S(",\n\t\t\t"));
         put_element(out, shape, &s->items[i]);
@@ -223,88 +198,42 @@ void netpol_put_lockdown(struct buf *out, struct str table)
 
 /* --- changes --------------------------------------------------------------------------------- */
 
-/* Calls back for what is in `a` and not in `b`; both are sorted. */
-static size_t only_in(const struct netpol_set *a, const struct netpol_set *b, struct buf *out,
-                      enum netpol_shape shape, const char *head)
+void netpol_change_set_name(const struct netpol_change *c, char name[NETPOL_SET_NAME_MAX])
 {
-    size_t n = 0;
-    for (size_t i = 0, k = 0; i < a->n; i++) {
-        while (k < b->n && netpol_elem_cmp(&b->items[k], &a->items[i]) < 0) {
-            k++;
-        }
-        if (k < b->n && netpol_elem_cmp(&b->items[k], &a->items[i]) == 0) {
-            continue;
-        }
-        if (out != NULL) {
-            buf_puts(out, n == 0 ? str_of(head) : S(", "));
-            put_element(out, shape, &a->items[i]);
-        }
-        n++;
+    static const char *const plain[] = {"", "class", "pods"};
+    if (c->what == CHANGE_ELEMENT) {
+        snprintf(name, NETPOL_SET_NAME_MAX, "%s_%s%c", direction_names[c->dir], netpol_shape_name(c->shape),
+                 family_digit[c->family]);
+    } else {
+        snprintf(name, NETPOL_SET_NAME_MAX, "%s%c", plain[c->what], family_digit[c->family]);
     }
-    if (out != NULL && n > 0) {
-        buf_puts(out, S(" }\n"));
-    }
-    return n;
 }
 
-static size_t class_only_in(const struct netpol_ruleset *a, const struct netpol_ruleset *b, int family,
-                            struct buf *out, const char *verb, struct str table)
-{
-    size_t n = 0;
-    for (size_t i = 0, k = 0; i < a->n_classes[family]; i++) {
-        const struct netpol_class *e = &a->classes[family][i];
-        while (k < b->n_classes[family] && ip_cmp(&b->classes[family][k].ip, &e->ip) < 0) {
-            k++;
-        }
-        bool there = k < b->n_classes[family] && ip_eq(&b->classes[family][k].ip, &e->ip);
-        if (there && b->classes[family][k].class == e->class) {
-            continue;
-        }
-        n++;
-        if (out == NULL) {
-            continue;
-        }
-        buf_printf(out, "%s element inet %.*s class%c { ", verb, STR_FMT(table), family_digit[family]);
-        ip_put(out, &e->ip);
-        buf_printf(out, " : 0:%x }\n", e->class);
-        if (!there) {
-            buf_printf(out, "%s element inet %.*s pods%c { ", verb, STR_FMT(table),
-                       family_digit[family]);
-            ip_put(out, &e->ip);
-            buf_puts(out, S(" }\n"));
-        }
-    }
-    return n;
-}
+struct change_writer {
+    struct buf *out;
+    struct str table;
+};
 
-static size_t put_one_way(struct buf *out, const struct netpol_ruleset *a,
-                          const struct netpol_ruleset *b, const char *verb, struct str table)
+static void write_change(void *ctx, const struct netpol_change *c)
 {
-    size_t n = 0;
-    for (int family = 0; family < FAMILY_MAX; family++) {
-        n += class_only_in(a, b, family, out, verb, table);
-        for (int dir = 0; dir < 2; dir++) {
-            for (int shape = 0; shape < SHAPE_MAX; shape++) {
-                char head[128];
-                snprintf(head, sizeof(head), "%s element inet %.*s %s_%s%c { ", verb,
-                         STR_FMT(table), direction_names[dir],
-                         netpol_shape_name((enum netpol_shape)shape), family_digit[family]);
-                n += only_in(&a->sets[shape][dir][family], &b->sets[shape][dir][family], out,
-                             (enum netpol_shape)shape, head);
-            }
+    struct change_writer *w = ctx;
+    char name[NETPOL_SET_NAME_MAX];
+    netpol_change_set_name(c, name);
+    buf_printf(w->out, "%s element inet %.*s %s { ", c->add ? "add" : "delete", STR_FMT(w->table), name);
+    if (c->what == CHANGE_ELEMENT) {
+        put_element(w->out, c->shape, c->elem);
+    } else {
+        ip_put(w->out, &c->class->ip);
+        if (c->what == CHANGE_CLASS) {
+            buf_printf(w->out, " : 0:%x", c->class->class);
         }
     }
-    return n;
+    buf_puts(w->out, S(" }\n"));
 }
 
 void netpol_put_change(struct buf *out, const struct netpol_ruleset *from,
                        const struct netpol_ruleset *to, struct str table)
 {
-    put_one_way(out, from, to, "delete", table_name(table));
-    put_one_way(out, to, from, "add", table_name(table));
-}
-
-size_t netpol_change_size(const struct netpol_ruleset *from, const struct netpol_ruleset *to)
-{
-    return put_one_way(NULL, from, to, NULL, STR_EMPTY) + put_one_way(NULL, to, from, NULL, STR_EMPTY);
+    struct change_writer w = {out, table_name(table)};
+    netpol_each_change(from, to, write_change, &w);
 }
