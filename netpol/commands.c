@@ -298,6 +298,7 @@ static int cmd_apply(struct daemon *d, int argc, char **argv)
     struct options o;
     struct netpol_epoch *e;
     struct netpol_applied done;
+    struct netlink *nl;
     (void)d;
     if (!parse(argc, argv, &o) || o.n_rest > 1) {
         return wrong_usage("apply", "[--table NAME] [--unrelated drop|accept] [DIR]");
@@ -306,12 +307,17 @@ static int cmd_apply(struct daemon *d, int argc, char **argv)
         return failure();
     }
     int code = EXIT_YES;
-    if (failed(netpol_epoch_apply(NULL, e, &o.cfg, &done))) {
+    if (failed(netlink_open(&nl))) {
+        netpol_epoch_free(e);
+        return failure();
+    }
+    if (failed(netpol_epoch_apply(nl, NULL, e, &o.cfg, &done))) {
         code = failure();
     } else {
         printf("%zu pods, %zu policies in force as %zu set elements; %zu connections cut; %" PRId64 " us\n",
                e->model->n_pods, e->model->n_policies, done.elements, done.flows_cut, done.ns / 1000);
     }
+    netlink_close(nl);
     netpol_epoch_free(e);
     return code;
 }

@@ -1,7 +1,6 @@
 #include "netpold.h"
 
 #include "flows.h"
-#include "netlink.h"
 #include "nft.h"
 
 #include "lib/base/clock.h"
@@ -50,46 +49,43 @@ static struct err replace_table(const struct netpol_epoch *next, const struct ne
     return e;
 }
 
-/* Worth sending as single elements: at most a quarter of the table. */
-static bool is_small_change(const struct netpol_epoch *now, const struct netpol_epoch *next,
-                            size_t *changed)
-{
-    if (now == NULL) {
-        return false;
-    }
-    *changed = netpol_change_size(now->ruleset, next->ruleset);
-    return *changed <= MIN((size_t)NETLINK_CHANGES_MAX, next->ruleset->n_elements / 4 + 16);
-}
+struct difference {
+    size_t n;
+    bool may_tighten;
+};
 
 /* Elements that only allow more cannot make a live connection wrong. */
-static void note_tightening(void *ctx, const struct netpol_change *c)
+static void note_change(void *ctx, const struct netpol_change *c)
 {
+    struct difference *d = ctx;
     bool loosens = c->add && c->what == CHANGE_ELEMENT && c->shape != SHAPE_ISOLATED;
-    *(bool *)ctx = *(bool *)ctx || !loosens;
+    d->n++;
+    d->may_tighten = d->may_tighten || !loosens;
 }
 
-static bool may_tighten(const struct netpol_epoch *now, const struct netpol_epoch *next)
+/* A change is worth sending as single elements when it is at most a quarter of the table. */
+static bool is_small(const struct difference *d, const struct netpol_epoch *next)
 {
-    bool tightens = now == NULL;
-    if (now != NULL) {
-        netpol_each_change(now->ruleset, next->ruleset, note_tightening, &tightens);
-    }
-    return tightens;
+    return d->n <= MIN((size_t)NETLINK_CHANGES_MAX, next->ruleset->n_elements / 4 + 16);
 }
 
-struct err netpol_epoch_apply(const struct netpol_epoch *now, const struct netpol_epoch *next,
+struct err netpol_epoch_apply(struct netlink *nl, const struct netpol_epoch *now, const struct netpol_epoch *next,
                               const struct netpol_config *cfg, struct netpol_applied *out)
 {
     struct netpol_applied done = {.elements = next->ruleset->n_elements};
+    struct difference d = {.may_tighten = now == NULL};
     int64_t start = clock_mono_ns();
-    bool small = is_small_change(now, next, &done.changed);
-    if (!small || failed(netlink_change(now->ruleset, next->ruleset, cfg->table))) {
-        done.changed = 0;
+    if (now != NULL) {
+        netpol_each_change(now->ruleset, next->ruleset, note_change, &d);
+    }
+    if (now != NULL && is_small(&d, next) && !failed(netlink_change(nl, now->ruleset, next->ruleset, cfg->table))) {
+        done.changed = d.n;
+    } else {
         TRY(replace_table(next, cfg));
     }
-    if (cfg->cut_connections && may_tighten(now, next)) {
+    if (cfg->cut_connections && d.may_tighten) {
         struct flows_report flows;
-        TRY(flows_cut(next->model, &flows));
+        TRY(flows_cut(nl, next->model, &flows));
         done.flows_cut = flows.cut;
     }
     done.ns = clock_mono_ns() - start;

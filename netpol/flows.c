@@ -222,25 +222,20 @@ static bool delete_one(struct mnl_socket *s, const struct doomed *d, unsigned se
     return n > 0 && mnl_cb_run(buf, (size_t)n, seq, mnl_socket_get_portid(s), NULL, NULL) != MNL_CB_ERROR;
 }
 
-struct err flows_cut(const struct netpol_model *m, struct flows_report *out)
+struct err flows_cut(struct netlink *nl, const struct netpol_model *m, struct flows_report *out)
 {
     struct pass p = {.m = m};
-    unsigned seq = 1;
-    struct mnl_socket *s = mnl_socket_open(NETLINK_NETFILTER);
-    ENSURE(s != NULL, ERR_IO, "no netlink socket: %s", strerror(errno));
-    struct err e = mnl_socket_bind(s, 0, MNL_SOCKET_AUTOPID) == 0
-                       ? OK
-                       : err_make(ERR_IO, "no netlink socket: %s", strerror(errno));
-    find_local(&p);
-    e = failed(e) ? e : dump(s, &p, seq++);
     size_t cut = 0;
+    find_local(&p);
+    struct err e = dump(netlink_socket(nl), &p, netlink_seq(nl));
     for (size_t i = 0; i < p.n_doomed && !failed(e); i++) {
-        cut += delete_one(s, &p.doomed[i], seq++);
+        cut += delete_one(netlink_socket(nl), &p.doomed[i], netlink_seq(nl));
     }
-    mnl_socket_close(s);
     free(p.doomed);
-    if (!failed(e)) {
-        *out = (struct flows_report){.seen = p.seen, .cut = cut};
+    if (failed(e)) {
+        netlink_renew(nl);
+        return e;
     }
-    return e;
+    *out = (struct flows_report){.seen = p.seen, .cut = cut};
+    return OK;
 }

@@ -14,6 +14,7 @@
 #define SEXTANT_NETPOL_FLOWS_H
 
 #include "eval.h"
+#include "netlink.h"
 
 struct flows_report {
     size_t seen, cut;
@@ -22,6 +23,6 @@ struct flows_report {
 enum { FLOWS_CUT_MAX = 1 << 20 }; /* in one pass; the next pass takes the rest */
 
 /* Needs CAP_NET_ADMIN. ERR_IO. */
-struct err flows_cut(const struct netpol_model *m, struct flows_report *out);
+struct err flows_cut(struct netlink *nl, const struct netpol_model *m, struct flows_report *out);
 
 #endif

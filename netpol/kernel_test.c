@@ -147,6 +147,8 @@ static void test_shapes(void **state)
 /* Each policy set turned into the next by element changes alone, as text or over netlink, is again proven. */
 static void change_step_by_step(bool over_netlink)
 {
+    struct netlink *nl;
+    assert_ok(netlink_open(&nl));
     static const char *const policies[] = {
         POLICY("{\"podSelector\":{},\"ingress\":[{\"from\":[{\"podSelector\":{\"matchLabels\":{\"app\":\"a\"}}}]}]}"),
         POLICY("{\"podSelector\":{},\"ingress\":[{\"from\":[{\"podSelector\":{\"matchLabels\":{\"app\":\"b\"}}}],\"ports\":[{\"port\":80}]},"
@@ -169,9 +171,9 @@ static void change_step_by_step(bool over_netlink)
             assert_ok(netpol_compile(&arena, m, &next));
             assert_true(netpol_change_size(now, next) > 0);
             if (over_netlink) {
-                assert_ok(netlink_change(now, next, S("sextant")));
+                assert_ok(netlink_change(nl, now, next, S("sextant")));
                 if (i == 1) { /* it takes elements away, and they are gone */
-                    assert_err(netlink_change(now, next, S("sextant")), ERR_CONFLICT);
+                    assert_err(netlink_change(nl, now, next, S("sextant")), ERR_CONFLICT);
                 }
             } else {
                 netpol_put_change(&text, now, next, STR_EMPTY);
@@ -184,6 +186,7 @@ static void change_step_by_step(bool over_netlink)
         buf_release(&text);
         netpol_model_release(m);
     }
+    netlink_close(nl);
 }
 
 static void test_changes_as_text(void **state)

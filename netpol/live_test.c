@@ -42,6 +42,7 @@ struct live_pod {
 static struct live_pod pods[PODS_MAX];
 static size_t n_pods;
 static struct arena arena;
+static struct netlink *nl;
 
 static bool shell(const char *fmt, ...)
 {
@@ -238,7 +239,7 @@ static void enforce(const struct netpol_model *m)
     assert_ok(nft_apply(buf_str(&text)));
     buf_release(&text);
     struct flows_report flows;
-    assert_ok(flows_cut(m, &flows));
+    assert_ok(flows_cut(nl, m, &flows));
 }
 
 static size_t attempts_of(size_t from, struct attempt *out)
@@ -469,12 +470,16 @@ int main(void)
     }
     signal(SIGCHLD, SIG_DFL);
     arena_init(&arena, (size_t)512 << 20);
+    if (failed(netlink_open(&nl))) {
+        return 1;
+    }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_live_connection_is_cut),
         cmocka_unit_test(test_cyclonus_with_packets),
     };
     int rc = cmocka_run_group_tests_name("netpol live", tests, NULL, NULL);
     stop_pods();
+    netlink_close(nl);
     arena_release(&arena);
     return rc;
 }

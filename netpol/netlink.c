@@ -11,10 +11,15 @@
 
 enum { KEY_MAX = 64, MESSAGE_ROOM = 1024 };
 
-struct batch {
-    char *buf;
-    size_t n;
+struct netlink {
+    struct mnl_socket *s;
     unsigned seq;
+};
+
+struct batch {
+    struct netlink *nl;
+    char *buf;
+    size_t n, changes;
     char table[64];
     bool full;
 };
@@ -86,7 +91,7 @@ static struct nlmsghdr *begin(struct batch *b, uint16_t type, uint16_t flags, ui
     struct nlmsghdr *head = mnl_nlmsg_put_header(b->buf + b->n);
     head->nlmsg_type = type;
     head->nlmsg_flags = (uint16_t)(NLM_F_REQUEST | flags);
-    head->nlmsg_seq = b->seq++;
+    head->nlmsg_seq = netlink_seq(b->nl);
     struct nfgenmsg *nf = mnl_nlmsg_put_extra_header(head, sizeof(*nf));
     nf->nfgen_family = family;
     nf->version = NFNETLINK_V0;
@@ -99,7 +104,7 @@ static void put_change(void *ctx, const struct netpol_change *c)
 {
     struct batch *b = ctx;
     char set[NETPOL_SET_NAME_MAX];
-    if (b->n + MESSAGE_ROOM > NETLINK_BATCH_MAX) {
+    if (++b->changes > NETLINK_CHANGES_MAX || b->n + MESSAGE_ROOM > NETLINK_BATCH_MAX) {
         b->full = true;
         return;
     }
@@ -138,41 +143,88 @@ static struct err hear(struct mnl_socket *s, size_t answers)
     return OK;
 }
 
-static struct err send_batch(const struct batch *b, size_t answers)
+static struct err open_socket(struct mnl_socket **out)
 {
     struct timeval patience = {.tv_sec = 5};
     int size = NETLINK_BATCH_MAX * 8;
-    struct mnl_socket *s = mnl_socket_open(NETLINK_NETFILTER);
+    struct mnl_socket *s = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
     ENSURE(s != NULL, ERR_IO, "no netlink socket: %s", strerror(errno));
     int fd = mnl_socket_get_fd(s);
-    struct err e = OK;
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
     /* Without these the usual sizes still carry the usual change. */
     setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size));
     setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
-    if (mnl_socket_bind(s, 0, MNL_SOCKET_AUTOPID) != 0 || mnl_socket_sendto(s, b->buf, b->n) < 0) {
-        e = err_make(ERR_IO, "nf_tables cannot be reached: %s", strerror(errno));
+    if (mnl_socket_bind(s, 0, MNL_SOCKET_AUTOPID) != 0) {
+        mnl_socket_close(s);
+        FAIL(ERR_IO, "no netlink socket: %s", strerror(errno));
     }
-    e = failed(e) ? e : hear(s, answers);
-    mnl_socket_close(s);
-    return e;
+    *out = s;
+    return OK;
 }
 
-struct err netlink_change(const struct netpol_ruleset *from, const struct netpol_ruleset *to, struct str table)
+struct err netlink_open(struct netlink **out)
 {
-    struct batch b = {.seq = 1};
-    size_t n = netpol_change_size(from, to);
-    ENSURE(n <= NETLINK_CHANGES_MAX, ERR_LIMIT, "%zu changes are more than one batch takes", n);
-    if (n == 0) {
-        return OK;
+    struct mnl_socket *s;
+    TRY(open_socket(&s));
+    struct netlink *nl = calloc(1, sizeof(*nl));
+    BUG_ON(nl == NULL);
+    nl->s = s;
+    *out = nl;
+    return OK;
+}
+
+void netlink_close(struct netlink *nl)
+{
+    if (nl != NULL) {
+        mnl_socket_close(nl->s);
+        free(nl);
     }
+}
+
+struct mnl_socket *netlink_socket(struct netlink *nl)
+{
+    return nl->s;
+}
+
+unsigned netlink_seq(struct netlink *nl)
+{
+    return ++nl->seq;
+}
+
+void netlink_renew(struct netlink *nl)
+{
+    struct mnl_socket *s;
+    if (!failed(open_socket(&s))) {
+        mnl_socket_close(nl->s);
+        nl->s = s;
+    }
+}
+
+static struct err send_batch(const struct batch *b)
+{
+    ENSURE(mnl_socket_sendto(b->nl->s, b->buf, b->n) >= 0, ERR_IO, "nf_tables cannot be reached: %s", strerror(errno));
+    return hear(b->nl->s, b->changes);
+}
+
+struct err netlink_change(struct netlink *nl, const struct netpol_ruleset *from, const struct netpol_ruleset *to,
+                          struct str table)
+{
+    struct batch b = {.nl = nl};
     TRY(str_to_cstr(table, b.table, sizeof(b.table)));
     b.buf = calloc(1, NETLINK_BATCH_MAX + MESSAGE_ROOM);
     BUG_ON(b.buf == NULL);
     put_mark(&b, NFNL_MSG_BATCH_BEGIN);
     netpol_each_change(from, to, put_change, &b);
     put_mark(&b, NFNL_MSG_BATCH_END);
-    struct err e = b.full ? err_make(ERR_LIMIT, "the changes do not fit one batch") : send_batch(&b, n);
+    struct err e = OK;
+    if (b.full) {
+        e = err_make(ERR_LIMIT, "%zu changes do not fit one batch", b.changes);
+    } else if (b.changes > 0) {
+        e = send_batch(&b);
+    }
     free(b.buf);
+    if (failed(e) && !b.full) {
+        netlink_renew(nl);
+    }
     return e;
 }

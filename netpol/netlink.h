@@ -11,10 +11,22 @@
 
 enum { NETLINK_CHANGES_MAX = 1000, NETLINK_BATCH_MAX = 256 * 1024 };
 
+/* A netfilter netlink socket. Kept open: the kernel takes milliseconds to close one. */
+struct netlink;
+struct mnl_socket;
+
+struct err netlink_open(struct netlink **out);
+void netlink_close(struct netlink *nl); /* NULL ok */
+struct mnl_socket *netlink_socket(struct netlink *nl);
+unsigned netlink_seq(struct netlink *nl); /* the next sequence number */
+/* After a failure answers may still come: a new socket takes the old one's place. */
+void netlink_renew(struct netlink *nl);
+
 /*
  * Turns the kernel's table from `from` into `to`. ERR_LIMIT over NETLINK_CHANGES_MAX; ERR_CONFLICT when
  * the kernel refuses (the table is not what `from` says): replace the whole table then. Needs CAP_NET_ADMIN.
  */
-struct err netlink_change(const struct netpol_ruleset *from, const struct netpol_ruleset *to, struct str table);
+struct err netlink_change(struct netlink *nl, const struct netpol_ruleset *from, const struct netpol_ruleset *to,
+                          struct str table);
 
 #endif

@@ -24,6 +24,7 @@ struct netpold {
     struct netpol_epoch *now, *next; /* in force; waiting for audit */
     bool again;                      /* the manifests changed while one was waiting */
     struct dir_watch *watch;
+    struct netlink *nl;
     struct timer *retry;
     struct dependency *policies;
     struct http_server *server;
@@ -75,7 +76,7 @@ static void put_event(struct netpold *n, const char *outcome, struct str reason,
 static void put_in_force(struct netpold *n)
 {
     struct netpol_applied done;
-    struct err e = netpol_epoch_apply(n->now, n->next, n->cfg, &done);
+    struct err e = netpol_epoch_apply(n->nl, n->now, n->next, n->cfg, &done);
     if (failed(e)) {
         log_error("the policies could not be applied; the old ones stay", {"error", LOG_CSTR(err_detail())});
         put_event(n, "failed", str_of(err_detail()), NULL);
@@ -245,6 +246,7 @@ static struct err netpold_start(struct daemon *d)
     metric_register(&applied_total);
     metric_register(&failed_total);
     metric_register(&cut_total);
+    TRY(netlink_open(&n->nl));
     TRY(netpol_lock_down(n->cfg));
     n->policies = daemon_need(d, "policies");
     TRY(start_server(n));
@@ -271,6 +273,7 @@ static void netpold_stop(struct daemon *d)
     n->next = NULL;
     netpol_epoch_free(next);
     netpol_epoch_free(n->now);
+    netlink_close(n->nl);
     dir_watch_stop(n->watch);
     timer_stop(n->retry);
     http_server_free(n->server);

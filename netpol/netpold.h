@@ -4,6 +4,7 @@
 
 #include "compile.h"
 #include "manifests.h"
+#include "netlink.h"
 #include "verify.h"
 
 #include "lib/daemon/daemon.h"
@@ -40,8 +41,9 @@ struct netpol_applied {
  * Makes the kernel enforce `next`. With `now` in force in the same table only the difference is sent;
  * when the kernel refuses that (somebody has edited the table) the whole table is replaced.
  */
-struct err netpol_epoch_apply(const struct netpol_epoch *now /* NULL ok */, const struct netpol_epoch *next,
-                              const struct netpol_config *cfg, struct netpol_applied *out);
+struct err netpol_epoch_apply(struct netlink *nl, const struct netpol_epoch *now /* NULL ok */,
+                              const struct netpol_epoch *next, const struct netpol_config *cfg,
+                              struct netpol_applied *out);
 /* The table that drops everything, unless our table is there already (a restart). */
 struct err netpol_lock_down(const struct netpol_config *cfg);
 /* Lists the kernel's table and proves it against the epoch. */
