@@ -249,11 +249,12 @@ static struct err start(struct daemon *d)
     return OK;
 }
 
-/* Lives, claims and administrators change at once; addresses and keys at the next start. */
+/* Lives, claims and administrators change at once, and new key versions are looked for; addresses at the next start. */
 static struct err reload(struct daemon *d)
 {
     struct authn_process *p = d->state;
     p->n.config = d->section;
+    signer_refresh(p->n.signer);
     return renew_tls(d, p);
 }
 

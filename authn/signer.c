@@ -219,6 +219,17 @@ static void fetch_keys(void *ctx)
     arena_release(&a);
 }
 
+void signer_refresh(struct signer *s)
+{
+    for (size_t i = 0; i < SIGNING_KEYS; i++) {
+        struct transit_key *k = &s->keys[i];
+        if (k->timer != NULL) { /* else it is asking already */
+            timer_stop(k->timer);
+            fetch_keys(k);
+        }
+    }
+}
+
 /* ---- signatures ---- */
 
 static void end_job(struct sign_job *j, struct err e, struct str signature)

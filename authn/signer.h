@@ -32,6 +32,7 @@ struct signer_opts {
 struct err signer_new(struct loop *loop, const struct signer_opts *o, struct signer **out);
 void signer_free(struct signer *s); /* what waits fails with ERR_CLOSED first */
 
+void signer_refresh(struct signer *s); /* looks for new key versions now, not only once a minute */
 bool signer_ready(const struct signer *s);
 /* The kid to name in the header of the next token. Empty before the keys are known. */
 struct str signer_kid(const struct signer *s, enum signing_key k);
