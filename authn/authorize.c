@@ -8,6 +8,10 @@
 #include "pages.h"
 #include "tokens.h"
 
+#include <stdlib.h>
+
+enum { TOUCH_S = 60 };
+
 /* ---- answers to the client ---- */
 
 static void send_back(struct op *op, const struct auth_request *r, const struct param *fields,
@@ -171,6 +175,36 @@ static bool usable_session(struct op *op, const struct auth_request *r, struct s
     return !failed(user_by_sub(op->n->store, &op->arena, s->sub, u)) && !u->disabled;
 }
 
+struct touch {
+    struct authn *n;
+    char session[ID_TEXT + 1];
+};
+
+static struct err touch_write(void *ctx)
+{
+    const struct touch *t = ctx;
+    return session_touch(t->n->store, str_of(t->session), clock_wall_s());
+}
+
+/* Nobody waits for it: a use that is lost in a crash shortens the idle time at worst. */
+static void touch_done(void *ctx, struct err e)
+{
+    ignore_err(e);
+    free(ctx);
+}
+
+/* The session has been used; written once a minute at most. */
+static void touch(struct authn *n, const struct session *s)
+{
+    if (clock_wall_s() - s->seen < TOUCH_S) {
+        return;
+    }
+    struct touch *t = calloc(1, sizeof(*t));
+    BUG_ON(t == NULL || failed(str_to_cstr(s->id, t->session, sizeof(t->session))));
+    t->n = n;
+    store_batch(n->store, touch_write, touch_done, t);
+}
+
 static void begin_interaction(struct op *op, const struct auth_request *r, const struct session *s,
                               const struct user *u)
 {
@@ -201,6 +235,7 @@ static void decide(struct op *op, const struct auth_request *r)
     struct user u;
     bool ask = true, known = usable_session(op, r, &s, &u);
     if (known) {
+        touch(op->n, &s);
         struct err e = consent_needed(op->n, r, s.sub, &ask);
         if (failed(e)) {
             op_fail(op, "authorize", e);

@@ -392,14 +392,26 @@ static struct err delete_older(struct store *s, const char *sql, int64_t now_s)
     return stmt_run(q);
 }
 
-/* Spent codes stay for an hour beyond their life, so that a late replay is still recognised. */
+/*
+ * Keeps the store small: what is dead goes an hour later (a late replay of a code is still recognised), and
+ * a spent refresh token after a day. A family without offline_access dies with its session.
+ */
 struct err grants_prune(struct store *s, int64_t now_s)
 {
-    TRY(delete_older(s, "DELETE FROM code WHERE expires < ?", now_s - 3600));
-    TRY(delete_older(
-        s, "DELETE FROM refresh WHERE family IN (SELECT id FROM family WHERE expires < ?)",
-        now_s - 3600));
-    TRY(delete_older(s, "DELETE FROM family WHERE expires < ?", now_s - 3600));
+    static const char *const by_the_hour[] = {
+        "DELETE FROM code WHERE expires < ?",
+        "DELETE FROM family WHERE expires < ?",
+        "DELETE FROM family WHERE revoked <> 0 AND revoked < ?",
+        "DELETE FROM family WHERE offline = 0 AND created < ? AND NOT EXISTS(SELECT 1 FROM session "
+        "WHERE session.id = family.session)",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(by_the_hour); i++) {
+        TRY(delete_older(s, by_the_hour[i], now_s - 3600));
+    }
+    TRY(delete_older(s,
+                     "DELETE FROM refresh WHERE (used <> 0 AND used < ?) OR NOT EXISTS(SELECT 1 "
+                     "FROM family WHERE family.id = refresh.family)",
+                     now_s - 86400));
     TRY(delete_older(s, "DELETE FROM session WHERE expires < ?", now_s));
     return delete_older(s, "DELETE FROM assertion WHERE expires < ?", now_s);
 }

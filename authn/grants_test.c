@@ -243,6 +243,45 @@ static void test_assertion_and_consent(void **state)
     assert_ok(assertion_spend(store, S("c"), S("j1"), t0));
 }
 
+static int64_t count_rows(const char *sql)
+{
+    struct stmt *q;
+    bool row;
+    assert_ok(store_stmt(store, sql, &q));
+    assert_ok(stmt_step(q, &row));
+    int64_t n = stmt_col_int(q, 0);
+    stmt_reset(q);
+    return n;
+}
+
+static void test_prune(void **state)
+{
+    struct str offline = one_time_value(&arena), online = one_time_value(&arena),
+               theft = one_time_value(&arena);
+    struct session s = {S("s1"), S("u1"), t0, t0, t0 + 90000};
+    assert_ok(session_insert(store, &s, S("cookie"), S("10.0.0.1:1")));
+    make_code("f1", S("c1"), true);
+    make_code("f2", S("c2"), false);
+    make_code("f3", S("c3"), true);
+    assert_ok(refresh_insert(store, offline, S("f1"), 1, t0 + 1000));
+    assert_ok(refresh_insert(store, online, S("f2"), 1, t0 + 1000));
+    assert_ok(refresh_insert(store, theft, S("f3"), 1, t0 + 1000));
+    assert_int_equal(rotate(offline, t0, 0).outcome, REDEEM_OK);
+    assert_ok(family_revoke(store, S("f3"), t0, 300));
+    assert_ok(grants_prune(store, t0 + 100));
+    assert_int_equal(count_rows("SELECT count(*) FROM family"), 3);
+    assert_int_equal(count_rows("SELECT count(*) FROM code"), 3);
+    assert_ok(grants_prune(store, t0 + 4000));
+    assert_int_equal(count_rows("SELECT count(*) FROM family"), 2); /* the revoked one is gone */
+    assert_int_equal(count_rows("SELECT count(*) FROM code "), 0);
+    assert_int_equal(count_rows("SELECT count(*) FROM refresh"), 3);
+    assert_ok(grants_prune(store, t0 + 90001)); /* the session ends, its row goes with this pass */
+    assert_ok(grants_prune(store, t0 + 90002));
+    assert_int_equal(count_rows("SELECT count(*) FROM family  "), 1);
+    assert_int_equal(count_rows("SELECT count(*) FROM refresh "),
+                     1); /* the successor; the spent one is old */
+}
+
 static void check_client(const char *text, enum err_code code)
 {
     struct client *c = NULL;
@@ -479,6 +518,7 @@ int main(void)
         T(test_reopen),
         T(test_assertion_and_consent),
         T(test_clients),
+        T(test_prune),
         T(test_client_life),
         T(test_client_table),
         T(test_users),
