@@ -70,6 +70,14 @@ static struct err put_families(struct jw *w, struct store *s, struct str sub, st
     return e;
 }
 
+/* A client may be named by its SPIFFE id too: that is how a workload is known elsewhere. */
+static struct str client_named(const struct authn *n, struct str name)
+{
+    const struct client *c =
+        str_starts(name, S("spiffe://")) ? clients_find_spiffe(&n->clients, name) : NULL;
+    return c != NULL ? c->id : name;
+}
+
 /* GET /v1/grants?user=NAME&client=ID: {"sessions":[…],"families":[…]} */
 static void list(struct http_req *req, void *ctx)
 {
@@ -83,6 +91,7 @@ static void list(struct http_req *req, void *ctx)
     }
     http_query_get(req, "user", &user);
     http_query_get(req, "client", &client);
+    client = client_named(op->n, client);
     struct err e = user.n > 0 ? user_find(op->n->store, &op->arena, user, &u) : OK;
     buf_init(&b, 16 << 20);
     jw_init(&w, &b);
@@ -165,6 +174,7 @@ static struct err read_revoke(struct op *op, struct revoke_request *r)
         op->event.resource_uid = *fields[j].out;
     }
     ENSURE(body->n == 1, ERR_INVALID, "name exactly one of user, client, session, family, jti");
+    r->client = arena_str(&op->arena, client_named(op->n, r->client));
     if (r->user.n > 0) {
         struct user u;
         TRY(user_find(op->n->store, &op->arena, r->user, &u));
