@@ -126,7 +126,7 @@ struct err client_report(struct demo *d, struct str token, const char *path, str
         &d->arena, arena_printf(&d->arena, "Authorization: Bearer %.*s", STR_FMT(token)));
     const char *args[8];
     size_t n = 0;
-    args[n++] = "--cacert", args[n++] = demo_path(d, "run/identity/bundle.pem");
+    args[n++] = "--cacert", args[n++] = demo_path(d, "alice/door.crt");
     if (token.n > 0) {
         args[n++] = "--header", args[n++] = header;
     }

@@ -410,14 +410,60 @@ static const struct workload workloads[] = {
     {"service-c", "sidecar-c", NULL, NULL, NULL, POD_C, UID_SIDECAR_C, UID_SERVICE_C},
 };
 
+/* State of its own, and by links the sockets of the daemons that it calls. */
+static struct err prepare_sidecar(struct demo *d, const struct workload *w)
+{
+    const char *letter = w->sidecar + strlen("sidecar-");
+    static const char *const callees[] = {"audit", "identity", "authn"};
+    TRY(make_dir(demo_path(d, "sidecars"), 0711, 0));
+    TRY(make_dir(demo_path(d, "sidecars/%s", letter), 0755, w->sidecar_uid));
+    TRY(make_dir(demo_path(d, "sidecars/%s/run", letter), 0755, w->sidecar_uid));
+    for (size_t i = 0; i < ARRAY_LEN(callees); i++) {
+        char *link = demo_path(d, "sidecars/%s/run/%s", letter, callees[i]);
+        ENSURE(symlink(demo_path(d, "run/%s", callees[i]), link) == 0, ERR_IO, "symlink %s: %s", link,
+               strerror(errno));
+    }
+    return OK;
+}
+
+/* All TCP of the pod passes the sidecar, but what goes to the control plane or to the database. */
+static struct err intercept(struct demo *d, const struct workload *w)
+{
+    char *uid = arena_cstr(&d->arena, arena_printf(&d->arena, "%u", (unsigned)w->sidecar_uid));
+    const char *argv[] = {demo_path(d, "bin/sextant-mesh"), "intercept", "--uid", uid, "--inbound", "8080",
+                          "--exclude", "10.77.0.1/32,10.77.4.2/32", NULL};
+    struct actor root_in_pod = {"operator", 0, w->pod, false};
+    int status;
+    struct str out, err_text;
+    TRY(client_run(d, &root_in_pod, argv, STR_EMPTY, 10000, &status, &out, &err_text));
+    ENSURE(status == 0, ERR_INTERNAL, "intercept in %s: %.*s", w->name, STR_FMT(str_trim(err_text)));
+    return OK;
+}
+
 static struct err start_sidecar(struct demo *d, const struct workload *w)
 {
+    TRY(prepare_sidecar(d, w));
+    TRY(intercept(d, w));
     char *file = demo_path(d, "%s.yaml", w->sidecar);
     char *argv[] = {demo_path(d, "bin/sextant-mesh"), arena_cstr(&d->arena, S("--config")), file, NULL};
     struct unit_spec spec = {.name = w->sidecar, .argv = argv, .uid = w->sidecar_uid,
                              .netns_of = d->pods[w->pod].holder, .address = d->pods[w->pod].ip,
                              .log_path = demo_path(d, "log/%s.log", w->sidecar)};
     return supervisor_add(d->supervisor, &spec);
+}
+
+/* What Alice's browser trusts: the authorities of the provider and of the door. */
+static struct err give_alice_trust(struct demo *d)
+{
+    static const char *const from[] = {"run/authn/ca.crt", "sidecars/a/state/mesh/people/ca.crt"};
+    static const char *const to[] = {"alice/ca.crt", "alice/door.crt"};
+    const char *none[] = {NULL};
+    for (size_t i = 0; i < ARRAY_LEN(from); i++) {
+        struct str pem;
+        TRY(file_read(&d->arena, demo_path(d, "%s", from[i]), TEMPLATE_MAX, &pem));
+        TRY(template_write(&d->arena, demo_path(d, "%s", to[i]), pem, 0644, true, none));
+    }
+    return OK;
 }
 
 static struct err start_service(struct demo *d, const struct workload *w)
@@ -507,6 +553,7 @@ struct err world_build(struct demo *d)
         TRY(start_sidecar(d, &workloads[i]));
     }
     TRY(supervisor_wait_ready(d->supervisor, READY_MS));
+    TRY(give_alice_trust(d));
     for (size_t i = 0; i < ARRAY_LEN(workloads); i++) {
         TRY(start_service(d, &workloads[i]));
     }
