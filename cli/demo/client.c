@@ -36,7 +36,10 @@ struct err client_run(struct demo *d, const struct actor *who, const char *const
     struct process_spec spec = {
         .argv = args, .uid = who->uid, .gid = who->uid, .netns_of = netns_of(d, who)};
     char *env[] = {arena_cstr(&d->arena, S("PGCONNECT_TIMEOUT=2")),
-                   arena_cstr(&d->arena, S("HOME=/nonexistent")), NULL};
+                   arena_cstr(&d->arena, S("HOME=/nonexistent")),
+                   arena_cstr(&d->arena, arena_printf(&d->arena, "SEXTANT_CONFIG=%s",
+                                                      demo_path(d, "sextant.yaml"))),
+                   NULL};
     spec.extra_env = env;
     struct buf o, e;
     struct process_result result;
@@ -128,10 +131,6 @@ struct err client_sextant(struct demo *d, const char *program, const char *const
     const char *argv[ARGS_MAX];
     size_t n = 0;
     argv[n++] = command_sister(&d->arena, program);
-    if (strcmp(program, "sextant-assess") != 0) { /* the one program that belongs to no domain */
-        argv[n++] = "--config";
-        argv[n++] = demo_path(d, "sextant.yaml");
-    }
     for (size_t i = 0; args[i] != NULL; i++) {
         BUG_ON(n + 1 >= ARGS_MAX);
         argv[n++] = args[i];

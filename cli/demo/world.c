@@ -324,7 +324,7 @@ static struct err authn_cli(struct demo *d, const char *const *args, struct str 
 
 static struct err add_client(struct demo *d, const char *name, const char *registration)
 {
-    const char *args[] = {"--config", d->domain.config_file, "client", "add", NULL};
+    const char *args[] = {"client", "add", NULL};
     struct json *v;
     TRY(authn_cli(d, args, str_of(registration), &v));
     struct str id = json_str(json_get(v, "client_id")), secret = json_str(json_get(v, "client_secret"));
@@ -343,7 +343,7 @@ static struct err add_client(struct demo *d, const char *name, const char *regis
 /* Alice, and what the policy knows about her: not in a token, but in authz's data. */
 static struct err add_alice(struct demo *d)
 {
-    const char *args[] = {"--config", d->domain.config_file, "user", "add", "alice", NULL};
+    const char *args[] = {"user", "add", "alice", NULL};
     struct json *v;
     TRY(authn_cli(d, args, S("correct horse battery staple\n"), &v));
     struct str sub = json_str(json_get(v, "sub"));
@@ -374,14 +374,16 @@ static struct err register_people(struct demo *d)
                       "\"audiences\":[\"https://reports.prod\"]}");
 }
 
+/* The sidecars' entries follow from `uids` of sextant.yaml; the services' are made here. */
 static struct err register_workloads(struct demo *d)
 {
     static const struct {
         const char *service;
         uid_t uid;
     } entries[] = {
-        {"service-a", UID_SERVICE_A}, {"service-a", UID_SIDECAR_A}, {"service-b", UID_SERVICE_B},
-        {"service-b", UID_SIDECAR_B}, {"service-c", UID_SERVICE_C}, {"service-c", UID_SIDECAR_C},
+        {"service-a", UID_SERVICE_A},
+        {"service-b", UID_SERVICE_B},
+        {"service-c", UID_SERVICE_C},
     };
     for (size_t i = 0; i < ARRAY_LEN(entries); i++) {
         struct arena *a = &d->arena;
