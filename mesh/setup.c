@@ -52,7 +52,7 @@ static struct err make_people_server(struct mesh *m)
 {
     struct tls_server_opts o = {.alpn = alpn_people};
     if (m->o->people_names.n > 0) {
-        const char *dir = daemon_state_path(m->d, "people");
+        const char *dir = m->d->state_dir;
         TRY(tls_identity_local(dir, m->o->people_names.items, m->o->people_names.n, clock_wall_s(),
                                &o.identity));
     }

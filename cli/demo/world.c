@@ -457,7 +457,7 @@ static struct err start_sidecar(struct demo *d, const struct workload *w)
 /* What Alice's browser trusts: the authorities of the provider and of the door. */
 static struct err give_alice_trust(struct demo *d)
 {
-    static const char *const from[] = {"run/authn/ca.crt", "sidecars/a/state/mesh/people/ca.crt"};
+    static const char *const from[] = {"run/authn/ca.crt", "sidecars/a/state/mesh/ca.crt"};
     static const char *const to[] = {"alice/ca.crt", "alice/door.crt"};
     const char *none[] = {NULL};
     for (size_t i = 0; i < ARRAY_LEN(from); i++) {
