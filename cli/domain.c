@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -143,6 +144,15 @@ struct str domain_setting(const struct domain *d, const char *name, const char *
     return value.n > 0 ? value : str_of(fallback);
 }
 
+/* netpol writes nftables; identity looks at the programs of callers that run under other uids. */
+static unsigned capabilities_of(const char *name)
+{
+    if (strcmp(name, "netpol") == 0) {
+        return 1u << CAP_NET_ADMIN;
+    }
+    return strcmp(name, "identity") == 0 ? 1u << CAP_SYS_PTRACE : 0;
+}
+
 static struct err start_daemon(struct arena *a, const struct domain *d, struct supervisor *s,
                                const char *name)
 {
@@ -153,7 +163,7 @@ static struct err start_daemon(struct arena *a, const struct domain *d, struct s
         .name = name,
         .argv = argv,
         .uid = daemon_uid(d, name),
-        .keep_net_admin = strcmp(name, "netpol") == 0,
+        .keep_caps = capabilities_of(name),
         .address = arena_cstr(a, domain_setting(d, name, "listen", "")),
         .log_path = arena_cstr(a, arena_printf(a, "%.*s/log/%s.log", STR_FMT(d->dir), name)),
     };

@@ -38,24 +38,28 @@ static void join_netns(pid_t of)
     close(fd);
 }
 
-/* Leaves CAP_NET_ADMIN, and nothing else, to a process that is no longer root and may exec. */
-static void keep_net_admin(void)
+/* Leaves these capabilities, and nothing else, to a process that is no longer root and will exec. */
+static void keep_capabilities(unsigned caps)
 {
     struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
     struct __user_cap_data_struct data[2] = {{0}, {0}};
-    data[0].effective = data[0].permitted = data[0].inheritable = 1u << CAP_NET_ADMIN;
-    if (syscall(SYS_capset, &head, data) != 0 ||
-        prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_NET_ADMIN, 0, 0) != 0) {
-        give_up("keeping CAP_NET_ADMIN");
+    data[0].effective = data[0].permitted = data[0].inheritable = caps;
+    if (syscall(SYS_capset, &head, data) != 0) {
+        give_up("keeping capabilities");
+    }
+    for (unsigned cap = 0; cap < 32; cap++) {
+        if ((caps & 1u << cap) != 0 && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0) != 0) {
+            give_up("keeping capabilities");
+        }
     }
 }
 
-static void become(uid_t uid, gid_t gid, bool net_admin)
+static void become(uid_t uid, gid_t gid, unsigned caps)
 {
     if (uid == 0 && gid == 0) {
         return;
     }
-    if (net_admin && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0) {
+    if (caps != 0 && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0) {
         give_up("keeping capabilities");
     }
     if (setgroups(0, NULL) != 0 && errno != EPERM) {
@@ -64,8 +68,8 @@ static void become(uid_t uid, gid_t gid, bool net_admin)
     if (setresgid(gid, gid, gid) != 0 || setresuid(uid, uid, uid) != 0) {
         give_up("changing uid");
     }
-    if (net_admin) {
-        keep_net_admin();
+    if (caps != 0) {
+        keep_capabilities(caps);
     }
 }
 
@@ -121,7 +125,7 @@ NORETURN static void child(const struct process_spec *spec, pid_t parent)
     if (spec->netns_of != 0) {
         join_netns(spec->netns_of);
     }
-    become(spec->uid, spec->gid, spec->keep_net_admin);
+    become(spec->uid, spec->gid, spec->keep_caps);
     /* After the change of uid, which would forget it. */
     if (spec->die_with_parent && (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)) {
         _exit(EXIT_CANNOT_START);

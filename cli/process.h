@@ -22,7 +22,7 @@ struct process_spec {
     const char *notify_path;  /* NOTIFY_SOCKET for the child; NULL for none */
     const char *work_dir;     /* NULL is "/" */
     bool die_with_parent;
-    bool keep_net_admin;      /* CAP_NET_ADMIN survives the change of uid, as an ambient capability */
+    unsigned keep_caps;       /* mask of 1 << CAP_x that survive the change of uid, as ambient capabilities */
 };
 
 /* Starts it; `*pidfd` is to be closed by the caller. ERR_IO names the call that failed. */

@@ -109,7 +109,7 @@ static struct err start_unit(struct supervisor *s, struct unit *u)
         .netns_of = u->spec.netns_of,
         .log_path = u->spec.log_path,
         .notify_path = u->spec.no_notify ? NULL : s->notify_path,
-        .keep_net_admin = u->spec.keep_net_admin,
+        .keep_caps = u->spec.keep_caps,
         .die_with_parent = true,
     };
     u->started_ns = clock_mono_ns();

@@ -29,7 +29,7 @@ struct unit_spec {
     const char *address;    /* shown in tables only; may be NULL */
     uid_t uid;              /* the process runs under this uid and gid; 0 stays root */
     pid_t netns_of;         /* joins the network namespace of this process first; 0 = ours */
-    bool keep_net_admin;    /* see process.h */
+    unsigned keep_caps;     /* see process.h */
     bool no_restart;        /* a dead unit stays dead (tools, one-shot helpers) */
     bool no_notify;         /* ready as soon as it runs */
 };
