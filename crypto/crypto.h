@@ -34,6 +34,7 @@ struct crypto {
     struct tls_server *tls;
     struct router routes;
     struct dependency *keys_dep;
+    struct bans *bans; /* identity's deny-list */
 };
 
 /* Paths below the state folder: the front may touch only the first. */

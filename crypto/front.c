@@ -3,6 +3,7 @@
 
 #include "channel.h"
 #include "lib/base/log.h"
+#include "lib/daemon/bans.h"
 #include "lib/http/http.h"
 #include "lib/loop/loop.h"
 #include "lib/spiffe/svid_source.h"
@@ -34,14 +35,11 @@ static struct err start_keys(struct crypto *c, int *fd)
 {
     int pair[2];
     pid_t pid;
-    char self[4096];
-    ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-    ENSURE(n > 0, ERR_IO, "cannot find this program");
-    self[n] = '\0';
     ENSURE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0, ERR_IO, "no socket pair");
     const char *config = arena_cstr(&c->d->boot, c->d->config->file);
     const char *argv[] = {"sextant-crypto", "--config", config, "keys", NULL};
-    struct spawn s = {.file = self, .argv = argv, .fds = {-1, -1, 2, pair[1]}, .n_fds = 4,
+    /* By its link: the path may lead through folders that this uid cannot enter. */
+    struct spawn s = {.file = "/proc/self/exe", .argv = argv, .fds = {-1, -1, 2, pair[1]}, .n_fds = 4,
                       .on_exit = on_keys_exit, .ctx = c};
     struct err e = loop_spawn(c->d->loop, &s, &pid);
     close(pair[1]);
@@ -173,6 +171,7 @@ struct err crypto_start(struct daemon *d)
     }
     TRY(registry_open(daemon_state_path(d, CRYPTO_DB_FOLDER "/crypto.db"), d->loop, &c->registry));
     TRY(load_all(c));
+    TRY(bans_follow(d, STR_EMPTY, NULL, NULL, &c->bans));
     return listen_all(c);
 }
 
@@ -192,6 +191,7 @@ void crypto_stop(struct daemon *d)
 {
     struct crypto *c = d->state;
     http_server_free(c->server);
+    bans_free(c->bans);
     channel_free(c->channel);
     registry_close(c->registry);
     if (c->tls != NULL) {

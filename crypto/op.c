@@ -2,6 +2,7 @@
 
 #include "lib/base/codec.h"
 #include "lib/base/log.h"
+#include "lib/daemon/bans.h"
 #include "lib/telemetry/telemetry.h"
 
 #include <unistd.h>
@@ -97,6 +98,19 @@ static void reply_errors(struct http_req *req, int status, struct str text)
     buf_release(&body);
 }
 
+/*
+ * A banned identity uses no key. Callers from the network wait for the first deny-list; the daemons of this host do
+ * not, since identity itself needs its key before it can tell of bans.
+ */
+static struct err check_banned(struct op *op, const struct peer *p)
+{
+    const struct bans *bans = op->c->bans;
+    ENSURE(p->kind == PEER_UNIX || bans_known(bans), ERR_UNAVAILABLE, "the deny-list is not known yet");
+    ENSURE(!bans_has(bans, op->caller.spiffe_id), ERR_DENIED, "%.*s is banned",
+           STR_FMT(op->caller.spiffe_id));
+    return OK;
+}
+
 /* The operator's command runs as root or as the daemon's own user, who own the keys anyway. */
 static struct err find_caller(struct op *op)
 {
@@ -112,6 +126,7 @@ static struct err find_caller(struct op *op)
     if (!failed(e)) {
         op->caller.spiffe_id = arena_str(&op->arena, op->caller.spiffe_id);
         op->caller.source = arena_str(&op->arena, op->caller.source);
+        e = check_banned(op, p);
     }
     return e;
 }

@@ -102,9 +102,10 @@ static void revoke_prefixes(struct incident *i, struct json *paths)
             continue;
         }
         of[m] = of[k];
-        revoke[m++] = (struct call){.method = "POST", .token = i->token, .body = S("{}"),
+        revoke[m] = (struct call){.method = "POST", .token = i->token, .body = S("{}"),
                                     .url = join_url(i, i->config->secrets, "/v1/sys/leases/revoke-prefix/%.*s",
                                                     STR_FMT(of[m]))};
+        m++;
     }
     calls_run(&i->calls, revoke, m);
     for (size_t k = 0; k < m; k++) {

@@ -135,7 +135,7 @@ static struct err start(struct daemon *d)
     TRY(open_core(s));
     TRY(listen_all(s));
     seal_start(s->seal);
-    denylist_start(s);
+    TRY(denylist_start(s));
     return OK;
 }
 

@@ -18,7 +18,6 @@ enum {
     API_ARENA_MAX = 48 << 20,  /* memory of one request, its answer included */
     API_TOKEN_MAX = 1024,      /* bytes of a token header */
     API_WRAP_MAX_S = 32 * 24 * 3600,
-    DENYLIST_BODY_MAX = 16 << 20,
 };
 
 struct secrets_config {
@@ -40,10 +39,9 @@ struct secretsd {
     struct tls_client *tls_client;
     struct http_client *http;
     struct dependency *unsealed, *declared;
-    struct http_call_state *denylist_call;
-    struct timer *denylist_retry, *declare_retry;
+    struct bans *bans;
+    struct timer *declare_retry;
     int64_t declare_wait_ms;
-    uint64_t denylist_sequence;
 };
 
 extern const struct config_key secrets_keys[];
@@ -65,8 +63,8 @@ struct err declare_check(struct daemon *d);
 /* Files that the declaration reads, NULL-terminated. */
 const char **declare_files(struct arena *a, const struct json *tree, size_t *n);
 
-/* denylist.c: asks identity, for ever. */
-void denylist_start(struct secretsd *s);
+/* denylist.c: follows identity's deny-list. */
+struct err denylist_start(struct secretsd *s);
 void denylist_stop(struct secretsd *s);
 
 #endif

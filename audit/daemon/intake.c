@@ -61,12 +61,15 @@ static void durable(void *ctx, struct err e)
     free(p);
 }
 
-/* A daemon's name is the last part of its id; others (services, programs) send under their whole id. */
+/*
+ * A daemon's name is the last part of its id. A uid that the configuration names by a workload's SPIFFE id is the
+ * sidecar of that workload: it speaks as the mesh, and as no other daemon.
+ */
 static struct str producer_of(const struct audit *a, struct http_req *req, const struct caller *c)
 {
     struct str prefix = arena_printf(req->arena, "spiffe://%.*s/sextant/", STR_FMT(a->d->trust_domain));
     return str_starts(c->spiffe_id, prefix) ? str_sub(c->spiffe_id, prefix.n, c->spiffe_id.n)
-                                            : c->spiffe_id;
+                                            : S("mesh");
 }
 
 void intake_post(struct http_req *req, void *ctx)

@@ -521,7 +521,8 @@ static struct err create_keys(struct demo *d)
         {"reports", "spiffe://cluster.local/ns/prod/sa/service-a=encrypt,decrypt"},
     };
     for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
-        const char *args[] = {"key", "create", keys[i][0], "aes256-gcm96", keys[i][1], NULL};
+        const char *args[] = {"key", "create", keys[i][0], "aes256-gcm96", keys[i][1],
+                              "spiffe://cluster.local/sextant/respond=rotate,read", NULL};
         TRY(operate(d, "sextant-crypto", args));
     }
     return OK;

@@ -137,7 +137,11 @@ static struct err start_audit(struct daemon *d)
     if ((d->spec->needs & DAEMON_NEEDS_AUDIT) == 0) {
         return OK;
     }
+    /* A name is claimed where the configuration gives it to us; a sidecar is known by its workload's uid alone. */
+    uint32_t uid;
+    bool named = config_uid(d->config, str_of(d->spec->name), &uid);
     struct audit_opts o = {
+        .caller = named ? d->spec->name : "",
         .mode = str_is(c->audit_mode, "spool") ? AUDIT_SPOOL : AUDIT_FAIL_CLOSED,
         .timeout_ms = (int)(c->audit_timeout_ns / NS_PER_MS),
         .spool = daemon_state_path(d, "audit.spool"),

@@ -81,7 +81,8 @@ struct audit_opts {
     int timeout_ms;      /* 0: 5000 */
     const char *spool;   /* AUDIT_SPOOL: file in the daemon's state folder */
     int64_t spool_max;   /* 0: 64 MiB */
-    const char *caller;  /* name told to audit when several daemons share a uid; NULL: the daemon's */
+    const char *caller;  /* name told to audit when several daemons share a uid; NULL: the daemon's; "": none,
+                            the kernel's word about our uid is enough */
     void (*on_state)(void *ctx, bool reachable); /* readiness; NULL ok */
     void *ctx;
 };
