@@ -296,11 +296,30 @@ static void default_query(struct http_req *req, void *ctx)
 
 /* ---- writes ---- */
 
-static bool may_write(struct authz *z, struct http_req *req)
+/* A daemon of this trust domain, or an identity, that `writers` names. */
+static bool is_writer(struct authz *z, const struct http_req *req)
 {
-    if (!z->config->api_writes) {
+    struct caller who;
+    if (z->daemon == NULL || failed(daemon_caller(z->daemon, req, &who))) {
+        return false;
+    }
+    for (size_t i = 0; i < z->config->writers.n; i++) {
+        struct str name = z->config->writers.items[i];
+        struct str id = arena_printf(req->arena, "spiffe://%.*s/sextant/%.*s",
+                                     STR_FMT(z->daemon->trust_domain), STR_FMT(name));
+        if (str_eq(who.spiffe_id, name) || str_eq(who.spiffe_id, id)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool authz_may_write(struct authz *z, struct http_req *req)
+{
+    if (!z->config->api_writes && !is_writer(z, req)) {
         reply_error(req, 403, "unauthorized",
-                    "writing over the API is off (authz.api_writes); policies and data come from files");
+                    "writing over the API is off (authz.api_writes, authz.writers); policies and data come "
+                    "from files");
         return false;
     }
     return true;
@@ -370,7 +389,7 @@ static void not_there(struct http_req *req)
 
 static bool write_path(struct authz *z, struct http_req *req, struct val *path, size_t *n)
 {
-    return may_write(z, req) &&
+    return authz_may_write(z, req) &&
            path_of(req, str_sub(req->path, strlen("/v1/data"), req->path.n), path, n);
 }
 

@@ -79,16 +79,6 @@ static void get(struct http_req *req, void *ctx)
     finish(req, &b);
 }
 
-static bool may_write(struct authz *z, struct http_req *req)
-{
-    if (!z->config->api_writes) {
-        reply_error(req, 403, "unauthorized",
-                    "writing over the API is off (authz.api_writes); policies and data come from files");
-        return false;
-    }
-    return true;
-}
-
 static void done(struct http_req *req, bool ok, const struct rego_errors *errors)
 {
     if (ok) {
@@ -103,7 +93,7 @@ static void put(struct http_req *req, void *ctx)
 {
     struct authz *z = ctx;
     struct rego_errors errors = {.a = req->arena};
-    if (may_write(z, req)) {
+    if (authz_may_write(z, req)) {
         done(req, store_put_policy(&z->store, policy_id(req), req->body, &errors), &errors);
     }
 }
@@ -113,7 +103,7 @@ static void del(struct http_req *req, void *ctx)
     struct authz *z = ctx;
     struct rego_errors errors = {.a = req->arena};
     struct str id = policy_id(req);
-    if (!may_write(z, req)) {
+    if (!authz_may_write(z, req)) {
         return;
     }
     if (store_policy(&z->store, id) == NULL) {

@@ -15,6 +15,7 @@ struct authz_config {
     struct str listen, grpc, socket, default_decision, ext_authz_path;
     struct config_list policies, data;
     bool v0_compatible, api_writes;
+    struct config_list writers;
     int64_t poll_ns, eval_ns, max_steps, eval_memory, body_max;
 };
 
@@ -28,6 +29,9 @@ struct authz {
     struct router routes, grpc_routes;
     char id[37];
 };
+
+/* May this caller change policies and data over the API? Replies 403 itself when not. */
+bool authz_may_write(struct authz *z, struct http_req *req);
 
 /* One decision: what was asked, and what came of it. */
 struct decision {

@@ -16,6 +16,8 @@ const struct config_key authz_keys[] = {
      .help = "read policies as Rego v0"},
     {"api_writes", CONFIG_BOOL, FIELD(api_writes), .fallback = "false",
      .help = "allow PUT, PATCH and DELETE of policies and data over the API"},
+    {"writers", CONFIG_LIST, FIELD(writers), .fallback = "[\"respond\"]", .max = 64,
+     .help = "daemons and SPIFFE ids that may write all the same, known by unix socket or SVID"},
     {"poll", CONFIG_DURATION, FIELD(poll_ns), .fallback = "1s", .max = 3600 * INT64_C(1000000000),
      .help = "how often policies and data are looked at for changes; 0: on SIGHUP alone"},
     {"eval_time", CONFIG_DURATION, FIELD(eval_ns), .fallback = "2s", .max = 600 * INT64_C(1000000000),

@@ -98,6 +98,8 @@ const struct config_key mesh_keys[] = {
      .help = "namespace whose policies hold everywhere"},
     {KEY("audit", CONFIG_STR, audit), .fallback = "all", .choices = audits,
      .help = "which decisions leave an event; denied is for measuring"},
+    {KEY("clock_skew", CONFIG_DURATION, clock_skew_ns), .fallback = "30s", .min = 0, .max = 60 * NS_PER_S,
+     .help = "how far the clock of a token's issuer may be off"},
     {KEY("mark", CONFIG_INT, mark), .fallback = "0", .min = 0, .max = UINT32_MAX,
      .help = "SO_MARK of own connections (needs CAP_NET_ADMIN); 0: none"},
     {0},

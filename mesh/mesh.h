@@ -80,7 +80,7 @@ struct mesh_options {
     struct config_list trust_domain_aliases;
     struct str root_namespace;
     struct str audit;                      /* all, denied */
-    int64_t mark;
+    int64_t mark, clock_skew_ns;
 };
 
 /* ---- policies in force ---- */

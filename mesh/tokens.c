@@ -2,6 +2,7 @@
 #include "mesh.h"
 
 #include "lib/base/log.h"
+#include "lib/base/clock.h"
 #include "lib/jose/jose.h"
 #include "lib/spiffe/jwks_cache.h"
 
@@ -84,7 +85,8 @@ enum mesh_jwt_verdict mesh_verify_token(void *ctx, const struct mesh_jwt_rule *r
         return MESH_JWT_NO_KEYS;
     }
     struct jws_policy sig = {.algs = JOSE_ALGS_ASYMMETRIC};
-    struct jwt_policy check = {.issuer = rule->issuer};
+    int skew = (int)(t->m->o->clock_skew_ns / NS_PER_S);
+    struct jwt_policy check = {.issuer = rule->issuer, .skew_s = skew > 0 ? skew : -1};
     struct jwt jwt;
     struct err e = jwt_verify(t->arena, token, set, &sig, &check, NULL, &jwt);
     if (e.code == ERR_NOT_FOUND && k->cache != NULL) { /* a key we have not seen: perhaps they rotated */

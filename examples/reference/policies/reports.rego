@@ -27,6 +27,9 @@ person := data.directory.people[claims.sub]
 
 suspended if claims.sub in data.directory.suspended
 
+# What `sextant respond` writes when it contains an identity.
+suspended if data.sextant.denied[claims.sub]
+
 # An analyst reads the reports of her own team, outside production.
 allow if {
 	not suspended
