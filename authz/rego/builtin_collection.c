@@ -1,5 +1,6 @@
 /* Aggregates, arrays and sets. */
 #include "builtin.h"
+#include "utf8.h"
 
 #include <stdlib.h>
 
@@ -7,12 +8,7 @@ static enum b_status b_count(struct bcall *b)
 {
     struct val v = b->args[0];
     if (val_is(v, V_STRING)) {
-        struct str s = val_text(v);
-        int64_t n = 0;
-        for (size_t i = 0; i < s.n; i++) {
-            n += ((unsigned char)s.p[i] & 0xc0) != 0x80;
-        }
-        return b_out(b, val_int(b->a, n));
+        return b_out(b, val_int(b->a, (int64_t)utf8_count(val_text(v))));
     }
     if (!val_is_collection(v)) {
         return b_type(b, 1, "one of {array, object, set, string}");
@@ -139,18 +135,6 @@ static enum b_status b_concat_arrays(struct bcall *b)
     return b_out(b, vlist_array(&l));
 }
 
-static void flatten(struct vlist *l, struct val v)
-{
-    for (uint32_t i = 0; i < val_len(v); i++) {
-        struct val item = val_nth(v, i);
-        if (val_is(item, V_ARRAY)) {
-            flatten(l, item);
-        } else {
-            vlist_add(l, item);
-        }
-    }
-}
-
 static enum b_status b_flatten(struct bcall *b)
 {
     struct vlist l = {.a = b->a};
@@ -163,7 +147,9 @@ static enum b_status b_flatten(struct bcall *b)
             vlist_add(&l, item);
             continue;
         }
-        flatten(&l, item);
+        for (uint32_t k = 0; k < val_len(item); k++) {
+            vlist_add(&l, val_nth(item, k));
+        }
     }
     return b_out(b, vlist_array(&l));
 }

@@ -70,9 +70,6 @@ static enum b_status b_member_2(struct bcall *b)
 static enum b_status b_member_3(struct bcall *b)
 {
     struct val v = val_index(b->args[2], b->args[0]);
-    if (val_is(b->args[2], V_SET)) {
-        v = VAL_UNDEF;
-    }
     return b_out(b, val_bool(!val_undef(v) && val_eq(v, b->args[1])));
 }
 
@@ -89,6 +86,14 @@ static enum b_status b_to_number(struct bcall *b)
         return b_out(b, v);
     case V_STRING:
         if (failed(num_parse(val_text(v), &n))) {
+            static const char *const special[] = {"nan", "inf", "infinity"};
+            struct str word = val_text(v);
+            bool sign = word.n > 0 && (word.p[0] == '-' || word.p[0] == '+');
+            for (size_t i = 0; i < ARRAY_LEN(special); i++) {
+                if (str_eq_nocase(str_sub(word, sign, word.n), str_of(special[i]))) {
+                    return b_type(b, 1, "valid number string");
+                }
+            }
             return b_fail(b, "%s: parsing \"%.*s\": %s", "strconv.ParseFloat", STR_FMT(val_text(v)),
                           "invalid syntax");
         }

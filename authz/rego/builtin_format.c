@@ -44,6 +44,10 @@ static struct arg arg_of(struct bcall *b, struct val v)
         a.num = val_number(v);
         a.kind = a.num.kind == NUM_I64 ? ARG_INT : a.num.kind == NUM_BIG ? ARG_BIG : ARG_FLOAT;
         a.f = a.kind == ARG_FLOAT ? num_to_double(a.num) : 0;
+        if (!isfinite(a.f)) {
+            a.kind = ARG_STRING; /* too large for a float64: its text stands for it */
+            a.text = num_text(b->a, a.num);
+        }
     } else {
         a.text = val_rego_text(b->a, v);
     }

@@ -70,12 +70,9 @@ static void put_node(struct vlist *l, const uint8_t *u)
                                          multicast ? "multicast" : "unicast")));
 }
 
-static void put_time(struct vlist *l, const uint8_t *u, int version)
+static void put_time(struct vlist *l, const uint8_t *u)
 {
     uint64_t t = be(u, 4) | be(u + 4, 2) << 32 | (be(u + 6, 2) & 0xfff) << 48;
-    if (version == 2) {
-        t &= ~UINT64_C(0xffffffff);
-    }
     int64_t ns = ((int64_t)t - INT64_C(122192928000000000)) * 100;
     vlist_put(l, "time", val_int(l->a, ns));
     vlist_put(l, "clocksequence", val_int(l->a, (int64_t)(be(u + 8, 2) & 0x3fff)));
@@ -97,7 +94,7 @@ static enum b_status b_uuid_parse(struct bcall *b)
     vlist_put(&l, "version", val_int(b->a, version));
     vlist_put(&l, "variant", val_str(b->a, str_of(variant_of(u[8]))));
     if (version == 1 || version == 2) {
-        put_time(&l, u, version);
+        put_time(&l, u);
     }
     if (version == 2) {
         static const char *const domains[] = {"Person", "Group", "Org"};

@@ -210,6 +210,10 @@ static bool merge_operand(struct bcall *b, struct val v, struct span *out)
     if (!cidr_or_ip(b, s, &block)) {
         return false;
     }
+    if (str_find_char(s, '/') == STR_NPOS) {
+        /* A lone address stands for its network of old: class A, B or C. */
+        block.len = block.addr.b[0] < 128 ? 8 : block.addr.b[0] < 192 ? 16 : block.addr.b[0] < 224 ? 24 : 32;
+    }
     *out = (struct span){ip_block_first(&block), ip_block_last(&block)};
     return true;
 }

@@ -362,6 +362,9 @@ static enum b_status sign(struct bcall *b, struct str header, struct str payload
         return b_fail(b, "missing or invalid 'alg' header: cannot parse JSON: cannot parse empty string");
     }
     if (failed(val_from_json(b->a, header, &h))) {
+        if (header.p[0] != '{') {
+            return b_fail(b, "missing or invalid 'alg' header: jwsbb: header \"alg\" not found");
+        }
         return b_fail(b, "missing or invalid 'alg' header: cannot parse JSON");
     }
     struct val name = val_get_str(h, "alg"), typ = val_get_str(h, "typ"), unused;

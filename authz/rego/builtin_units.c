@@ -134,7 +134,11 @@ static enum b_status parse_units(struct bcall *b, const struct unit *table, size
     if (!amount_number(b, number, &x)) {
         return b_fail(b, "could not parse %s to a number", noun);
     }
-    struct err e = u->exp < 0 ? num_div(b->a, x, power(b, u), &r) : num_mul(b->a, x, power(b, u), &r);
+    struct num factor = power(b, u);
+    if (u->exp < 0) {
+        ignore_err(num_parse(S("0.001"), &factor)); /* milli is the only one */
+    }
+    struct err e = num_mul_exact(b->a, x, factor, &r);
     if (failed(e)) {
         return b_fail_err(b, e);
     }

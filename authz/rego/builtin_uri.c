@@ -253,6 +253,26 @@ static void put(struct vlist *l, const char *name, struct str s)
     }
 }
 
+/* The path as written, unless writing it anew gives the same: then as decoded. */
+static struct str raw_path(struct arena *a, struct str written, struct str decoded)
+{
+    struct buf b;
+    buf_init(&b, 3 * decoded.n + 1);
+    for (size_t i = 0; i < decoded.n; i++) {
+        unsigned char c = (unsigned char)decoded.p[i];
+        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                     (c != 0 && strchr("-_.~$&+,/:;=@", c) != NULL);
+        if (plain) {
+            buf_putc(&b, (char)c);
+        } else {
+            buf_printf(&b, "%%%02X", c);
+        }
+    }
+    struct str r = str_eq(buf_str(&b), written) ? decoded : arena_str(a, written);
+    buf_release(&b);
+    return r;
+}
+
 static enum b_status b_parse(struct bcall *b)
 {
     struct str text, why = STR_EMPTY, path = STR_EMPTY, fragment = STR_EMPTY;
@@ -268,7 +288,7 @@ static enum b_status b_parse(struct bcall *b)
     put(&l, "hostname", u.host);
     put(&l, "port", u.port);
     put(&l, "path", decode(b->a, u.path, &path) ? path : u.path);
-    put(&l, "raw_path", u.path);
+    put(&l, "raw_path", raw_path(b->a, u.path, path));
     put(&l, "raw_query", u.query);
     put(&l, "fragment", decode(b->a, u.fragment, &fragment) ? fragment : u.fragment);
     return b_out(b, vlist_object(&l));
@@ -278,7 +298,7 @@ static enum b_status b_is_valid(struct bcall *b)
 {
     struct str why;
     struct uri u;
-    bool ok = val_is(b->args[0], V_STRING) && uri_parse(b->a, val_text(b->args[0]), &u, &why);
+    bool ok = val_is(b->args[0], V_STRING) && val_len(b->args[0]) > 0 && uri_parse(b->a, val_text(b->args[0]), &u, &why);
     return b_out(b, val_bool(ok));
 }
 

@@ -13,6 +13,8 @@ struct local {
     uint32_t reg, id; /* id counts inside the rule */
     bool declared, arg, used, generated, assigned, wildcard;
     bool top;   /* of a query: stands outside of closures */
+    bool is_constant; /* bound to one value, known when compiled */
+    struct val constant;
     bool bound; /* while code is generated or bodies are ordered */
     struct local *next;
 };

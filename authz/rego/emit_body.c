@@ -161,8 +161,9 @@ static void emit_call_expr(struct gen *g, struct term *t)
         return;
     }
     if (is_relation(t, &rel)) {
-        int32_t x = emit_value(g, t->list.v[1]), y = emit_value(g, t->list.v[2]);
-        struct insn *i = emit(g, OP_CMP, 0, x, y);
+        int32_t xy[2];
+        emit_operands(g, t->list.v + 1, 2, xy);
+        struct insn *i = emit(g, OP_CMP, 0, xy[0], xy[1]);
         i->n = (uint16_t)rel;
         i->p = builtin_find(term_call_name(g->c->a, t));
         return;

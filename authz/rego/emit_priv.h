@@ -29,6 +29,7 @@ int32_t emit_call(struct gen *g, struct term *t, size_t n_args); /* operand of t
 int32_t emit_comprehension(struct gen *g, struct term *t);
 int32_t emit_template(struct gen *g, struct term *t);
 void emit_unify(struct gen *g, struct term *a, struct term *b);
+void emit_operands(struct gen *g, struct term **terms, size_t n, int32_t *ops);
 void emit_match(struct gen *g, struct term *pattern, int32_t value);
 bool has_unbound(const struct term *t); /* a variable in a place where it could be bound */
 bool any_unbound(const struct term *t); /* any unbound variable outside of closures */

@@ -95,11 +95,11 @@ int32_t emit_value(struct gen *g, struct term *t)
 }
 
 /* One step of a reference: by value, or over everything when the key is still free. */
-static int32_t emit_step(struct gen *g, int32_t from, struct term *key)
+static int32_t emit_step(struct gen *g, int32_t from, struct term *key, bool base)
 {
     if (!has_unbound(key)) {
         int32_t k = emit_value(g, key), r = reg_new(g);
-        emit(g, OP_DOT, r, from, k);
+        emit(g, OP_DOT, r, from, k)->flag = base;
         return r;
     }
     int32_t it = reg_new(g);
@@ -127,13 +127,24 @@ static bool is_root(const struct term *t, const char *name)
     return t->type == T_VAR && t->var.local == NULL && str_is(t->var.name, name);
 }
 
+/* A constant, or a variable that can only be one. */
+static struct val known_key(struct gen *g, const struct term *t)
+{
+    if (t->type <= T_STRING) {
+        return term_const(g->c->a, t);
+    }
+    bool known = t->type == T_VAR && t->var.local != NULL && t->var.local->bound &&
+                 t->var.local->is_constant;
+    return known ? t->var.local->constant : VAL_UNDEF;
+}
+
 /* The longest part of a reference to data that the rule tree knows. */
 static int32_t emit_data(struct gen *g, struct term *t, size_t *used)
 {
     struct node *n = g->c->p->root;
     size_t i = 1;
     for (; i < t->list.n && node_is_doc(n); i++) {
-        struct val k = t->list.v[i]->type <= T_STRING ? term_const(g->c->a, t->list.v[i]) : VAL_UNDEF;
+        struct val k = known_key(g, t->list.v[i]);
         struct node *child = val_undef(k) ? NULL : node_child(n, k);
         if (child == NULL) {
             break;
@@ -183,16 +194,17 @@ int32_t emit_ref(struct gen *g, struct term *t, bool plain)
     head = t->list.v[0];
     size_t used = 1;
     int32_t r;
-    bool doc = is_root(head, "data");
+    bool doc = is_root(head, "data"), base = false;
     if (doc) {
         r = emit_data(g, t, &used);
+        base = g->code->v[g->code->n - 1].op == OP_DOC;
     } else if (is_root(head, "input")) {
         r = emit_input(g, t, &used);
     } else {
         r = emit_value(g, head);
     }
     for (size_t i = used; i < t->list.n; i++) {
-        r = emit_step(g, r, t->list.v[i]);
+        r = emit_step(g, r, t->list.v[i], base);
     }
     if (doc && plain) {
         int32_t forced = reg_new(g);
@@ -200,6 +212,23 @@ int32_t emit_ref(struct gen *g, struct term *t, bool plain)
         r = forced;
     }
     return r;
+}
+
+/* Operands that enumerate come first: they may bind what others need. */
+void emit_operands(struct gen *g, struct term **terms, size_t n, int32_t *ops)
+{
+    bool *later = arena_array(g->c->a, bool, n + 1);
+    for (size_t i = 0; i < n; i++) {
+        later[i] = has_unbound(terms[i]);
+        if (!later[i]) {
+            ops[i] = emit_value(g, terms[i]);
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (later[i]) {
+            ops[i] = emit_value(g, terms[i]);
+        }
+    }
 }
 
 int32_t emit_call(struct gen *g, struct term *t, size_t n_args)
@@ -216,9 +245,7 @@ int32_t emit_call(struct gen *g, struct term *t, size_t n_args)
         return constant(g, VAL_NULL);
     }
     int32_t *ops = arena_array(g->c->a, int32_t, n_args + 1);
-    for (size_t i = 0; i < n_args; i++) {
-        ops[i] = emit_value(g, t->list.v[i + 1]);
-    }
+    emit_operands(g, t->list.v + 1, n_args, ops);
     int32_t at = list_add(g, ops, n_args), r = reg_new(g);
     struct insn *x = emit(g, callee.func != NULL ? OP_FUNC : OP_CALL, r, at, 0);
     x->n = (uint16_t)n_args;
@@ -246,6 +273,8 @@ void emit_match(struct gen *g, struct term *t, int32_t value)
 {
     if (t->type == T_VAR && t->var.local != NULL && !t->var.local->bound) {
         bind_local(g, t->var.local);
+        t->var.local->is_constant = value < 0;
+        t->var.local->constant = value < 0 ? g->code->consts[~value] : VAL_UNDEF;
         emit(g, OP_MOVE, (int32_t)t->var.local->reg, value, 0);
         return;
     }

@@ -307,7 +307,7 @@ next:
                     return false;
                 }
             } else {
-                v = val_index(v, x);
+                v = unlikely(i->flag != 0) ? base_index(ev->a, v, x) : val_index(v, x);
             }
             if (val_undef(v)) {
                 FAIL_TO(i);

@@ -39,11 +39,20 @@ static struct vdoc *doc_of(struct val v)
     return (struct vdoc *)(uintptr_t)v.w;
 }
 
+struct val base_index(struct arena *a, struct val v, struct val key)
+{
+    struct val r = val_index(v, key);
+    if (val_undef(r) && val_is(v, V_OBJECT) && val_is(key, V_NUMBER)) {
+        r = val_get(v, val_str(a, num_text(a, val_number(key))));
+    }
+    return r;
+}
+
 bool doc_child(struct eval *ev, struct val doc, struct val key, struct val *out)
 {
     struct vdoc *d = doc_of(doc);
     struct node *child = node_child(d->node, key);
-    struct val base = val_undef(d->base) ? VAL_UNDEF : val_index(d->base, key);
+    struct val base = val_undef(d->base) ? VAL_UNDEF : base_index(ev->a, d->base, key);
     if (child == NULL || child->func || is_masked(ev, child)) {
         *out = base;
         return true;
@@ -97,7 +106,11 @@ bool doc_force(struct eval *ev, struct val v, struct val *out)
     }
     for (uint32_t i = 0; i < val_len(keys); i++) {
         struct val k = val_arr(keys)->v[i], item;
-        if (!doc_child(ev, v, k, &item) || !doc_force(ev, item, &item)) {
+        struct node *child = node_child(d->node, k);
+        struct val base = val_undef(d->base) ? VAL_UNDEF : val_index(d->base, k);
+        if (child != NULL && !node_is_doc(child) && !val_undef(base)) {
+            item = base; /* what both define is taken from the base document */
+        } else if (!doc_child(ev, v, k, &item) || !doc_force(ev, item, &item)) {
             return false;
         }
         if (!val_undef(item)) {
@@ -239,6 +252,13 @@ bool parts_add(struct eval *ev, struct parts *p, const struct val *path, size_t 
     }
     if (at->first != NULL) {
         return false;
+    }
+    bool more = val_is(v, V_SET) && at->set;
+    for (uint32_t i = 0; more && i < val_len(v); i++) {
+        vlist_add(&at->members, val_nth(v, i));
+    }
+    if (more) {
+        return true;
     }
     if (member) {
         at->set = true;

@@ -102,6 +102,8 @@ bool eval_builtin_mocked(struct eval *ev, const struct builtin *fn, const struct
                          struct val *out);
 
 /* Documents. */
+/* Keys of base documents are strings: a number finds the key of its text. */
+struct val base_index(struct arena *a, struct val v, struct val key);
 bool is_masked(const struct eval *ev, const struct node *n);
 struct val node_base(struct eval *ev, const struct node *n);
 struct val doc_new(struct eval *ev, struct node *n, struct val base);

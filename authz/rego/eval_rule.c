@@ -304,7 +304,7 @@ static void cache_put(struct eval *ev, const struct node *n, uint64_t hash, cons
     }
 }
 
-/* A function replaced by `with`: the replacement runs without being replaced itself. */
+/* A function replaced by `with`: inside of the replacement nothing is replaced. */
 static bool run_mock(struct eval *ev, struct mock *m, const struct val *args, size_t n,
                      struct val *out)
 {
@@ -312,18 +312,9 @@ static bool run_mock(struct eval *ev, struct mock *m, const struct val *args, si
         *out = m->value;
         return true;
     }
-    struct mock *saved = ev->w.mocks, kept[16];
-    size_t count = 0;
-    struct mock *list = NULL;
-    for (struct mock *x = saved; x != NULL && count < ARRAY_LEN(kept); x = x->next) {
-        if (x != m) {
-            kept[count] = *x;
-            kept[count].next = list;
-            list = &kept[count++];
-        }
-    }
+    struct mock *saved = ev->w.mocks;
     struct fcache own = {0}, *calls = ev->w.calls;
-    ev->w.mocks = list;
+    ev->w.mocks = NULL;
     ev->w.calls = &own;
     bool ok = m->target->by_func != NULL ? eval_func(ev, m->target->by_func, args, n, out)
                                          : eval_call(ev, m->target->by_builtin, args, n, out);

@@ -428,6 +428,8 @@ static bool order_inner(struct compiler *c, struct body *b, const struct varset 
     return b == NULL || order_body(c, b, &safe);
 }
 
+static bool order_in_term(struct compiler *c, struct term *t, const struct varset *seen);
+
 /* The head of a comprehension is evaluated behind its body, whose variables it sees. */
 static bool order_comprehension(struct compiler *c, struct term *t, const struct varset *seen)
 {
@@ -453,7 +455,8 @@ static bool order_comprehension(struct compiler *c, struct term *t, const struct
             ok = false;
         }
     }
-    return ok;
+    ok &= order_in_term(c, t->comp.value, &safe);
+    return t->comp.key != NULL ? ok & order_in_term(c, t->comp.key, &safe) : ok;
 }
 
 static bool order_in_term(struct compiler *c, struct term *t, const struct varset *seen)
@@ -478,9 +481,7 @@ static bool order_in_term(struct compiler *c, struct term *t, const struct varse
     case T_ARRAY_COMP:
     case T_SET_COMP:
     case T_OBJECT_COMP:
-        ok = order_comprehension(c, t, seen);
-        ok &= order_in_term(c, t->comp.value, seen);
-        return t->comp.key != NULL ? ok & order_in_term(c, t->comp.key, seen) : ok;
+        return order_comprehension(c, t, seen);
     case T_NOT:
     case T_AND:
     case T_OR:

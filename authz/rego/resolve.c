@@ -339,7 +339,7 @@ static void declare_pattern(struct compiler *c, struct scope *s, struct term *t,
         }
         break;
     default:
-        if (t->type == T_REF || t->type == T_CALL || t->type >= T_ARRAY_COMP) {
+        if (verb[0] == 'a' && (t->type == T_REF || t->type == T_CALL || t->type >= T_ARRAY_COMP)) {
             const char *kind = t->type == T_REF ? "ref" : t->type == T_CALL ? "call"
                                : t->type == T_ARRAY_COMP ? "arraycomprehension" : "term";
             compile_error(c, "rego_compile_error", t->loc, "cannot assign to %s", kind);

@@ -146,12 +146,37 @@ static void declare_args(struct compiler *c, struct scope *s, struct term *t)
     resolve_term(c, s, t);
 }
 
+/* A parameter that is computed is compared at the start of the body. */
+static void hoist_args(struct compiler *c, struct rule *r)
+{
+    for (size_t i = 0; i < r->head->n_args; i++) {
+        struct term *t = r->head->args[i];
+        bool plain = t->type <= T_STRING || t->type == T_VAR || t->type == T_ARRAY ||
+                     t->type == T_OBJECT || t->type == T_SET;
+        if (plain) {
+            continue;
+        }
+        struct str name = arena_printf(c->a, "$arg%zu", i);
+        struct expr *e = arena_new(c->a, struct expr);
+        e->generated = true;
+        e->loc = t->loc;
+        e->term = term_new(c->a, T_CALL, t->loc);
+        e->term->infix = true;
+        term_push(c->a, e->term, term_var(c->a, S("eq"), t->loc));
+        term_push(c->a, e->term, term_var(c->a, name, t->loc));
+        term_push(c->a, e->term, t);
+        body_push(c->a, r->body, e);
+        r->head->args[i] = term_var(c->a, name, t->loc);
+    }
+}
+
 void resolve_rule(struct compiler *c, struct rule *r)
 {
     c->rule = r;
     c->locals = NULL;
     c->n_locals = 0;
     struct scope args = {0};
+    hoist_args(c, r);
     for (size_t i = 0; i < r->head->n_args; i++) {
         declare_args(c, &args, r->head->args[i]);
     }

@@ -363,6 +363,11 @@ static struct num big_arith(struct arena *a, enum arith op, struct num x, struct
     return r;
 }
 
+static bool is_negative_zero(struct num n)
+{
+    return n.kind == NUM_DEC && n.text.p[0] == '-' && num_sign(n) == 0;
+}
+
 static struct err arith(struct arena *a, enum arith op, struct num x, struct num y,
                         struct num *out)
 {
@@ -371,7 +376,7 @@ static struct err arith(struct arena *a, enum arith op, struct num x, struct num
         *out = num_int(r);
         return OK;
     }
-    if (x.kind != NUM_DEC && y.kind != NUM_DEC) {
+    if (num_is_integral(x) && num_is_integral(y) && !is_negative_zero(x) && !is_negative_zero(y)) {
         *out = big_arith(a, op, x, y);
         return OK;
     }
@@ -396,6 +401,47 @@ struct err num_sub(struct arena *a, struct num x, struct num y, struct num *out)
 struct err num_mul(struct arena *a, struct num x, struct num y, struct num *out)
 {
     return arith(a, MUL, x, y, out);
+}
+
+/* digits * 10^exp10 without an exponent. */
+static struct str plain_text(struct arena *a, struct parts *p)
+{
+    char *digits = arena_alloc_raw(a, mpz_sizeinbase(p->digits, 10) + 2, 1);
+    mpz_get_str(digits, 10, p->digits);
+    long n = (long)strlen(digits), point = n + p->exp10;
+    struct buf b;
+    buf_init(&b, NUM_TEXT_MAX);
+    buf_puts(&b, p->neg ? S("-") : S(""));
+    if (point <= 0) {
+        buf_puts(&b, S("0."));
+        for (long i = point; i < 0; i++) {
+            buf_putc(&b, '0');
+        }
+        buf_puts(&b, str_of(digits));
+    } else {
+        for (long i = 0; i < MAX(n, point); i++) {
+            buf_puts(&b, i == point ? S(".") : S(""));
+            buf_putc(&b, i < n ? digits[i] : '0');
+        }
+    }
+    struct str s = arena_str(a, buf_str(&b));
+    buf_release(&b);
+    return s;
+}
+
+struct err num_mul_exact(struct arena *a, struct num x, struct num y, struct num *out)
+{
+    struct parts p, q;
+    parts_init(&p, x);
+    parts_init(&q, y);
+    mpz_mul(p.digits, p.digits, q.digits);
+    p.exp10 += q.exp10;
+    p.neg = p.neg != q.neg;
+    parts_reduce(&p);
+    struct str text = plain_text(a, &p);
+    parts_release(&p);
+    parts_release(&q);
+    return num_parse(text, out);
 }
 
 struct err num_div(struct arena *a, struct num x, struct num y, struct num *out)

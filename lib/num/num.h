@@ -60,6 +60,9 @@ struct num num_round(struct arena *a, struct num x); /* half away from zero */
 struct num num_ceil(struct arena *a, struct num x);
 struct num num_floor(struct arena *a, struct num x);
 
+/* The product with all its digits, written without an exponent. */
+struct err num_mul_exact(struct arena *a, struct num x, struct num y, struct num *out);
+
 /* The product of two numbers at a mantissa of 53 bits, for products of lists that hold fractions. */
 struct err num_mul53(struct arena *a, struct num x, struct num y, struct num *out);
 
