@@ -448,7 +448,9 @@ static bool cached(struct parser *p, struct term **out)
 {
     for (struct parsed_term *c = *cache_slot(p, here(p).off); c != NULL; c = c->next) {
         if (c->off == here(p).off && c->keywords == p->s.lex.keywords && c->first == tok(p)) {
+            size_t errors = p->s.n_errors; /* those of another reading must not come back */
             parser_restore(p, &c->after);
+            p->s.n_errors = p->errors.n = errors;
             *out = c->term;
             return true;
         }
