@@ -326,8 +326,11 @@ static void survives_kill_nine(void **state)
                 publish(t);
             }
         }
+        unsigned first;
         close(pipe_fd[1]);
-        usleep(15000 + 3000 * (unsigned)round);
+        assert_int_equal(read(pipe_fd[0], &first, sizeof(first)), sizeof(first)); /* it is at work */
+        acked = first;
+        usleep(3000 + 2500 * (unsigned)round);
         kill(pid, 9);
         int status;
         waitpid(pid, &status, 0);
