@@ -87,11 +87,24 @@ struct json *strs_to_json(struct arena *a, const struct strs *s)
 
 /* ---- reading ---- */
 
+/* Text is put together by printf, where a NUL would silently end it. */
+static bool is_plain(struct str s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        if ((unsigned char)s.p[i] < ' ' || s.p[i] == 0x7f) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static struct err read_id(const struct json *v, const char *name, struct str domain, struct str *out)
 {
     char text[SPIFFE_ID_MAX + 16];
     struct str s = json_str(v);
     if (json_is(v, JSON_OBJECT)) {
+        ENSURE(is_plain(json_str(json_get(v, "trust_domain"))) && is_plain(json_str(json_get(v, "path"))),
+               ERR_INVALID, "%s has control characters", name);
         int n = snprintf(text, sizeof(text), "spiffe://%.*s%.*s", STR_FMT(json_str(json_get(v, "trust_domain"))),
                          STR_FMT(json_str(json_get(v, "path"))));
         ENSURE(n > 0 && n < (int)sizeof(text), ERR_LIMIT, "%s is too long", name);
@@ -115,9 +128,12 @@ static struct err read_selectors(const struct json *v, struct strs *out)
     for (uint32_t i = 0; i < v->n; i++) {
         char text[ENTRY_SELECTOR_MAX + 1];
         struct str s = json_str(v->items[i]);
+        const struct json *type = json_get(v->items[i], "type"), *value = json_get(v->items[i], "value");
+        ENSURE(is_plain(s) && is_plain(json_str(type)) && is_plain(json_str(value)), ERR_INVALID,
+               "selector %u has control characters", i + 1);
         if (json_is(v->items[i], JSON_OBJECT)) {
-            int n = snprintf(text, sizeof(text), "%.*s:%.*s", STR_FMT(json_str(json_get(v->items[i], "type"))),
-                             STR_FMT(json_str(json_get(v->items[i], "value"))));
+            int n = snprintf(text, sizeof(text), "%.*s:%.*s", STR_FMT(json_str(type)),
+                             STR_FMT(json_str(value)));
             ENSURE(n > 0 && n < (int)sizeof(text), ERR_LIMIT, "a selector is too long");
             s = str_n(text, (size_t)n);
         }

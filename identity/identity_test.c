@@ -82,6 +82,7 @@ static void test_entries_refused(void **state)
 {
     static const char *const bad[] = {
         "[]", "{}", ENTRY("a", "\"selectors\":[]"), ENTRY("a", "\"selectors\":\"unix:uid:1\""),
+        ENTRY("a", "\"selectors\":[{\"type\":\"unix\",\"value\":\"uid:0\\u0000x\"}]"),
         ENTRY("a", "\"selectors\":[\"unix\"]"), ENTRY("a", "\"selectors\":[\":x\"]"), ENTRY("a", "\"selectors\":[\"unix:\"]"),
         ENTRY("a", "\"selectors\":[\"unix:uid:1\"],\"ttl\":1"), ENTRY("a/", "\"selectors\":[\"unix:uid:1\"]"),
         ENTRY("spire/agent/x", "\"selectors\":[\"unix:uid:1\"]"), ENTRY("a", "\"selectors\":[\"unix:uid:1\"],\"x509_svid_ttl\":-1"),
