@@ -25,6 +25,8 @@ const struct config_key netpol_keys[] = {
      .choices = unrelated_choices, .help = "forwarded packets between addresses that are no pods: drop or accept"},
     {"cut_connections", CONFIG_BOOL, offsetof(struct netpol_config, cut_connections), .fallback = "true",
      .help = "cut live connections that a change no longer allows"},
+    {"report_denied", CONFIG_BOOL, offsetof(struct netpol_config, report_denied), .fallback = "true",
+     .help = "one audit event for each denied connection (nflog group 1511), repeated attempts once in ten seconds"},
     {0},
 };
 

@@ -74,7 +74,8 @@ enum netpol_unrelated { UNRELATED_DROP, UNRELATED_ACCEPT };
 struct netpol_text_opts {
     enum netpol_unrelated unrelated;
     struct str table;   /* empty means "sextant"; letters, digits, '_' */
-    struct str comment; /* on the table, e.g. the hash of the policies */
+    struct str comment; /* on the table */
+    unsigned log_group; /* denied first packets are copied to this nflog group; 0: to none */
 };
 
 /*

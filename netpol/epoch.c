@@ -1,5 +1,6 @@
 #include "netpold.h"
 
+#include "denials.h"
 #include "flows.h"
 #include "nft.h"
 
@@ -34,19 +35,29 @@ void netpol_epoch_free(struct netpol_epoch *e)
     free(e);
 }
 
-static struct err replace_table(const struct netpol_epoch *next, const struct netpol_config *cfg)
+static struct err put_and_apply(const struct netpol_epoch *next, const struct netpol_config *cfg, unsigned log_group)
 {
     struct buf text;
     struct netpol_text_opts opts = {
         .unrelated = str_is(cfg->unrelated, "accept") ? UNRELATED_ACCEPT : UNRELATED_DROP,
         .table = cfg->table,
         .comment = S("sextant-netpol"),
+        .log_group = log_group,
     };
     buf_init(&text, NFT_TEXT_MAX);
     struct err e = netpol_put_ruleset(&text, next->ruleset, &opts);
     e = failed(e) ? e : nft_apply(buf_str(&text));
     buf_release(&text);
     return e;
+}
+
+/* A kernel that cannot report denials still enforces them. */
+static struct err replace_table(const struct netpol_epoch *next, const struct netpol_config *cfg)
+{
+    if (cfg->report_denied && !failed(put_and_apply(next, cfg, DENIALS_GROUP))) {
+        return OK;
+    }
+    return put_and_apply(next, cfg, 0);
 }
 
 struct difference {

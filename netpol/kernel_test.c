@@ -33,7 +33,7 @@ static int teardown(void **state)
 static void load(const struct netpol_model *m, struct netpol_ruleset **r)
 {
     struct buf text;
-    struct netpol_text_opts opts = {.comment = S("test")};
+    struct netpol_text_opts opts = {.comment = S("test"), .log_group = 1511};
     buf_init(&text, NFT_TEXT_MAX);
     assert_ok(netpol_compile(&arena, m, r));
     assert_ok(netpol_put_ruleset(&text, *r, &opts));
@@ -234,7 +234,7 @@ static void test_tampering_is_seen(void **state)
     }
     struct netpol_ruleset *r;
     load(m, &r);
-    assert_ok(nft_apply(S("insert rule inet sextant forward meta mark 7 accept")));
+    assert_ok(nft_apply(S("insert rule inet sextant forward limit rate 1/day accept")));
     struct buf listing;
     struct json *v;
     struct nft_table *t;

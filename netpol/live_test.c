@@ -8,6 +8,7 @@
 #include "test/netpol_cluster.h"
 
 #include "compile.h"
+#include "denials.h"
 #include "flows.h"
 #include "nft.h"
 
@@ -235,7 +236,7 @@ static void enforce(const struct netpol_model *m)
     struct buf text;
     buf_init(&text, NFT_TEXT_MAX);
     assert_ok(netpol_compile(&arena, m, &r));
-    assert_ok(netpol_put_ruleset(&text, r, &(struct netpol_text_opts){.comment = S("live test")}));
+    assert_ok(netpol_put_ruleset(&text, r, &(struct netpol_text_opts){.comment = S("live test"), .log_group = DENIALS_GROUP}));
     assert_ok(nft_apply(buf_str(&text)));
     buf_release(&text);
     struct flows_report flows;
@@ -453,6 +454,45 @@ static void test_live_connection_is_cut(void **state)
     netpol_model_release(denied);
 }
 
+struct heard {
+    struct ip src;
+    uint16_t port;
+    size_t n;
+};
+
+static void on_denial(void *ctx, const struct denial *what)
+{
+    struct heard *h = ctx;
+    h->n += ip_eq(&what->src, &h->src) && what->dport == h->port && what->proto == NETPOL_TCP;
+}
+
+/* The kernel reports what it dropped. */
+static void test_denials_are_reported(void **state)
+{
+    (void)state;
+    static const char deny[] = "[{\"metadata\":{\"name\":\"p\",\"namespace\":\"n\"},\"spec\":{\"podSelector\":{\"matchLabels\":{\"app\":\"b\"}}}}]";
+    struct netpol_model *m = two_pods(deny);
+    struct denials *d;
+    struct attempt a = {.port = 81};
+    struct heard heard = {.port = 81};
+    assert_ok(denials_open(&d));
+    start_pods(m);
+    enforce(m);
+    memcpy(&a.ip, pods[1].end.ip.b, 4);
+    heard.src = pods[0].end.ip;
+    exchange(0, &a, 1, true);
+    exchange(0, &a, 1, false);
+    assert_false(a.came_through);
+    for (int i = 0; i < 20 && heard.n == 0; i++) {
+        usleep(100000); /* the kernel gathers reports for up to a second */
+        denials_read(d, on_denial, &heard);
+    }
+    assert_true(heard.n > 0);
+    denials_close(d);
+    stop_pods();
+    netpol_model_release(m);
+}
+
 /* A node of its own: namespaces for network and mounts (sysctl files), forwarding on. */
 static bool make_node(void)
 {
@@ -475,6 +515,7 @@ int main(void)
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_live_connection_is_cut),
+        cmocka_unit_test(test_denials_are_reported),
         cmocka_unit_test(test_cyclonus_with_packets),
     };
     int rc = cmocka_run_group_tests_name("netpol live", tests, NULL, NULL);

@@ -25,6 +25,7 @@ struct netpold {
     bool again;                      /* the manifests changed while one was waiting */
     struct dir_watch *watch;
     struct netlink *nl;
+    struct netpol_denied *denied;
     struct timer *retry;
     struct dependency *policies;
     struct http_server *server;
@@ -248,6 +249,7 @@ static struct err netpold_start(struct daemon *d)
     metric_register(&cut_total);
     TRY(netlink_open(&n->nl));
     TRY(netpol_lock_down(n->cfg));
+    n->denied = n->cfg->report_denied ? netpol_denied_start(d, &n->now) : NULL;
     n->policies = daemon_need(d, "policies");
     TRY(start_server(n));
     TRY(dir_watch_start(d->loop, arena_cstr(&d->boot, n->cfg->manifests), on_change, n, &n->watch));
@@ -271,6 +273,7 @@ static void netpold_stop(struct daemon *d)
     struct netpold *n = d->state;
     struct netpol_epoch *next = n->next;
     n->next = NULL;
+    netpol_denied_stop(n->denied);
     netpol_epoch_free(next);
     netpol_epoch_free(n->now);
     netlink_close(n->nl);

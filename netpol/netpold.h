@@ -14,6 +14,7 @@ struct netpol_config {
     struct str table;
     struct str unrelated; /* drop or accept */
     bool cut_connections;
+    bool report_denied;
 };
 
 extern const struct config_key netpol_keys[];
@@ -44,6 +45,11 @@ struct netpol_applied {
 struct err netpol_epoch_apply(struct netlink *nl, const struct netpol_epoch *now /* NULL ok */,
                               const struct netpol_epoch *next, const struct netpol_config *cfg,
                               struct netpol_applied *out);
+/* Denied connections become audit events, judged by the epoch in `*now`. NULL when the kernel cannot report. */
+struct netpol_denied;
+struct netpol_denied *netpol_denied_start(struct daemon *d, struct netpol_epoch *const *now);
+void netpol_denied_stop(struct netpol_denied *x); /* NULL ok */
+
 /* The table that drops everything, unless our table is there already (a restart). */
 struct err netpol_lock_down(const struct netpol_config *cfg);
 /* Lists the kernel's table and proves it against the epoch. */

@@ -54,6 +54,7 @@ struct op {
 struct table_rule {
     struct op ops[OPS_MAX];
     size_t n;
+    bool limited; /* applies to some packets only: then it may decide nothing */
 };
 
 struct table_chain {
@@ -415,7 +416,8 @@ static struct err read_statement(const struct nft_table *t, const struct json *v
     struct str word = v->members[0].key;
     const struct json *body = v->members[0].value;
     struct op *op = &r->ops[r->n];
-    if (str_is(word, "counter")) {
+    if (str_is(word, "counter") || str_is(word, "log") || str_is(word, "limit")) {
+        r->limited = r->limited || str_is(word, "limit");
         return OK;
     }
     r->n++;
@@ -446,6 +448,11 @@ static struct err read_rule(struct nft_table *t, const struct json *obj)
     *r = (struct table_rule){.n = 0};
     for (uint32_t i = 0; i < expr->n; i++) {
         TRY(read_statement(t, expr->items[i], r));
+    }
+    for (size_t i = 0; i < r->n && r->limited; i++) {
+        if (r->ops[i].kind >= OP_ACCEPT || r->ops[i].kind == OP_PRIORITY || r->ops[i].kind == OP_PRIORITY_MAP) {
+            return unknown("a rule with a limit", obj);
+        }
     }
     return OK;
 }

@@ -8,6 +8,9 @@
  * priority, which only first packets carry and which is cleared before the packet goes on.
  */
 #include "compile.h"
+/* Reports of denials: enough to see an attempt, too few to be a load. */
+enum { NFT_LOG_RATE = 50, NFT_LOG_BURST = 100, NFT_LOG_BYTES = 96 };
+
 static const char *const direction_names[] = {"ingress", "egress"};
 static const char family_digit[] = {'4', '6'};
 
@@ -97,7 +100,7 @@ static void put_class_map(struct buf *out, const struct netpol_ruleset *r, int f
 }
 
 /* The lookups of one direction and family; falling through all of them is a denial. */
-static void put_direction_chain(struct buf *out, int dir, int family)
+static void put_direction_chain(struct buf *out, int dir, int family, unsigned log_group)
 {
     buf_printf(out, "\tchain %s%c {\n", direction_names[dir], family_digit[family]);
     for (int shape = SHAPE_ANY; shape < SHAPE_MAX; shape++) {
@@ -111,6 +114,10 @@ static void put_direction_chain(struct buf *out, int dir, int family)
         buf_puts(out, S(" @"));
         put_set_name(out, (enum netpol_shape)shape, dir, family);
         buf_puts(out, S(" return\n"));
+    }
+    if (log_group > 0) {
+        buf_printf(out, "\t\tlimit rate %d/second burst %d packets log group %u snaplen %d\n", NFT_LOG_RATE, NFT_LOG_BURST,
+                   log_group, NFT_LOG_BYTES);
     }
     buf_printf(out, "\t\tcounter name denied_%s drop\n\t}\n", direction_names[dir]);
 }
@@ -180,7 +187,7 @@ struct err netpol_put_ruleset(struct buf *out, const struct netpol_ruleset *r,
             for (int shape = 0; shape < SHAPE_MAX; shape++) {
                 put_set(out, r, (enum netpol_shape)shape, dir, family);
             }
-            put_direction_chain(out, dir, family);
+            put_direction_chain(out, dir, family, opts->log_group);
         }
     }
     put_forward_chain(out, opts->unrelated);
