@@ -11,6 +11,7 @@
 
 enum {
     AUDIT_TIMEOUT_MS = 5000,
+    AUDIT_LOOK_MS = 100,        /* how often waiting events are looked at */
     AUDIT_SPOOL_AFTER_MS = 300, /* how long an event may wait before the spool takes it */
     AUDIT_BACKOFF_MIN_MS = 20,
     AUDIT_BACKOFF_MAX_MS = 1000,
@@ -255,14 +256,20 @@ static void expire(struct audit_client *c, int64_t now)
     }
 }
 
+/* A try has failed and none has succeeded since: with a spool there is nothing to wait for. */
+static bool is_away(const struct audit_client *c)
+{
+    return !c->reachable && c->backoff_ms > AUDIT_BACKOFF_MIN_MS;
+}
+
 static void on_expiry(void *ctx)
 {
     struct audit_client *c = ctx;
     int64_t now = clock_mono_ns() / NS_PER_MS;
     if (c->opts.mode == AUDIT_SPOOL && c->head != NULL) {
         int64_t waited = now - c->head->deadline_ms + c->opts.timeout_ms;
-        bool away = !c->busy && !c->reachable && waited >= AUDIT_SPOOL_AFTER_MS;
-        if (away || waited >= c->opts.timeout_ms) {
+        bool give_up = !c->reachable && !c->busy && waited >= AUDIT_SPOOL_AFTER_MS;
+        if (is_away(c) || give_up || waited >= c->opts.timeout_ms) {
             spool_queue(c);
         }
     }
@@ -306,7 +313,8 @@ static void enqueue(struct audit_client *c, struct str line, void (*done)(void *
     c->tail = &e->next;
     c->queued += line.n;
     if (c->expiry_timer == NULL) {
-        c->expiry_timer = timer_start(c->loop, 100, 100, on_expiry, c);
+        int first = c->opts.mode == AUDIT_SPOOL && is_away(c) ? 0 : AUDIT_LOOK_MS;
+        c->expiry_timer = timer_start(c->loop, first, AUDIT_LOOK_MS, on_expiry, c);
     }
     schedule(c, 0);
 }
