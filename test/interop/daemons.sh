@@ -28,7 +28,7 @@ domain_up() {
     DOMAIN=$(mktemp -d "${TMPDIR:-/tmp}/sextant-domain-XXXXXX") DOMAIN_PIDS=()
     chmod 755 "$DOMAIN"
     trap domain_down EXIT
-    for name in "$@" operator; do uids="$uids${uids:+, }$name: $(id -u)"; done
+    for name in "$@" operator mesh; do uids="$uids${uids:+, }$name: $(id -u)"; done
     {
         printf 'trust_domain: %s\nstate_dir: %s/state\nrun_dir: %s/run\nuids: {%s}\n' "$td" "$DOMAIN" "$DOMAIN" "$uids"
         for name in "$@"; do
