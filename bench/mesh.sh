@@ -10,9 +10,6 @@ ROUNDS=${ROUNDS:-5} SECONDS_EACH=${SECONDS_EACH:-3} CONNECTIONS=${CONNECTIONS:-1
 . "$root/test/interop/daemons.sh"
 INTEROP_PORT=${INTEROP_PORT:-20230} domain_up cluster.local audit crypto identity
 sidecar=$(daemon_path mesh)
-"$(daemon_path identity)" entry create --config "$DOMAIN/sextant.yaml" -spiffeID spiffe://cluster.local/ns/bench/sa/bench \
-    -parentID spiffe://cluster.local/sextant/identity -selector "unix:uid:$(id -u)" >/dev/null
-
 # ---- a web server, and nginx as two proxies ----
 work=$DOMAIN/bench
 mkdir -p "$work/www" "$work/policies"
@@ -52,7 +49,7 @@ kind: AuthorizationPolicy
 metadata: {name: bench, namespace: bench}
 spec:
   rules:
-    - from: [{source: {principals: [cluster.local/ns/bench/sa/bench]}}]
+    - from: [{source: {principals: [cluster.local/sextant/mesh]}}]
       to: [{operation: {methods: [GET], paths: ["/*"]}}]
 YAML
 side() { # NAME AUDIT DOORS
@@ -64,7 +61,7 @@ side() { # NAME AUDIT DOORS
     DOMAIN_PIDS+=($!)
     eval "pid_$1=$!"
 }
-id=spiffe://cluster.local/ns/bench/sa/bench
+id=spiffe://cluster.local/sextant/mesh
 side a denied "  outbound: [{listen: '127.0.0.1:20243', to: '127.0.0.1:20244', identity: $id}, {listen: '127.0.0.1:20245', to: '127.0.0.1:20246', identity: $id}]"
 side b denied "  inbound: [{listen: '127.0.0.1:20244', to: '127.0.0.1:20240'}]"
 side c all "  inbound: [{listen: '127.0.0.1:20246', to: '127.0.0.1:20240'}]"
