@@ -82,7 +82,30 @@ static struct call grants_call(struct incident *i)
                                          i->is_workload ? "client" : "user", STR_FMT(value))};
 }
 
-enum { ASK_LOGIN, ASK_ENTRIES, ASK_GRANTS, ASK_ACTIONS, ASKS };
+static struct str deny_url(struct incident *i)
+{
+    return join_url(i, i->config->authz, "/v1/data/%.*s", STR_FMT(i->config->deny_document));
+}
+
+/*
+ * {identity: {incident: id}} joins what the document names already. A path in the URL would not do: a SPIFFE
+ * id is full of slashes.
+ */
+static struct call policy_call(struct incident *i)
+{
+    struct json *why = json_new_object(i->a);
+    struct json *body = i->denied != NULL ? json_copy(i->a, i->denied) : json_new_object(i->a);
+    struct buf text;
+    json_set(i->a, why, S("incident"), json_new_string(i->a, i->id));
+    json_set(i->a, body, i->identity, why);
+    buf_init(&text, CALL_BODY_MAX);
+    json_write(&text, body);
+    struct call c = {.method = "PUT", .url = deny_url(i), .body = arena_str(i->a, buf_str(&text))};
+    buf_release(&text);
+    return c;
+}
+
+enum { ASK_LOGIN, ASK_ENTRIES, ASK_GRANTS, ASK_ACTIONS, ASK_DENIED, ASKS };
 
 static void take_answers(struct incident *i, const struct call *c)
 {
@@ -95,6 +118,8 @@ static void take_answers(struct incident *i, const struct call *c)
     if (reachable(i, STEP_IDENTIFY, &c[ASK_GRANTS], "authn") && call_good(&c[ASK_GRANTS])) {
         i->grants = c[ASK_GRANTS].json;
     }
+    const struct json *denied = json_get(c[ASK_DENIED].json, "result");
+    i->denied = json_is(denied, JSON_OBJECT) ? denied : NULL;
     if (reachable(i, STEP_IDENTIFY, &c[ASK_ACTIONS], "audit")) {
         i->actions = c[ASK_ACTIONS].json;
     }
@@ -129,6 +154,7 @@ struct err incident_identify(struct incident *i)
         [ASK_ENTRIES] = {.method = "GET", .url = join_url(i, i->config->identity,
                                                           "/v1/entries?spiffe_id=%.*s", STR_FMT(who))},
         [ASK_GRANTS] = grants_call(i),
+        [ASK_DENIED] = {.method = "GET", .url = deny_url(i)},
         [ASK_ACTIONS] = {.method = "GET", .url = join_url(i, i->config->audit,
                                                           "/v1/ask?question=secret&limit=10000&of=%.*s",
                                                           STR_FMT(who))},
@@ -155,17 +181,6 @@ struct err incident_identify(struct incident *i)
 
 enum { CUT_BAN, CUT_SECRETS, CUT_GRANTS, CUT_POLICY, CUTS };
 
-static struct str deny_url(struct incident *i)
-{
-    struct buf b;
-    buf_init(&b, 8192);
-    buf_printf(&b, "/v1/data/%.*s/", STR_FMT(i->config->deny_document));
-    percent_put(&b, i->identity);
-    struct str out = join_url(i, i->config->authz, "%.*s", STR_FMT(buf_str(&b)));
-    buf_release(&b);
-    return out;
-}
-
 static void note_cut(struct incident *i, enum step_id step, const char *what, const struct call *c,
                      bool absent_is_good)
 {
@@ -189,8 +204,7 @@ void incident_cut(struct incident *i)
         [CUT_GRANTS] = {.method = "POST", .url = join_url(i, i->config->authn, "/v1/revoke"),
                         .body = object(i, i->is_workload ? "client" : "user", i->identity, NULL,
                                        STR_EMPTY, NULL)},
-        [CUT_POLICY] = {.method = "PUT", .url = deny_url(i),
-                        .body = object(i, "incident", i->id, NULL, STR_EMPTY, NULL)},
+        [CUT_POLICY] = policy_call(i),
     };
     step_begin(i, STEP_REVOKE);
     step_begin(i, STEP_TIGHTEN);
@@ -275,7 +289,7 @@ static void judge_holdings(struct incident *i, const struct call *c)
 
 static void judge_policy(struct incident *i, const struct call *c)
 {
-    bool there = call_good(c) && json_get(c->json, "result") != NULL;
+    bool there = call_good(c) && json_get_str(json_get(c->json, "result"), i->identity) != NULL;
     if (c->answered) {
         step_probe(i, STEP_TIGHTEN, there, S("policy data names the identity as denied"),
                    there ? S("present") : call_outcome(i->a, c));

@@ -61,6 +61,7 @@ struct incident {
     struct json *holdings;     /* of secrets; NULL: none */
     struct json *entries;      /* array: registration entries of the identity */
     struct json *grants;       /* of authn; NULL: none */
+    const struct json *denied; /* who authz's policy data names as denied already; NULL: nobody */
     struct json *actions;      /* audit's answer: requests of the identity */
 };
 
