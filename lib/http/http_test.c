@@ -289,6 +289,9 @@ static void test_draining_waits_for_answers(void **state)
 /* ---- raw bytes ---- */
 
 static struct buf raw;
+static struct str raw_pieces[600];
+static size_t n_pieces, next_piece;
+static struct conn *raw_conn;
 
 static void raw_data(struct conn *c, struct str bytes, void *ctx)
 {
@@ -297,14 +300,11 @@ static void raw_data(struct conn *c, struct str bytes, void *ctx)
 
 static void raw_close(struct conn *c, struct err why, void *ctx)
 {
+    n_pieces = 0; /* a piece may be due yet */
     loop_stop(loop);
 }
 
 static const struct conn_handler raw_handler = {.on_data = raw_data, .on_close = raw_close};
-
-static struct str raw_pieces[600];
-static size_t n_pieces, next_piece;
-static struct conn *raw_conn;
 
 static void send_piece(void *ctx)
 {
