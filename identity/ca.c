@@ -105,14 +105,74 @@ static struct err take_token_keys(struct ca *ca, const struct transit_keys *keys
     jwks_unref(ca->jwt);
     ca->jwt = set;
     ca->jwt_version = keys->latest;
-    ca->revision++;
+    return OK;
+}
+
+/* 62 bits that stand for the keys in the bundle. */
+static int64_t bundle_mark(const struct ca *ca)
+{
+    struct digest_state *d = digest_begin(DIGEST_SHA256);
+    digest_add(d, ca->root->der);
+    for (size_t i = 0; i < ca->jwt->n; i++) {
+        digest_add(d, ca->jwt->keys[i]->kid);
+    }
+    uint8_t sum[DIGEST_MAX];
+    digest_end(d, sum);
+    int64_t mark = 0;
+    for (size_t i = 0; i < 8; i++) {
+        mark = (int64_t)((uint64_t)mark << 8 | sum[i]);
+    }
+    return mark & INT64_C(0x3fffffffffffffff);
+}
+
+static struct err read_number(struct ca *ca, const char *name, int64_t *out)
+{
+    struct stmt *q;
+    bool row;
+    TRY(store_stmt(ca->store, "SELECT value FROM number WHERE name = ?", &q));
+    stmt_bind_str(q, 1, str_of(name));
+    TRY(stmt_step(q, &row));
+    *out = row ? stmt_col_int(q, 0) : 0;
+    stmt_reset(q);
+    return OK;
+}
+
+static struct err write_number(struct ca *ca, const char *name, int64_t value)
+{
+    struct stmt *q;
+    TRY(store_stmt(ca->store, "INSERT INTO number(name, value) VALUES(?1, ?2) ON CONFLICT(name) DO UPDATE SET value = ?2", &q));
+    stmt_bind_str(q, 1, str_of(name));
+    stmt_bind_int(q, 2, value);
+    return stmt_run(q);
+}
+
+/* Others compare spiffe_sequence: it must never go back, and must grow when the keys have changed. */
+static struct err count_bundle(struct ca *ca)
+{
+    int64_t mark, sequence, now = bundle_mark(ca);
+    TRY(read_number(ca, "bundle_mark", &mark));
+    TRY(read_number(ca, "bundle_sequence", &sequence));
+    if (mark != now) {
+        sequence++;
+        store_flush(ca->store); /* what is queued has a transaction of its own */
+        TRY(store_begin(ca->store));
+        struct err e = write_number(ca, "bundle_sequence", sequence);
+        e = failed(e) ? e : write_number(ca, "bundle_mark", now);
+        if (failed(e)) {
+            store_rollback(ca->store);
+            return e;
+        }
+        TRY(store_commit(ca->store));
+    }
+    ca->sequence = (uint64_t)sequence;
     return OK;
 }
 
 static void on_token_keys(void *ctx, struct err e, const struct transit_keys *keys)
 {
     struct ca *ca = ctx;
-    finish(ca, failed(e) ? e : take_token_keys(ca, keys));
+    e = failed(e) ? e : take_token_keys(ca, keys);
+    finish(ca, failed(e) ? e : count_bundle(ca));
 }
 
 /* ---- step 2: intermediate ---- */
@@ -143,7 +203,6 @@ static struct err take_intermediate(struct ca *ca, struct str signature)
     authority_release(&ca->before);
     ca->before = ca->now;
     ca->now = (struct authority){key_ref(ca->next_key), cert};
-    ca->revision++;
     return OK;
 }
 

@@ -37,7 +37,7 @@ struct ca {
     struct jwks *jwt;      /* public keys of identity-jwt, kid = thumbprint */
     uint64_t jwt_version;
     struct str jwt_kid;    /* of the latest; owned */
-    uint64_t revision;     /* grows with every change of bundle or authority */
+    uint64_t sequence;     /* of the bundle: grows with every change of its keys, also across restarts */
     bool working;          /* a chain of questions to crypto is under way */
     bool released;         /* an answer may still come; it changes nothing */
     struct str tbs;        /* owned: of the certificate being signed */

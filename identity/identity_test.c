@@ -373,6 +373,10 @@ static void test_bootstrap(void **state)
     assert_str(out[0]->spiffe_id, "spiffe://one.test/sextant/alone");
     assert_int_equal(match(&r, shared, out), 0); /* two names, nothing to tell them apart */
     assert_int_equal(match(&r, z, out), 1);
+    registry_drop_builtin(&r);
+    assert_int_equal(match(&r, alone, out) + match(&r, z, out), 0);
+    assert_ok(bootstrap_entries(&b, &r)); /* a reload makes them anew */
+    assert_int_equal(match(&r, alone, out), 1);
     registry_close(&r);
     strs_release(&names);
     store_close(s);

@@ -4,6 +4,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/loop/loop.h"
+#include "lib/telemetry/telemetry.h"
 #include "schema.h"
 
 #include <sys/stat.h>
@@ -38,6 +39,9 @@ static const struct config_key keys[] = {
 
 struct audit_event identity_event(enum ocsf_class cls, const char *activity, const char *outcome)
 {
+    static struct metric allowed = METRIC_COUNTER("sextant_identity_decisions_total", "Issues and changes by outcome.", "outcome", "allowed");
+    static struct metric denied = METRIC_COUNTER("sextant_identity_decisions_total", "Issues and changes by outcome.", "outcome", "denied");
+    metric_add(strcmp(outcome, "allowed") == 0 ? &allowed : &denied, 1);
     return (struct audit_event){.class_uid = cls, .activity = activity, .outcome = outcome};
 }
 
@@ -66,7 +70,13 @@ static void on_authority(void *ctx, struct err e)
 static void on_tick(void *ctx)
 {
     struct identity *id = ctx;
+    static struct metric streams = METRIC_GAUGE("sextant_identity_streams", "Open streams of the Workload API.", NULL, NULL);
+    static struct metric entries = METRIC_GAUGE("sextant_identity_entries", "Registration entries.", NULL, NULL);
+    static struct metric banned = METRIC_GAUGE("sextant_identity_bans", "Entries of the deny-list.", NULL, NULL);
     int64_t now = clock_wall_s(), mono = clock_mono_ns();
+    metric_set(&streams, (int64_t)id->n_streams);
+    metric_set(&entries, (int64_t)map_len(&id->registry.by_id));
+    metric_set(&banned, (int64_t)id->deny.n);
     if (ca_due(&id->ca, now) && mono >= id->retry_at_ns) {
         ca_refresh(&id->ca);
     }
@@ -179,6 +189,21 @@ static struct err identity_start(struct daemon *d)
     return OK;
 }
 
+/* Lives and names of daemons follow the new configuration; listeners stay where they are. */
+static struct err identity_reload(struct daemon *d)
+{
+    struct identity *id = d->state;
+    struct bootstrap b = {.config = d->config, .domain = id->ca.domain, .names = &id->names};
+    ENSURE(str_eq(d->trust_domain, id->ca.domain), ERR_INVALID, "trust_domain can be changed only by a new `sextant init`");
+    id->cfg = d->section;
+    id->ca.life_s = id->cfg->ca_ttl_ns / NS_PER_S;
+    registry_drop_builtin(&id->registry);
+    TRY(bootstrap_entries(&b, &id->registry));
+    jwt_cache_drop(id->jwt);
+    streams_push(id);
+    return OK;
+}
+
 /* ---- end ---- */
 
 static void identity_drain(struct daemon *d)
@@ -224,6 +249,7 @@ int main(int argc, char **argv)
         .needs = DAEMON_NEEDS_AUDIT,
         .sandbox = identity_sandbox,
         .start = identity_start,
+        .reload = identity_reload,
         .drain = identity_drain,
         .stop = identity_stop,
         .commands = identity_commands,

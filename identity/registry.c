@@ -204,6 +204,17 @@ struct err registry_add_builtin(struct registry *r, struct entry *e)
     return OK;
 }
 
+void registry_drop_builtin(struct registry *r)
+{
+    struct map_entry *m;
+    for (size_t i = 0; (m = map_at(&r->by_id, &i)) != NULL;) {
+        struct entry *e = m->value;
+        if (e->builtin) {
+            forget(r, e);
+        }
+    }
+}
+
 struct entry *registry_find(const struct registry *r, struct str id)
 {
     return map_get(&r->by_id, id);

@@ -29,6 +29,7 @@ void registry_close(struct registry *r);
 /* Takes `e` on success. ERR_EXISTS for the same id, or the same ids and selectors. */
 struct err registry_create(struct registry *r, struct entry *e);
 struct err registry_add_builtin(struct registry *r, struct entry *e); /* memory alone */
+void registry_drop_builtin(struct registry *r); /* before they are made anew */
 /* Replaces the entry of e->id; takes `e`. ERR_NOT_FOUND, ERR_DENIED for a builtin one. */
 struct err registry_update(struct registry *r, struct entry *e);
 struct err registry_delete(struct registry *r, struct str id);

@@ -82,7 +82,7 @@ struct err identity_bundle(struct identity *id, struct spiffe_bundle *out)
 {
     ENSURE(ca_ready(&id->ca), ERR_UNAVAILABLE, "the authority is not ready");
     struct spiffe_bundle b = {.jwt = jwks_ref(id->ca.jwt), .wit = jwks_new(), .has_sequence = true,
-                              .sequence = id->ca.revision,
+                              .sequence = id->ca.sequence,
                               .refresh_hint_s = id->cfg->refresh_hint_ns / NS_PER_S};
     struct err e = x509_anchors_new(&b.x509);
     if (!failed(e)) {
