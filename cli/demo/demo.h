@@ -89,6 +89,7 @@ struct demo {
     /* What the clients hold as the story goes on. Throw-away credentials of a throw-away world. */
     struct str code, code_verifier, access_token, id_token, refresh_token;
     struct str stolen_secrets_token, stolen_db_user, stolen_db_password, stolen_lease;
+    struct str saboteur;      /* password of the database's second administrator; --sabotage lease only */
     struct str request_trace; /* of the request that the five questions are about */
 
     int64_t contained_ms; /* -1 until measured */

@@ -178,10 +178,24 @@ static struct err run_respond(struct demo *d, bool dry, int *status, struct str 
     return client_sextant(d, "sextant-respond", args, status, out);
 }
 
+/* --sabotage lease: from now on secrets can make no role and end none. */
+static struct err sabotage_lease(struct demo *d)
+{
+    int status;
+    struct str out;
+    TRY(client_psql(d, &actor_operator, S("saboteur"), d->saboteur,
+                    "ALTER ROLE vault_root NOSUPERUSER NOCREATEROLE", &status, &out));
+    ENSURE(status == 0, ERR_IO, "sabotage: %.*s", STR_FMT(str_trim(out)));
+    return OK;
+}
+
 static struct err dry_run(struct demo *d, struct result *r)
 {
     int status;
     struct str out;
+    if (d->sabotage == SABOTAGE_LEASE) {
+        TRY(sabotage_lease(d));
+    }
     TRY(run_respond(d, true, &status, &out));
     r->outcome = status == 0 ? OUTCOME_ALLOWED : OUTCOME_BROKEN;
     r->got = status == 0 ? S("seven steps planned, nothing changed") : str_sub(str_trim(out), 0, 300);

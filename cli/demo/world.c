@@ -182,6 +182,20 @@ static struct err wait_for_postgres(struct demo *d, const char *bin)
     return OK;
 }
 
+/* --sabotage lease: a second administrator, who will take from secrets the right to end roles. */
+static struct err add_saboteur(struct demo *d, struct str password)
+{
+    int status;
+    struct str out;
+    char sql[128];
+    random_bytes(sql, 16);
+    d->saboteur = hex_encode(&d->arena, str_n(sql, 16));
+    snprintf(sql, sizeof(sql), "CREATE ROLE saboteur SUPERUSER LOGIN PASSWORD '%.*s'", STR_FMT(d->saboteur));
+    TRY(client_psql(d, &actor_operator, S(PG_ROOT), password, sql, &status, &out));
+    ENSURE(status == 0, ERR_IO, "saboteur: %.*s", STR_FMT(str_trim(out)));
+    return OK;
+}
+
 /* The database that service B writes to, and the group whose rights its leased roles inherit. */
 static struct err make_schema(struct demo *d, struct str password)
 {
@@ -203,7 +217,7 @@ static struct err make_schema(struct demo *d, struct str password)
     ENSURE(status == 0, ERR_IO, "CREATE DATABASE: %.*s", STR_FMT(str_trim(err_text)));
     TRY(client_psql(d, &actor_operator, S(PG_ROOT), password, sql, &status, &out));
     ENSURE(status == 0, ERR_IO, "schema: %.*s", STR_FMT(str_trim(out)));
-    return OK;
+    return d->sabotage == SABOTAGE_LEASE ? add_saboteur(d, password) : OK;
 }
 
 static struct err start_postgres(struct demo *d, struct str password)
@@ -257,7 +271,6 @@ static const struct {
 } sabotages[] = {
     {SABOTAGE_POLICY, "policies/reports.rego", "default allow := false", "default allow := true"},
     {SABOTAGE_MESH, "mesh/peerauthentication.yaml", "mode: STRICT", "mode: PERMISSIVE"},
-    {SABOTAGE_LEASE, "sextant.yaml", "revocation_statements: []", "revocation_statements: [\"SELECT 1\"]"},
 };
 
 static struct err sabotage_text(struct demo *d, const char *file, struct str *text)
@@ -543,6 +556,14 @@ static struct err start_daemons(struct demo *d)
     return supervisor_wait_ready(d->supervisor, READY_MS);
 }
 
+/* --sabotage netpol: the daemon and its rules are gone. */
+static struct err take_netpol_away(struct demo *d)
+{
+    const char *args[] = {"flush", NULL};
+    TRY(supervisor_stop_unit(d->supervisor, "netpol"));
+    return operate(d, "sextant-netpol", args);
+}
+
 struct err world_build(struct demo *d)
 {
     record_heading(d, "Building the world");
@@ -560,7 +581,8 @@ struct err world_build(struct demo *d)
     for (size_t i = 0; i < ARRAY_LEN(workloads); i++) {
         TRY(start_service(d, &workloads[i]));
     }
-    return supervisor_wait_ready(d->supervisor, READY_MS);
+    TRY(supervisor_wait_ready(d->supervisor, READY_MS));
+    return d->sabotage == SABOTAGE_NETPOL ? take_netpol_away(d) : OK;
 }
 
 void world_tear_down(struct demo *d)
