@@ -298,6 +298,20 @@ struct err supervisor_wait_ready(struct supervisor *s, int timeout_ms)
     return OK;
 }
 
+struct err supervisor_wait_unit(struct supervisor *s, const char *name, int timeout_ms)
+{
+    int64_t end = clock_mono_ns() + timeout_ms * NS_PER_MS;
+    const struct unit *u = find_unit(s, name);
+    ENSURE(u != NULL, ERR_NOT_FOUND, "no unit '%s'", name);
+    while (u->state != UNIT_READY) {
+        int64_t left = (end - clock_mono_ns()) / NS_PER_MS;
+        ENSURE(left > 0, ERR_TIMEOUT, "'%s' is not ready after %d ms; its log is %s", name, timeout_ms,
+               u->spec.log_path != NULL ? u->spec.log_path : "above");
+        supervisor_step(s, (int)MIN(left, (int64_t)50));
+    }
+    return OK;
+}
+
 size_t supervisor_status(struct supervisor *s, struct unit_status *out, size_t cap)
 {
     size_t n = MIN(s->n, cap);

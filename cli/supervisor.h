@@ -62,6 +62,9 @@ void supervisor_step(struct supervisor *s, int timeout_ms);
 /* Until every unit is ready. ERR_TIMEOUT names those that are not and where their log is. */
 struct err supervisor_wait_ready(struct supervisor *s, int timeout_ms);
 
+/* The same for one unit. ERR_NOT_FOUND, ERR_TIMEOUT. */
+struct err supervisor_wait_unit(struct supervisor *s, const char *name, int timeout_ms);
+
 size_t supervisor_status(struct supervisor *s, struct unit_status *out, size_t cap);
 const char *unit_state_name(enum unit_state state);
 
