@@ -2,7 +2,9 @@
 #include "incident.h"
 
 #include "lib/base/codec.h"
+#include "lib/yaml/yaml.h"
 
+#include <dirent.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <sys/wait.h>
@@ -278,6 +280,18 @@ void incident_redeploy(struct incident *i)
 
 /* ---- 7: review ---- */
 
+static struct err read_file(struct incident *i, const char *path, struct str *out)
+{
+    FILE *f = fopen(path, "re");
+    ENSURE(f != NULL, ERR_NOT_FOUND, "cannot open %s", path);
+    char *p = arena_alloc(i->a, OUTPUT_MAX);
+    size_t n = fread(p, 1, OUTPUT_MAX, f);
+    fclose(f);
+    ENSURE(n < OUTPUT_MAX, ERR_LIMIT, "%s is longer than %d bytes", path, OUTPUT_MAX);
+    *out = str_n(p, n);
+    return OK;
+}
+
 /* spiffe://td/ns/NS/sa/SA: namespace and service account; false for other forms. */
 static bool workload_parts(struct incident *i, struct str *ns, struct str *sa)
 {
@@ -333,6 +347,85 @@ static void review_network(struct incident *i, struct str ns, struct str sa)
     step_note(i, STEP_REVIEW, "network_closed", closed);
 }
 
+static bool mentions(const struct json *v, struct str text)
+{
+    if (json_is(v, JSON_STRING)) {
+        return str_eq(v->text, text) || (str_ends(v->text, S("*")) &&
+                                         str_starts(text, str_sub(v->text, 0, v->text.n - 1)));
+    }
+    bool found = false;
+    for (uint32_t n = 0; json_is(v, JSON_ARRAY) && n < v->n; n++) {
+        found |= mentions(v->items[n], text);
+    }
+    return found;
+}
+
+/* Does a rule of an AuthorizationPolicy name the principal as a source? */
+static bool names_principal(const struct json *policy, struct str principal)
+{
+    const struct json *rules = json_path(policy, "spec.rules");
+    for (uint32_t r = 0; json_is(rules, JSON_ARRAY) && r < rules->n; r++) {
+        const struct json *from = json_get(rules->items[r], "from");
+        for (uint32_t f = 0; json_is(from, JSON_ARRAY) && f < from->n; f++) {
+            if (mentions(json_path(from->items[f], "source.principals"), principal)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static void review_policy(struct incident *i, const struct json *doc, const char *file, struct json *out)
+{
+    struct str kind = json_str(json_get(doc, "kind")), action = json_str(json_path(doc, "spec.action"));
+    struct str principal = str_sub(i->identity, sizeof("spiffe://") - 1, i->identity.n);
+    bool authorizes = str_is(kind, "AuthorizationPolicy");
+    if (!authorizes && !str_is(kind, "PeerAuthentication")) {
+        return;
+    }
+    struct json *row = json_new_object(i->a);
+    json_set(i->a, row, S("policy"), json_new_string(i->a, arena_printf(i->a, "%.*s %.*s/%.*s", STR_FMT(kind),
+             STR_FMT(json_str(json_path(doc, "metadata.namespace"))),
+             STR_FMT(json_str(json_path(doc, "metadata.name"))))));
+    json_set(i->a, row, S("file"), json_new_string(i->a, arena_printf(i->a, "%s:%u", file, doc->line)));
+    if (authorizes) {
+        json_set(i->a, row, S("action"), json_new_string(i->a, action.n > 0 ? action : S("ALLOW")));
+        json_set(i->a, row, S("names_the_identity"), json_new_bool(i->a, names_principal(doc, principal)));
+    } else {
+        json_set(i->a, row, S("mode"), json_new_string(i->a, json_str(json_path(doc, "spec.mtls.mode"))));
+    }
+    json_push(i->a, out, row);
+}
+
+/* Which mesh policies let the identity in, and which left it out by not naming it. */
+static void review_mesh(struct incident *i)
+{
+    char *folder = arena_cstr(i->a, i->config->mesh_policies);
+    struct json *out = json_new_array(i->a);
+    DIR *d = opendir(folder);
+    if (d == NULL) {
+        step_residual(i, STEP_REVIEW, "the mesh policies in %s could not be read", folder);
+        return;
+    }
+    for (struct dirent *e; (e = readdir(d)) != NULL;) {
+        struct json *docs;
+        struct str name = str_of(e->d_name), text;
+        char *path = arena_cstr(i->a, arena_printf(i->a, "%s/%s", folder, e->d_name));
+        if (!str_ends(name, S(".yaml")) && !str_ends(name, S(".yml")) && !str_ends(name, S(".json"))) {
+            continue;
+        }
+        if (failed(read_file(i, path, &text)) || failed(yaml_parse(i->a, text, name, NULL, &docs))) {
+            step_residual(i, STEP_REVIEW, "%s: %s", path, err_detail());
+            continue;
+        }
+        for (uint32_t n = 0; n < docs->n; n++) {
+            review_policy(i, docs->items[n], e->d_name, out);
+        }
+    }
+    closedir(d);
+    step_note(i, STEP_REVIEW, "mesh_policies", out);
+}
+
 /* What it was refused, and whom it reached, as the log has it. */
 static void review_observed(struct incident *i)
 {
@@ -362,6 +455,9 @@ void incident_review(struct incident *i)
     step_begin(i, STEP_REVIEW);
     if (i->is_workload && i->config->netpol_manifests.n > 0 && workload_parts(i, &ns, &sa)) {
         review_network(i, ns, sa);
+    }
+    if (i->is_workload && i->config->mesh_policies.n > 0) {
+        review_mesh(i);
     }
     review_observed(i);
     step_end(i, STEP_REVIEW, true);

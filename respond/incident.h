@@ -41,7 +41,7 @@ struct step {
 
 struct respond_config {
     struct str secrets, secrets_login, identity, authn, authz, audit, crypto, deny_document, netpol_manifests;
-    struct str redeploy_hook;
+    struct str redeploy_hook, mesh_policies;
 };
 
 struct incident {

@@ -25,6 +25,7 @@ static const struct config_key keys[] = {
     {"deny_document", CONFIG_STR, KEY(deny_document), .fallback = "sextant/denied",
      .help = "policy data below which denied identities are named: data.sextant.denied[id]"},
     {"manifests", CONFIG_STR, KEY(netpol_manifests), .help = "folder of network policies; default netpol's own"},
+    {"mesh_policies", CONFIG_STR, KEY(mesh_policies), .help = "folder of mesh policies to review; empty: none"},
     {"redeploy_hook", CONFIG_STR, KEY(redeploy_hook),
      .help = "program that starts a clean instance: gets old identity, new identity, incident"},
     {0},
