@@ -131,16 +131,21 @@ static void values_add(struct work *w, struct values *set, struct str v)
     }
 }
 
+static bool request_has(const struct request *r, uint64_t index)
+{
+    for (size_t i = 0; i < r->n_events; i++) {
+        if (r->events[i] == index) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Findings speak about requests; they are asked for as alerts. */
 static void request_add(struct work *w, struct request *r, uint64_t index, const struct event *e)
 {
-    if (is_finding(e)) {
+    if (is_finding(e) || request_has(r, index)) {
         return;
-    }
-    for (size_t i = 0; i < r->n_events; i++) {
-        if (r->events[i] == index) {
-            return;
-        }
     }
     r->events = arena_grow(w->keep, r->events, r->n_events, r->n_events + 1, &r->cap_events,
                            sizeof(*r->events));
@@ -197,6 +202,9 @@ static struct err complete_request(struct work *w, struct request *r)
                    ARRAY_LEN(found), &n));
     for (size_t i = 0; i < n; i++) {
         struct event e;
+        if (request_has(r, found[i])) {
+            continue;
+        }
         TRY(load(w, found[i], &e));
         if (str_eq(e.field[EVENT_TRACE], r->trace)) {
             request_add(w, r, found[i], &e);
