@@ -16,9 +16,11 @@ enum { KEY_BYTES = 32, SALTS_MAX = 1024 };
 static void storage_failed(void *ctx)
 {
     struct core *c = ctx;
-    log_error("storage failed; sealing, so that memory is read from disk again",
-              {"detail", LOG_CSTR(err_detail())});
-    core_seal(c);
+    log_error("storage failed; what is in memory is read from disk again", {"detail", LOG_CSTR(err_detail())});
+    if (!c->sealed && !c->sealing) {
+        c->reload = true;
+        core_seal(c);
+    }
 }
 
 struct err core_new(struct loop *loop, struct storage *st, const struct core_opts *o, struct core **out)
@@ -49,7 +51,9 @@ struct err core_new(struct loop *loop, struct storage *st, const struct core_opt
     return OK;
 }
 
-static void drop_all(struct core *c)
+static struct err load_all(struct core *c);
+
+static void drop_loaded(struct core *c)
 {
     expiry_free(c->expiry);
     c->expiry = NULL;
@@ -61,6 +65,11 @@ static void drop_all(struct core *c)
     policies_unload(c);
     secret_release(&c->salt);
     secret_release(&c->audit_key);
+}
+
+static void drop_all(struct core *c)
+{
+    drop_loaded(c);
     barrier_free(storage_barrier(c->st));
     storage_set_barrier(c->st, NULL);
     c->sealed = true;
@@ -83,13 +92,29 @@ void core_free(struct core *c)
     free(c);
 }
 
+/* Memory was ahead of a disk that did not take it: everything is read again, under the same keys. */
+static bool reload(struct core *c)
+{
+    c->reload = false;
+    drop_loaded(c);
+    c->expiry = expiry_new(c->loop, c);
+    struct err e = load_all(c);
+    if (failed(e)) {
+        log_error("storage cannot be read; sealing", {"detail", LOG_CSTR(err_detail())});
+        return false;
+    }
+    c->sealing = false;
+    log_info("read again", {"tokens", LOG_INT(map_len(&c->tokens))}, {"leases", LOG_INT(map_len(&c->leases))});
+    return true;
+}
+
 void core_seal(struct core *c)
 {
     if (c->sealed) {
         return;
     }
     c->sealing = true;
-    if (c->inflight > 0 || c->revoking > 0) {
+    if (c->inflight > 0 || c->revoking > 0 || (c->reload && reload(c))) {
         return;
     }
     drop_all(c);

@@ -64,6 +64,7 @@ struct core {
     struct str bundle_url;      /* keys of JWT-SVIDs */
     struct str trust_domain;    /* whose SPIFFE ids log in */
     bool initialized, sealed, sealing;
+    bool reload;                /* sealing only to read everything from disk again */
     unsigned inflight;          /* requests between start and finish */
     struct secret salt;         /* 32 bytes: hashes token ids */
     struct secret audit_key;    /* 32 bytes: HMACs values in audit events */

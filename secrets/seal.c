@@ -209,6 +209,7 @@ static void seal_now(void *ctx)
 void seal_by_operator(struct seal *s)
 {
     s->by_operator = true;
+    s->core->reload = false;
     log_warn("sealed by an operator", {"type", LOG_CSTR(s->opts.shamir ? "shamir" : "transit")});
     if (s->core->loop != NULL) {
         loop_defer(s->core->loop, seal_now, s);
