@@ -62,7 +62,7 @@ side() { # NAME AUDIT DOORS
     eval "pid_$1=$!"
 }
 id=spiffe://cluster.local/sextant/mesh
-side a denied "  outbound: [{listen: '127.0.0.1:20243', to: '127.0.0.1:20244', identity: $id}, {listen: '127.0.0.1:20245', to: '127.0.0.1:20246', identity: $id}]"
+side a denied "  outbound: [{listen: '127.0.0.1:20243', to: '127.0.0.1:20244', identity: $id}, {listen: '127.0.0.1:20247', to: '127.0.0.1:20244', identity: $id, protocol: tcp}, {listen: '127.0.0.1:20245', to: '127.0.0.1:20246', identity: $id}]"
 side b denied "  inbound: [{listen: '127.0.0.1:20244', to: '127.0.0.1:20240'}]"
 side c all "  inbound: [{listen: '127.0.0.1:20246', to: '127.0.0.1:20240'}]"
 for n in a b c; do
@@ -112,21 +112,26 @@ printf '  sextant-mesh, policy and audit event   %8s %8s   ratio %s\n' "$d_min" 
 # ---- memory ----
 pss() { awk '/^Pss:/{print $2}' "/proc/$1/smaps_rollup"; }
 idle=$(pss "$pid_b")
-connections=500
+connections=1000
 python3 - "$connections" <<'PY' &
 import socket, sys, time
 held = []
 for i in range(int(sys.argv[1])):
-    s = socket.create_connection(("127.0.0.1", 20243))
+    s = socket.create_connection(("127.0.0.1", 20247))  # relayed: each has mutual TLS of its own
     s.sendall(b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n")
+    got = b""
+    while b"xxx\n" not in got and len(got) < 1024:
+        got += s.recv(65536)
     held.append(s)
-    if i % 50 == 49:
-        for h in held[-50:]:
-            h.recv(65536)
-time.sleep(3)
+time.sleep(4)
 PY
 holder=$!
-sleep 2
-now=$(ss -Htn state established "( sport = :20244 )" | wc -l)
-echo "memory: sidecar B idle ${idle} kB PSS; $(pss "$pid_b") kB after $connections clients ($now mTLS connections open to it)"
+for _ in $(seq 200); do
+    now=$(ss -Htn state established "( sport = :20244 )" | wc -l)
+    [ "$now" -ge $connections ] && break
+    sleep 0.1
+done
+sleep 1
+after=$(pss "$pid_b")
+echo "memory: sidecar B ${idle} kB PSS before; ${after} kB with $now idle mutual TLS connections: $(awk "BEGIN{printf \"%.1f\", ($after-$idle)/$now}") kB each"
 kill $holder 2>/dev/null || :

@@ -38,16 +38,8 @@ void audit_decision(struct mesh *m, const struct flow *f, const struct http_req 
         done(ctx, OK);
         return;
     }
-    struct arena a;
-    arena_init(&a, 1 << 16);
-    struct str source = STR_EMPTY;
-    if (f->src_ip.family != 0) {
-        struct buf b;
-        buf_init(&b, IP_TEXT_MAX);
-        ip_put(&b, &f->src_ip);
-        source = arena_str(&a, buf_str(&b));
-        buf_release(&b);
-    }
+    struct arena own, *a = req != NULL ? req->arena : &own;
+    arena_init(&own, 1 << 16);
     struct audit_event e = {
         .class_uid = req != NULL ? OCSF_API_ACTIVITY : OCSF_NETWORK_ACTIVITY,
         .activity = f->door->dir == INBOUND ? "mesh.inbound" : "mesh.outbound",
@@ -57,12 +49,12 @@ void audit_decision(struct mesh *m, const struct flow *f, const struct http_req 
         .policy_path = str_sub(d->policy_key, 0, 512),
         .policy_rule = str_sub(d->policy_key, 0, 512),
         .resource_type = S("service"),
-        .resource_uid = resource_of(&a, f, req),
-        .source_addr = source,
+        .resource_uid = resource_of(a, f, req),
+        .source_addr = str_of(f->src_text),
         .namespace = m->o->ns,
         .reason = allows ? STR_EMPTY : str_of(d->reason),
         .trace = *trace,
     };
     audit_emit(m->d->audit, &e, done, ctx);
-    arena_release(&a);
+    arena_release(&own);
 }

@@ -49,6 +49,7 @@ void flow_end(struct flow *f)
     free(f->peer_id);
     free(f->peer_hash);
     free(f->peer_serial);
+    free(f->xfcc);
     free(f->sni);
     free(f);
 }
@@ -167,6 +168,12 @@ static void remember_peer(struct flow *f)
     sha256_of(chain->certs[0]->der, sum);
     f->peer_hash = hex_copy(str_n(sum, sizeof(sum)));
     f->peer_serial = hex_copy(chain->certs[0]->serial);
+    struct buf xfcc;
+    buf_init(&xfcc, 8192);
+    buf_printf(&xfcc, "By=%s;Hash=%s;Subject=\"\";URI=%s", f->m->own_id != NULL ? f->m->own_id : "",
+               f->peer_hash != NULL ? f->peer_hash : "", f->peer_id != NULL ? f->peer_id : "");
+    f->xfcc = strndup(xfcc.p, xfcc.n);
+    buf_release(&xfcc);
 }
 
 static void tls_done(void *ctx, struct err e, struct conn *c)
@@ -303,6 +310,11 @@ static struct err find_destination(struct flow *f)
     char peer[80];
     snprintf(peer, sizeof(peer), "%.*s", STR_FMT(conn_peer(f->conn)->addr));
     ENSURE(split_address(peer, &f->src_ip, &source_port), ERR_INVALID, "no source address");
+    struct buf text;
+    buf_init(&text, IP_TEXT_MAX);
+    ip_put(&text, &f->src_ip);
+    snprintf(f->src_text, sizeof(f->src_text), "%.*s", STR_FMT(buf_str(&text)));
+    buf_release(&text);
     ENSURE(split_address(f->dst, &f->dst_ip, &f->port) || d->dir == OUTBOUND, ERR_INVALID,
            "no destination address");
     if (d->config != NULL && d->dir == INBOUND && d->config->port > 0) {

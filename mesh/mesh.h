@@ -110,6 +110,8 @@ struct flow {
     struct buf first;         /* bytes looked at but not yet passed on */
     char dst[64];             /* where the client wanted to go: "ip:port" */
     struct ip dst_ip, src_ip;
+    char src_text[IP_TEXT_MAX + 1];
+    char *xfcc;               /* owned; what x-forwarded-client-cert says of the peer */
     uint16_t port;            /* of the workload (inbound) or the destination (outbound) */
     char *peer_id;            /* owned; SPIFFE id of the verified peer; NULL: none */
     char *peer_hash;          /* owned; SHA-256 of the peer's certificate, hexadecimal */

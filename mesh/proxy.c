@@ -298,19 +298,12 @@ static void add_identity(struct px *px, struct head *h)
 {
     struct flow *f = px->flow;
     head_remove(h, S("x-forwarded-client-cert"));
-    if (f->door->dir == INBOUND && f->peer_id != NULL) {
-        head_add(h, S("x-forwarded-client-cert"),
-                 arena_printf(h->arena, "By=%s;Hash=%s;Subject=\"\";URI=%s",
-                              px->m->own_id != NULL ? px->m->own_id : "",
-                              f->peer_hash != NULL ? f->peer_hash : "", f->peer_id));
+    if (f->door->dir == INBOUND && f->peer_id != NULL && f->xfcc != NULL) {
+        head_add(h, S("x-forwarded-client-cert"), str_of(f->xfcc));
     }
     if (f->door->people) {
-        struct buf b;
-        buf_init(&b, IP_TEXT_MAX);
-        ip_put(&b, &f->src_ip);
-        head_set(h, S("x-forwarded-for"), arena_str(h->arena, buf_str(&b)));
+        head_set(h, S("x-forwarded-for"), str_of(f->src_text));
         head_set(h, S("x-forwarded-proto"), S("https"));
-        buf_release(&b);
     }
 }
 

@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-enum { IDLE_MAX = 64, IDLE_MS = 60000, SWEEP_MS = 5000, CONNECT_MS = 5000, KEY_MAX = 1024, INTERIM_MAX = 8 };
+enum { IDLE_MAX = 64, IDLE_MS = 60000, SWEEP_MS = 5000, CONNECT_MS = 5000, KEY_MAX = 1024, INTERIM_MAX = 8, USUAL_HEAD = 1500 };
 
 struct up_key {
     struct upstream *up;
@@ -47,7 +47,8 @@ struct up_stream {
     size_t n_fields;
     struct arena arena;
     bool is_head, body, chunked, sent_end, paused, waiting, retried;
-    struct str method;    /* in `arena` */
+    struct str method;
+    char method_text[33];
 };
 
 struct upstream {
@@ -151,7 +152,7 @@ static void became_idle(struct up_conn *uc)
         conn_close(uc->conn);
         return;
     }
-    arena_release(&uc->arena);
+    arena_reset(&uc->arena);
     uc->idle_since_ms = loop_now_ms(k->up->loop);
     uc->next_idle = k->idle;
     k->idle = uc;
@@ -542,6 +543,7 @@ static void put_line(struct buf *b, struct str name, struct str value)
 static void make_h1_head(struct up_stream *s, const struct up_request *r)
 {
     struct buf *b = &s->head;
+    (void)buf_reserve(b, USUAL_HEAD); /* grown once, not byte by byte */
     buf_puts(b, r->method);
     buf_putc(b, ' ');
     buf_puts(b, r->path);
@@ -593,7 +595,8 @@ struct up_stream *up_open(struct upstream *u, const struct up_target *t, const s
     s->chunked = r->body && r->chunked;
     arena_init(&s->arena, 256 * 1024);
     buf_init(&s->head, 256 * 1024);
-    s->method = arena_str(&s->arena, r->method);
+    s->method = str_n(s->method_text, MIN(r->method.n, sizeof(s->method_text)));
+    memcpy(s->method_text, r->method.p, s->method.n);
     s->key = key_of(u, t);
     if (t->h2) {
         make_h2_fields(s, r);
