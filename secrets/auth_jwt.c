@@ -352,6 +352,7 @@ static struct err prepare(struct request *r, struct waiting *w)
     w->role_name = json_str(json_get(w->config, "default_role"));
     TRY(field_str(r->data, "role", &w->role_name));
     TRY(field_str(r->data, "jwt", &w->token));
+    w->token = str_trim(w->token); /* `jwt=@FILE` brings the file's last newline along */
     ENSURE(w->role_name.n > 0, ERR_INVALID, "missing role");
     ENSURE(w->token.n > 0, ERR_INVALID, "missing token");
     ENSURE(w->token.n <= JWT_MAX, ERR_INVALID, "a token has at most %d bytes", JWT_MAX);
