@@ -151,6 +151,8 @@ static int show_env(struct arena *a, const struct domain *d)
     printf("export VAULT_CACERT='%.*s/identity/bundle.pem'\n", STR_FMT(run));
     printf("export SPIFFE_ENDPOINT_SOCKET='unix://%.*s/identity/workload.sock'\n", STR_FMT(run));
     printf("export OPA_URL='http://%.*s'\n", STR_FMT(authz));
+    struct str manifests = domain_setting(d, "netpol", "manifests", "/etc/sextant/manifests");
+    printf("export SEXTANT_MANIFESTS='%.*s'\n", STR_FMT(manifests));
     printf("export OIDC_ISSUER='%.*s'\n", STR_FMT(authn));
     return EXIT_OK;
 }
