@@ -38,6 +38,15 @@ static struct str query_value(struct incident *i, struct str value)
     return out;
 }
 
+/* identity writes ids in SPIRE's shape: {"trust_domain":"x","path":"/y"}. */
+static struct str entry_id(const struct incident *i, const struct json *id)
+{
+    return json_is(id, JSON_OBJECT)
+               ? arena_printf(i->a, "spiffe://%.*s%.*s", STR_FMT(json_str(json_get(id, "trust_domain"))),
+                              STR_FMT(json_str(json_get(id, "path"))))
+               : json_str(id);
+}
+
 /* The entries of one SPIFFE id out of an answer that may hold all. */
 static struct json *own_entries(struct incident *i, const struct json *answer)
 {
@@ -45,7 +54,7 @@ static struct json *own_entries(struct incident *i, const struct json *answer)
     struct json *out = json_new_array(i->a);
     for (uint32_t n = 0; json_is(list, JSON_ARRAY) && n < list->n; n++) {
         const struct json *id = json_get(list->items[n], "spiffe_id");
-        if (str_eq(json_str(id), i->identity)) {
+        if (str_eq(entry_id(i, id), i->identity)) {
             json_push(i->a, out, list->items[n]);
         }
     }
