@@ -281,6 +281,25 @@ static uint64_t field_kb(struct str text, struct str name)
     return kb;
 }
 
+static struct str read_proc(const char *path, char *text, size_t cap)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, text, cap) : -1;
+    if (fd >= 0) {
+        close(fd);
+    }
+    return n > 0 ? str_n(text, (size_t)n) : STR_EMPTY;
+}
+
+static void add_memory(uint64_t pid, uint64_t *rss_kb, uint64_t *pss_kb)
+{
+    char path[64], text[4096];
+    snprintf(path, sizeof(path), "/proc/%u/smaps_rollup", (unsigned)pid);
+    struct str rollup = read_proc(path, text, sizeof(text));
+    *rss_kb += field_kb(rollup, S("\nRss:"));
+    *pss_kb += field_kb(rollup, S("\nPss:"));
+}
+
 void process_memory(pid_t pid, uint64_t *rss_kb, uint64_t *pss_kb)
 {
     char path[64], text[4096];
@@ -288,15 +307,14 @@ void process_memory(pid_t pid, uint64_t *rss_kb, uint64_t *pss_kb)
     if (pid <= 0) {
         return;
     }
-    snprintf(path, sizeof(path), "/proc/%d/smaps_rollup", (int)pid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        return;
-    }
-    ssize_t n = read(fd, text, sizeof(text));
-    close(fd);
-    if (n > 0) {
-        *rss_kb = field_kb(str_n(text, (size_t)n), S("\nRss:"));
-        *pss_kb = field_kb(str_n(text, (size_t)n), S("\nPss:"));
+    add_memory((uint64_t)pid, rss_kb, pss_kb);
+    snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)pid, (int)pid);
+    struct str children = str_trim(read_proc(path, text, sizeof(text)));
+    while (children.n > 0) {
+        uint64_t child;
+        if (failed(str_to_u64(str_split(&children, ' '), &child))) {
+            return;
+        }
+        add_memory(child, rss_kb, pss_kb);
     }
 }

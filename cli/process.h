@@ -41,7 +41,7 @@ struct err process_run(const struct process_spec *spec, struct str input, int ti
                        struct buf *out, struct buf *err_out, struct process_result *result);
 
 void process_signal(int pidfd, int signo);
-/* Resident and proportional set size in KiB; 0 where the kernel refuses or the process is gone. */
+/* Resident and proportional set size in KiB, children included; 0 where the kernel refuses or it is gone. */
 void process_memory(pid_t pid, uint64_t *rss_kb, uint64_t *pss_kb);
 
 #endif
