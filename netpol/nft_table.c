@@ -262,6 +262,9 @@ static struct err read_set(struct nft_table *t, const struct json *obj, bool map
     struct table_set *s = arena_new(t->arena, struct table_set);
     const struct json *elems = json_get(obj, "elem");
     s->name = json_str(json_get(obj, "name"));
+    if (map_get(&t->sets, s->name) != NULL) {
+        return unknown("a set whose name is taken", obj);
+    }
     map_init(&s->by_exact);
     map_set(&t->sets, s->name, s);
     TRY(check_set_flags(obj));
