@@ -15,6 +15,7 @@ static char dir[64];
 static struct service *service;
 static struct expectations expected;
 static unsigned told_ok, told_bad;
+static const struct sender from_secrets = {STR_INIT("secrets"), STR_INIT("spiffe://td/sextant/secrets")};
 
 static void wake(void *ctx)
 {
@@ -67,7 +68,7 @@ static void emit(const struct audit_event *e)
     unsigned n;
     buf_init(&b, 1 << 20);
     audit_event_write(&b, e, "secrets");
-    assert_ok(service_take(service, buf_str(&b), S("secrets"), told, NULL, &n));
+    assert_ok(service_take(service, buf_str(&b), &from_secrets, told, NULL, &n));
     service_commit(service);
     service_commit(service); /* findings of the first */
     buf_release(&b);
@@ -132,6 +133,7 @@ static void takes_and_completes_events(void **state)
     assert_ok(json_u64(json_path(v, "metadata.sequence"), &seq));
     assert_int_equal(seq, 0);
     assert_str(json_str(json_path(v, "metadata.log_name")), "example.com/audit");
+    assert_str(json_str(json_path(v, "unmapped.sextant.sender")), "spiffe://td/sextant/secrets");
     assert_ok(event_check_fingerprint(&a, line));
     struct buf canonical;
     buf_init(&canonical, 1 << 16);
@@ -147,7 +149,7 @@ static void takes_and_completes_events(void **state)
 static struct err take(const char *text)
 {
     unsigned n;
-    return service_take(service, str_of(text), S("secrets"), told, NULL, &n);
+    return service_take(service, str_of(text), &from_secrets, told, NULL, &n);
 }
 
 #define HEAD "{\"class_uid\":6003,\"category_uid\":6,\"activity_id\":2,\"type_uid\":600302,"             \
@@ -330,7 +332,7 @@ static void the_index_survives_and_is_made_again(void **state)
             e.outcome = "denied";
             audit_event_write(&b, &e, "secrets");
         }
-        assert_ok(service_take(service, buf_str(&b), S("secrets"), told, NULL, &n));
+        assert_ok(service_take(service, buf_str(&b), &from_secrets, told, NULL, &n));
         service_commit(service);
         buf_release(&b);
     }
@@ -649,7 +651,7 @@ static struct err one_more(unsigned i, unsigned *ok)
     unsigned n, before = told_ok;
     snprintf(line, sizeof(line), HEAD "\"metadata\":{\"version\":\"1.8.0\",\"uid\":\"full-%u\",\"product\":"
              "{\"name\":\"sextant-secrets\"}}" PARTS "}", i);
-    struct err e = service_take(service, str_of(line), S("secrets"), told, NULL, &n);
+    struct err e = service_take(service, str_of(line), &from_secrets, told, NULL, &n);
     service_commit(service);
     ignore_err(tlog_integrate(service_log(service), UINT64_MAX));
     *ok += told_ok > before;

@@ -102,6 +102,7 @@ static void syncs_alone(void)
 static void whole_service(void)
 {
     static const struct expectations nothing = {NULL, 0};
+    static const struct sender from = {STR_INIT("secrets"), STR_INIT("spiffe://bench/sextant/secrets")};
     struct service *s;
     struct service_opts o = {.dir = dir, .origin = S("bench/audit"), .expected = &nothing, .wake = wake};
     BUG_ON(failed(service_open(&o, &s)));
@@ -110,7 +111,7 @@ static void whole_service(void)
     for (unsigned i = 0; i < EVENTS / BATCH; i++) {
         unsigned n;
         int64_t at = clock_mono_ns();
-        BUG_ON(failed(service_take(s, buf_str(&batches[i]), S("secrets"), told, NULL, &n)));
+        BUG_ON(failed(service_take(s, buf_str(&batches[i]), &from, told, NULL, &n)));
         service_commit(s);
         worst = MAX(worst, clock_mono_ns() - at);
         service_tick(s);

@@ -85,9 +85,10 @@ static void log_question(struct audit *a, struct http_req *req, struct str what,
     struct audit_event e = {.class_uid = OCSF_API_ACTIVITY, .activity_id = 2, .activity = "ask",
                             .outcome = "allowed", .reason = what, .extra = extra};
     daemon_audit_caller(&e, &who, &req->trace);
+    struct sender self = {S("audit"), str_of(a->d->spiffe_id)};
     buf_init(&line, EVENT_LINE_MAX);
     audit_event_write(&line, &e, "audit");
-    if (failed(service_take(a->service, buf_str(&line), S("audit"), nobody_waits, NULL, &n))) {
+    if (failed(service_take(a->service, buf_str(&line), &self, nobody_waits, NULL, &n))) {
         log_error("a question could not be logged", {"error", LOG_CSTR(err_detail())});
     }
     buf_release(&line);

@@ -85,7 +85,8 @@ void intake_post(struct http_req *req, void *ctx)
     struct pending *p = calloc(1, sizeof(*p));
     BUG_ON(p == NULL);
     *p = (struct pending){.a = a, .req = req};
-    e = service_take(a->service, req->body, producer_of(a, req, &who), durable, p, &p->n);
+    struct sender from = {producer_of(a, req, &who), who.spiffe_id};
+    e = service_take(a->service, req->body, &from, durable, p, &p->n);
     if (failed(e)) {
         log_warn("events refused", {"from", LOG_STR(who.spiffe_id)}, {"error", LOG_CSTR(err_detail())});
         reply_error(req, e);

@@ -155,10 +155,11 @@ static struct event *batch_slot(struct batch *b)
     return &b->events[b->n];
 }
 
-static struct err take_line(struct service *s, struct str line, struct str producer)
+static struct err take_line(struct service *s, struct str line, const struct sender *from)
 {
     struct batch *b = &s->batch;
-    struct event_context c = {.origin = str_of(s->origin), .producer = producer,
+    struct event_context c = {.origin = str_of(s->origin), .producer = from->producer,
+                              .sender = from->spiffe_id,
                               .sequence = tlog_size(s->log) + b->n,
                               .now_ms = clock_wall_ns() / NS_PER_MS, .hmac_key = &s->hmac_key};
     struct buf entry;
@@ -204,7 +205,7 @@ static void add_taker(struct batch *b, void (*told)(void *, struct err), void *c
     b->takers[b->n_takers++] = (struct taker){told, ctx};
 }
 
-struct err service_take(struct service *s, struct str ndjson, struct str producer,
+struct err service_take(struct service *s, struct str ndjson, const struct sender *from,
                         void (*told)(void *ctx, struct err e), void *ctx, unsigned *n)
 {
     struct batch *b = &s->batch;
@@ -217,7 +218,7 @@ struct err service_take(struct service *s, struct str ndjson, struct str produce
             continue;
         }
         struct err e = lines < SERVICE_EVENTS_PER_TAKE
-                           ? take_line(s, line, producer)
+                           ? take_line(s, line, from)
                            : err_make(ERR_LIMIT, "more than %d events in one request",
                                       SERVICE_EVENTS_PER_TAKE);
         if (failed(e)) {
@@ -336,6 +337,8 @@ void service_commit(struct service *s)
 
 /* ---- findings ---- */
 
+static const struct sender itself = {{NULL, 0}, {NULL, 0}};
+
 static void put_related(struct jw *w, const struct finding *f)
 {
     jw_key(w, S("related_events"));
@@ -429,7 +432,7 @@ static void on_finding(void *ctx, const struct finding *f)
         BUG_ON(copy == NULL);
         free(map_set(&s->replayed, str_of(f->uid), copy));
     } else {
-        struct err e = take_line(s, buf_str(&line), STR_EMPTY);
+        struct err e = take_line(s, buf_str(&line), &itself);
         if (failed(e)) {
             log_error("a finding could not be logged", {"error", LOG_CSTR(err_detail())});
         }
@@ -547,7 +550,7 @@ static void log_replayed(struct service *s)
 {
     size_t cursor = 0;
     for (struct map_entry *m; (m = map_at(&s->replayed, &cursor)) != NULL;) {
-        ignore_err(take_line(s, str_of(m->value), STR_EMPTY));
+        ignore_err(take_line(s, str_of(m->value), &itself));
         s->batch.findings++;
         free(m->value);
     }

@@ -22,6 +22,11 @@ enum {
 
 struct service;
 
+/* Who delivers: the daemon whose name its events must bear, and the SPIFFE id that is kept in them. */
+struct sender {
+    struct str producer, spiffe_id;
+};
+
 struct service_opts {
     const char *dir; /* state folder */
     struct str origin;
@@ -41,7 +46,7 @@ void service_close(struct service *s); /* saves what makes the next start fast; 
  * told(ctx, ...) runs inside a later service_commit, exactly once, unless taken back by
  * service_forget. *n counts the lines.
  */
-struct err service_take(struct service *s, struct str ndjson, struct str producer,
+struct err service_take(struct service *s, struct str ndjson, const struct sender *from,
                         void (*told)(void *ctx, struct err e), void *ctx, unsigned *n);
 void service_forget(struct service *s, void *ctx); /* the taker is gone; its events stay */
 void service_commit(struct service *s);

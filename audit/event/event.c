@@ -166,6 +166,11 @@ static void complete(struct arena *a, struct json *v, const struct event_context
     json_set(a, m, S("logged_time"), json_new_int(a, c->now_ms));
     json_set(a, m, S("profiles"), profiles);
     json_set(a, m, S("sequence"), json_new_int(a, (int64_t)c->sequence));
+    struct json *own = object_at(a, object_at(a, v, "unmapped"), "sextant");
+    json_remove(own, S("sender")); /* who sent it is not for the sender to say */
+    if (c->sender.n > 0) {
+        json_set(a, own, S("sender"), json_new_string(a, c->sender));
+    }
     struct json *attestation = json_new_object(a), *list = json_new_array(a);
     json_set(a, attestation, S("authority_uid"), json_new_string(a, c->origin));
     json_set(a, attestation, S("chain_uid"), json_new_string(a, c->origin));
