@@ -9,7 +9,8 @@ static const struct {
     const char *id, *title, *remedy;
 } antipatterns[ANTI_MAX] = {
     {"permissions-in-jwt", "permissions travel in a JWT",
-     "keep identity only in the token; ask the policy engine at request time, where a right can be taken back at once"},
+     "keep identity only in the token; ask the policy engine at request time, where a right can be "
+     "taken back at once"},
     {"shared-database-password", "a database password is shared across services",
      "give each service a role of its own, best a dynamic one that lives minutes"},
     {"secret-in-git", "a secret is in Git",
@@ -24,21 +25,34 @@ static const struct {
     int level;
     const char *id, *title, *next_step;
 } gates[GATE_MAX] = {
-    {1, "tree-clean", "no secret in the work tree", "remove the secrets that are listed and revoke them; keep them out with a pre-commit scan"},
-    {2, "history-clean", "no secret in Git's history", "revoke what history holds: whoever has a clone has it"},
-    {2, "no-literals", "workloads get secrets as objects, not as literals", "move literal values into Secret objects or the secret manager"},
+    {1, "tree-clean", "no secret in the work tree",
+     "remove the secrets that are listed and revoke them; keep them out with a pre-commit scan"},
+    {2, "history-clean", "no secret in Git's history",
+     "revoke what history holds: whoever has a clone has it"},
+    {2, "no-literals", "workloads get secrets as objects, not as literals",
+     "move literal values into Secret objects or the secret manager"},
     {2, "separated", "each workload has its own account, and no account reads all secrets",
      "give every workload a service account of its own; narrow RBAC rules on secrets to names"},
-    {3, "secret-manager", "a secret manager is the source of secrets", "put secrets into a manager (KV) and refer to it from the manifests"},
-    {3, "rotation", "secrets are rotated at least every 90 days", "set a rotation period or a TTL of at most 90 days for each secret"},
-    {4, "workload-identity", "at least 80 % of the workloads have a workload identity", "issue SVIDs (or federate service accounts) and log in to the manager with them"},
-    {4, "dynamic-database", "database credentials are dynamic", "replace static database passwords by leased roles"},
-    {4, "no-cloud-keys", "no long-lived cloud key", "federate workload identities with the cloud and delete the keys"},
-    {5, "policy-tests", "authorization policy is in the repository, with tests", "add policies (Rego) with _test files and run them in CI"},
-    {5, "mtls-strict", "mutual TLS is required", "set PeerAuthentication mtls.mode STRICT for the mesh or each namespace"},
-    {5, "default-deny", "the network denies by default", "add a NetworkPolicy with an empty podSelector and no rules to each namespace"},
-    {5, "audit-proof", "the audit log is proven regularly", "schedule the verification of the audit log, and keep its public key elsewhere"},
-    {5, "detection-tests", "detections exist and are tested", "add detection rules with events that must and must not trigger them"},
+    {3, "secret-manager", "a secret manager is the source of secrets",
+     "put secrets into a manager (KV) and refer to it from the manifests"},
+    {3, "rotation", "secrets are rotated at least every 90 days",
+     "set a rotation period or a TTL of at most 90 days for each secret"},
+    {4, "workload-identity", "at least 80 % of the workloads have a workload identity",
+     "issue SVIDs (or federate service accounts) and log in to the manager with them"},
+    {4, "dynamic-database", "database credentials are dynamic",
+     "replace static database passwords by leased roles"},
+    {4, "no-cloud-keys", "no long-lived cloud key",
+     "federate workload identities with the cloud and delete the keys"},
+    {5, "policy-tests", "authorization policy is in the repository, with tests",
+     "add policies (Rego) with _test files and run them in CI"},
+    {5, "mtls-strict", "mutual TLS is required",
+     "set PeerAuthentication mtls.mode STRICT for the mesh or each namespace"},
+    {5, "default-deny", "the network denies by default",
+     "add a NetworkPolicy with an empty podSelector and no rules to each namespace"},
+    {5, "audit-proof", "the audit log is proven regularly",
+     "schedule the verification of the audit log, and keep its public key elsewhere"},
+    {5, "detection-tests", "detections exist and are tested",
+     "add detection rules with events that must and must not trigger them"},
 };
 
 const char *antipattern_id(enum antipattern a)
@@ -64,7 +78,9 @@ void assess_init(struct assess *a, const char *root)
     map_init(&a->spiffe_ids);
     random_bytes(a->key, sizeof(a->key));
     for (int g = 0; g < GATE_MAX; g++) {
-        a->gates[g] = (struct gate){.level = gates[g].level, .id = gates[g].id, .title = gates[g].title,
+        a->gates[g] = (struct gate){.level = gates[g].level,
+                                    .id = gates[g].id,
+                                    .title = gates[g].title,
                                     .next_step = gates[g].next_step};
     }
 }
@@ -110,31 +126,35 @@ void assess_fingerprint(const struct assess *a, struct str value, uint8_t out[FI
 void assess_find(struct assess *a, const struct finding *f)
 {
     struct str print = hex_encode(&a->arena, str_n(f->fingerprint, sizeof(f->fingerprint)));
-    struct str anywhere = arena_printf(&a->arena, "%.*s %s", STR_FMT(print), antipattern_id(f->kind));
+    struct str anywhere =
+        arena_printf(&a->arena, "%.*s %s", STR_FMT(print), antipattern_id(f->kind));
     struct str here = arena_printf(&a->arena, "%.*s %.*s", STR_FMT(anywhere), STR_FMT(f->path));
-    if (a->n_findings >= ASSESS_FINDINGS_MAX || map_get(&a->seen, f->in_tree ? here : anywhere) != NULL) {
+    if (a->n_findings >= ASSESS_FINDINGS_MAX ||
+        map_get(&a->seen, f->in_tree ? here : anywhere) != NULL) {
         return;
     }
     map_set(&a->seen, here, a);
     map_set(&a->seen, anywhere, a);
-    a->findings = arena_grow(&a->arena, a->findings, a->n_findings, a->n_findings + 1, &a->cap_findings,
-                             sizeof(*a->findings));
+    a->findings = arena_grow(&a->arena, a->findings, a->n_findings, a->n_findings + 1,
+                             &a->cap_findings, sizeof(*a->findings));
     a->findings[a->n_findings++] = *f;
 }
 
 struct consumer *assess_consumer(struct assess *a, struct str name, struct str path, unsigned line)
 {
-    a->consumers = arena_grow(&a->arena, a->consumers, a->n_consumers, a->n_consumers + 1, &a->cap_consumers,
-                              sizeof(*a->consumers));
+    a->consumers = arena_grow(&a->arena, a->consumers, a->n_consumers, a->n_consumers + 1,
+                              &a->cap_consumers, sizeof(*a->consumers));
     struct consumer *c = &a->consumers[a->n_consumers++];
     struct str rest = path, top = str_split(&rest, '/');
-    *c = (struct consumer){.name = name, .path = path, .line = line, .team = rest.p != NULL ? top : S(".")};
+    *c = (struct consumer){
+        .name = name, .path = path, .line = line, .team = rest.p != NULL ? top : S(".")};
     return c;
 }
 
 void assess_use(struct assess *a, const struct use *u)
 {
-    a->uses = arena_grow(&a->arena, a->uses, a->n_uses, a->n_uses + 1, &a->cap_uses, sizeof(*a->uses));
+    a->uses =
+        arena_grow(&a->arena, a->uses, a->n_uses, a->n_uses + 1, &a->cap_uses, sizeof(*a->uses));
     a->uses[a->n_uses++] = *u;
 }
 
@@ -170,9 +190,23 @@ static bool is_binary(struct str text)
 /* Generated by tools, full of hashes, and written by nobody. */
 static bool is_passed_over(struct str path)
 {
-    static const char *const ends[] = {"package-lock.json", "yarn.lock", "pnpm-lock.yaml", "go.sum", "Cargo.lock", "poetry.lock",
-                                       "Pipfile.lock", "composer.lock", ".min.js", ".min.css", ".map", ".svg", ".png", ".jpg",
-                                       ".pdf", ".woff2", ".ipynb"};
+    static const char *const ends[] = {"package-lock.json",
+                                       "yarn.lock",
+                                       "pnpm-lock.yaml",
+                                       "go.sum",
+                                       "Cargo.lock",
+                                       "poetry.lock",
+                                       "Pipfile.lock",
+                                       "composer.lock",
+                                       ".min.js",
+                                       ".min.css",
+                                       ".map",
+                                       ".svg",
+                                       ".png",
+                                       ".jpg",
+                                       ".pdf",
+                                       ".woff2",
+                                       ".ipynb"};
     for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
         if (str_ends(path, str_of(ends[i]))) {
             return true;

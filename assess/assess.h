@@ -17,10 +17,10 @@
 #include "lib/json/json.h"
 
 enum {
-    ASSESS_FILE_MAX = 4 << 20,    /* bigger files and blobs are passed over, and counted */
+    ASSESS_FILE_MAX = 4 << 20, /* bigger files and blobs are passed over, and counted */
     ASSESS_FILES_MAX = 400000,
     ASSESS_FINDINGS_MAX = 10000,
-    ASSESS_EVIDENCE_MAX = 8,      /* kept for each side of a gate */
+    ASSESS_EVIDENCE_MAX = 8, /* kept for each side of a gate */
     ASSESS_ARENA_MAX = 1 << 30,
     FINGERPRINT_BYTES = 8,
 };
@@ -41,12 +41,12 @@ const char *antipattern_remedy(enum antipattern a);
 
 struct finding {
     enum antipattern kind;
-    struct str rule;     /* detector, e.g. "aws-access-key" */
+    struct str rule; /* detector, e.g. "aws-access-key" */
     struct str path;
-    unsigned line;       /* from 1; 0 when it has none */
-    struct str commit;   /* first commit that holds it; empty: the work tree; "unreachable" */
-    struct str text;     /* what it is, without the value */
-    struct str mask;     /* first characters of the value, or empty */
+    unsigned line;     /* from 1; 0 when it has none */
+    struct str commit; /* first commit that holds it; empty: the work tree; "unreachable" */
+    struct str text;   /* what it is, without the value */
+    struct str mask;   /* first characters of the value, or empty */
     uint8_t fingerprint[FINGERPRINT_BYTES];
     bool in_tree;
 };
@@ -65,16 +65,16 @@ struct evidence_list {
 enum gate_result { GATE_FAILED, GATE_PASSED };
 
 enum gate_id {
-    GATE_TREE_CLEAN,       /* 1 */
-    GATE_HISTORY_CLEAN,    /* 2 */
+    GATE_TREE_CLEAN,    /* 1 */
+    GATE_HISTORY_CLEAN, /* 2 */
     GATE_NO_LITERALS,
     GATE_SEPARATED,
-    GATE_SECRET_MANAGER,   /* 3 */
+    GATE_SECRET_MANAGER, /* 3 */
     GATE_ROTATION,
     GATE_WORKLOAD_IDENTITY, /* 4 */
     GATE_DYNAMIC_DB,
     GATE_NO_CLOUD_KEYS,
-    GATE_POLICY_TESTS,     /* 5 */
+    GATE_POLICY_TESTS, /* 5 */
     GATE_MTLS_STRICT,
     GATE_DEFAULT_DENY,
     GATE_AUDIT_PROOF,
@@ -96,14 +96,14 @@ struct consumer {
     struct str path;
     unsigned line;
     bool literal_secret, secret_object, manager, identity, own_account;
-    bool data_store; /* a database or queue: it hands out access rather than needing it */
+    bool data_store;    /* a database or queue: it hands out access rather than needing it */
     struct str account; /* ns/NS/sa/ACCOUNT, as in a SPIFFE id; empty without one */
 };
 
 /* One use of a credential: who holds which value, under which name. */
 struct use {
     struct str consumer, team;
-    struct str name;  /* of the variable or the secret's key */
+    struct str name; /* of the variable or the secret's key */
     struct str path;
     unsigned line;
     bool database, admin;
@@ -123,7 +123,7 @@ struct assess {
     struct gate gates[GATE_MAX];
     size_t files, bytes, blobs, unreachable, passed_over;
     int level;
-    uint8_t key[32]; /* of the fingerprints of this run */
+    uint8_t key[32];       /* of the fingerprints of this run */
     struct map spiffe_ids; /* ns/NS/sa/ACCOUNT for which a configuration names an identity */
     struct map seen; /* fingerprint + path of findings, so that history does not repeat the tree */
     struct scanner *scanner;
@@ -156,24 +156,26 @@ void assess_text(struct assess *a, const struct origin *o, struct str text); /* 
 struct err scanner_new(struct scanner **out);                                /* secrets.c */
 void scanner_free(struct scanner *s);
 void scan_secrets(struct assess *a, const struct origin *o, struct str text);
-void scan_tokens(struct assess *a, const struct origin *o, struct str text);   /* tokens.c */
+void scan_tokens(struct assess *a, const struct origin *o, struct str text);    /* tokens.c */
 void scan_manifests(struct assess *a, const struct origin *o, struct str text); /* workloads.c */
-void scan_env_file(struct assess *a, const struct origin *o, struct str text); /* creds.c */
-void scan_markers(struct assess *a, const struct origin *o, struct str text);  /* markers.c */
+void scan_env_file(struct assess *a, const struct origin *o, struct str text);  /* creds.c */
+void scan_markers(struct assess *a, const struct origin *o, struct str text);   /* markers.c */
 
 /* creds.c: is this variable a credential, of which kind; is this value one, or a reference? */
 bool name_is_secret(struct str name);
 bool name_is_database_secret(struct str name);
 bool name_is_admin_token(struct str name);
-bool value_is_literal(struct str value); /* not empty, not ${...}, {{...}}, <...>, a file path, "changeme" */
-void use_value(struct assess *a, const struct consumer *c, struct str name, struct str value, struct str path,
-               unsigned line);
+bool value_is_literal(
+    struct str value); /* not empty, not ${...}, {{...}}, <...>, a file path, "changeme" */
+void use_value(struct assess *a, const struct consumer *c, struct str name, struct str value,
+               struct str path, unsigned line);
 
 /* detectors, for the test that scores them: does any rule of this id find something in `text`? */
 bool scanner_finds(struct scanner *s, struct str text, struct str rule /* empty: any */);
 size_t scanner_rules(void);
 
 unsigned line_of(struct str text, size_t offset);
-char *assess_lower(struct str text); /* a copy with ASCII letters in lower case; the caller frees it */
+char *
+assess_lower(struct str text); /* a copy with ASCII letters in lower case; the caller frees it */
 
 #endif

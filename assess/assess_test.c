@@ -12,8 +12,12 @@
 #include <zlib.h>
 
 /* Joined when run, so that no scanner takes this file for a leak. */
-#define AWS_KEY "AKIA" "Z3MSJV4LXQ7NB5TD"
-#define GITHUB_TOKEN "gh" "p_A1b2C3d4E5f6G7h8I9j0K1l2M3n4O5p6Q7r8"
+#define AWS_KEY                                                                                    \
+    "AKIA"                                                                                         \
+    "Z3MSJV4LXQ7NB5TD"
+#define GITHUB_TOKEN                                                                               \
+    "gh"                                                                                           \
+    "p_A1b2C3d4E5f6G7h8I9j0K1l2M3n4O5p6Q7r8"
 
 static char dir[] = "/tmp/assess-test-XXXXXX";
 
@@ -63,7 +67,8 @@ static void run_assess(struct assess *a)
     assess_conclude(a);
 }
 
-static const struct finding *finding_of(const struct assess *a, enum antipattern kind, const char *path)
+static const struct finding *finding_of(const struct assess *a, enum antipattern kind,
+                                        const char *path)
 {
     for (size_t i = 0; i < a->n_findings; i++) {
         if (a->findings[i].kind == kind && (path == NULL || str_is(a->findings[i].path, path))) {
@@ -73,7 +78,8 @@ static const struct finding *finding_of(const struct assess *a, enum antipattern
     return NULL;
 }
 
-static void assert_found(const struct assess *a, enum antipattern kind, const char *path, unsigned line)
+static void assert_found(const struct assess *a, enum antipattern kind, const char *path,
+                         unsigned line)
 {
     const struct finding *f = finding_of(a, kind, path);
     if (f == NULL) {
@@ -87,12 +93,15 @@ static void test_secrets_in_tree_and_history(void **state)
     (void)state;
     struct assess a;
     put_file("app/config.py", "# settings\nKEY = '" AWS_KEY "'\n");
-    put_file("app/ok.py", "KEY = '" "AKIA" "IOSFODNN7EXAMPLE'\nTOKEN = '${TOKEN}'\n");
+    put_file("app/ok.py", "KEY = '"
+                          "AKIA"
+                          "IOSFODNN7EXAMPLE'\nTOKEN = '${TOKEN}'\n");
     shell("git init -q . && git add -A && git -c user.name=t -c user.email=t@t commit -qm one");
     put_file("app/old.sh", "export T=" GITHUB_TOKEN "\n");
     shell("git add -A && git -c user.name=t -c user.email=t@t commit -qm two");
     shell("git rm -q app/old.sh && git -c user.name=t -c user.email=t@t commit -qm three");
-    shell("printf 'x=gl" "pat-Zk3mQ9xT7wLr2VbN5cJd' | git hash-object -w --stdin >/dev/null");
+    shell("printf 'x=gl"
+          "pat-Zk3mQ9xT7wLr2VbN5cJd' | git hash-object -w --stdin >/dev/null");
     run_assess(&a);
     assert_found(&a, ANTI_LONG_LIVED_CLOUD_KEY, "app/config.py", 2);
     assert_null(finding_of(&a, ANTI_LONG_LIVED_CLOUD_KEY, "app/ok.py"));
@@ -143,10 +152,12 @@ static void test_shared_database_password(void **state)
 {
     (void)state;
     struct assess a;
-    put_file("compose.yaml", "services:\n  db:\n    environment: {POSTGRES_PASSWORD: Tq8vXw2Lm9Rz}\n"
-                             "  orders:\n    environment:\n      DB_PASSWORD: Tq8vXw2Lm9Rz\n"
-                             "  billing:\n    environment: ['DATABASE_URL=postgres:/" "/app:Tq8vXw2Lm9Rz@db/billing']\n"
-                             "  mail:\n    environment: {DB_PASSWORD: '${DB_PASSWORD}'}\n");
+    put_file("compose.yaml",
+             "services:\n  db:\n    environment: {POSTGRES_PASSWORD: Tq8vXw2Lm9Rz}\n"
+             "  orders:\n    environment:\n      DB_PASSWORD: Tq8vXw2Lm9Rz\n"
+             "  billing:\n    environment: ['DATABASE_URL=postgres:/"
+             "/app:Tq8vXw2Lm9Rz@db/billing']\n"
+             "  mail:\n    environment: {DB_PASSWORD: '${DB_PASSWORD}'}\n");
     run_assess(&a);
     assert_found(&a, ANTI_SHARED_DB_PASSWORD, "compose.yaml", 6);
     const struct finding *f = finding_of(&a, ANTI_SHARED_DB_PASSWORD, NULL);
@@ -158,10 +169,15 @@ static void test_shared_secret_object(void **state)
 {
     (void)state;
     struct assess a;
-    put_file("k8s.yaml", "kind: Deployment\nmetadata: {name: a, namespace: p}\nspec: {template: {spec: {serviceAccountName: a, containers: "
-                         "[{env: [{name: DB_PASSWORD, valueFrom: {secretKeyRef: {name: db, key: password}}}]}]}}}\n---\n"
-                         "kind: Deployment\nmetadata: {name: b, namespace: p}\nspec: {template: {spec: {serviceAccountName: b, containers: "
-                         "[{env: [{name: PGPASSWORD, valueFrom: {secretKeyRef: {name: db, key: password}}}]}]}}}\n");
+    put_file(
+        "k8s.yaml",
+        "kind: Deployment\nmetadata: {name: a, namespace: p}\nspec: {template: {spec: "
+        "{serviceAccountName: a, containers: "
+        "[{env: [{name: DB_PASSWORD, valueFrom: {secretKeyRef: {name: db, key: "
+        "password}}}]}]}}}\n---\n"
+        "kind: Deployment\nmetadata: {name: b, namespace: p}\nspec: {template: {spec: "
+        "{serviceAccountName: b, containers: "
+        "[{env: [{name: PGPASSWORD, valueFrom: {secretKeyRef: {name: db, key: password}}}]}]}}}\n");
     run_assess(&a);
     assert_found(&a, ANTI_SHARED_DB_PASSWORD, "k8s.yaml", 3);
     assert_int_equal(a.gates[GATE_NO_LITERALS].result, GATE_PASSED);
@@ -175,11 +191,18 @@ static void test_permissions_in_tokens(void **state)
     struct assess a;
     /* {"alg":"none"} . {"sub":"a","iat":1,"exp":100000,"permissions":["read","write"],"scope":"openid"} */
     put_file("sample.txt", "first line\n"
-                           "ey" "JhbGciOiJub25lIn0.eyJzdWIiOiJhIiwiaWF0IjoxLCJleHAiOjEwMDAwMCwicGVybWlzc2lvbnMiOlsicmVhZCIsIndyaXRlIl0sInNjb3BlIjoib3BlbmlkIn0."
+                           "ey"
+                           "JhbGciOiJub25lIn0."
+                           "eyJzdWIiOiJhIiwiaWF0IjoxLCJleHAiOjEwMDAwMCwicGVybWlzc2lvbnMiOlsicmVhZCI"
+                           "sIndyaXRlIl0sInNjb3BlIjoib3BlbmlkIn0."
                            "c2lnbmF0dXJl\n");
     /* the same without permissions */
-    put_file("clean.txt", "ey" "JhbGciOiJub25lIn0.eyJzdWIiOiJhIiwiaWF0IjoxLCJleHAiOjEwMDAwMCwic2NvcGUiOiJvcGVuaWQgcHJvZmlsZSJ9.c2lnbmF0dXJl\n");
-    put_file("auth.js", "const t = jwt.sign({ sub: user.id, permissions: user.permissions }, key)\n");
+    put_file("clean.txt", "ey"
+                          "JhbGciOiJub25lIn0."
+                          "eyJzdWIiOiJhIiwiaWF0IjoxLCJleHAiOjEwMDAwMCwic2NvcGUiOiJvcGVuaWQgcHJvZmls"
+                          "ZSJ9.c2lnbmF0dXJl\n");
+    put_file("auth.js",
+             "const t = jwt.sign({ sub: user.id, permissions: user.permissions }, key)\n");
     put_file("docs.md", "never call jwt.sign({permissions})\n");
     run_assess(&a);
     assert_found(&a, ANTI_JWT_PERMISSIONS, "sample.txt", 2);
@@ -197,9 +220,12 @@ static void test_shared_admin_token(void **state)
 {
     (void)state;
     struct assess a;
-    put_file("payments/.env", "VAULT_TOKEN=s" ".Zk3mQ9xT7wLr2VbN5cJd8FgH\n");
-    put_file("search/.env", "VAULT_TOKEN=s" ".Zk3mQ9xT7wLr2VbN5cJd8FgH\n");
-    put_file("mail/.env", "VAULT_TOKEN=s" ".Ab3mQ9xT7wLr2VbN5cJd8FgH\n");
+    put_file("payments/.env", "VAULT_TOKEN=s"
+                              ".Zk3mQ9xT7wLr2VbN5cJd8FgH\n");
+    put_file("search/.env", "VAULT_TOKEN=s"
+                            ".Zk3mQ9xT7wLr2VbN5cJd8FgH\n");
+    put_file("mail/.env", "VAULT_TOKEN=s"
+                          ".Ab3mQ9xT7wLr2VbN5cJd8FgH\n");
     run_assess(&a);
     const struct finding *f = finding_of(&a, ANTI_SHARED_ADMIN_TOKEN, NULL);
     assert_non_null(f);
@@ -210,11 +236,16 @@ static void test_shared_admin_token(void **state)
 /* Everything the levels ask for, and nothing against it; then one gate after the other broken. */
 static void put_good_tree(void)
 {
-    put_file("k8s/app.yaml", "kind: Deployment\nmetadata: {name: a, namespace: p, annotations: {vault.hashicorp.com/agent-inject: 'true'}}\n"
-                             "spec: {template: {spec: {serviceAccountName: a, containers: [{name: a}]}}}\n---\n"
-                             "kind: NetworkPolicy\nmetadata: {name: deny, namespace: p}\nspec: {podSelector: {}, policyTypes: [Ingress, Egress]}\n---\n"
-                             "kind: PeerAuthentication\nmetadata: {name: d, namespace: p}\nspec: {mtls: {mode: STRICT}}\n");
-    put_file("vault/roles.tf", "path = \"database/creds/app\"\ncreation_statements = []\ndefault_lease_ttl = 3600\n");
+    put_file("k8s/app.yaml",
+             "kind: Deployment\nmetadata: {name: a, namespace: p, annotations: "
+             "{vault.hashicorp.com/agent-inject: 'true'}}\n"
+             "spec: {template: {spec: {serviceAccountName: a, containers: [{name: a}]}}}\n---\n"
+             "kind: NetworkPolicy\nmetadata: {name: deny, namespace: p}\nspec: {podSelector: {}, "
+             "policyTypes: [Ingress, Egress]}\n---\n"
+             "kind: PeerAuthentication\nmetadata: {name: d, namespace: p}\nspec: {mtls: {mode: "
+             "STRICT}}\n");
+    put_file("vault/roles.tf",
+             "path = \"database/creds/app\"\ncreation_statements = []\ndefault_lease_ttl = 3600\n");
     put_file("policy/p_test.rego", "test_allow if { data.p.allow }\n");
     put_file("ci/verify.yml", "run: sextant audit verify /var/log\n");
     put_file("detections/test_rules.yml", "detection: {}\n");
@@ -227,10 +258,8 @@ static void test_levels(void **state)
         const char *path, *text;
         int level;
     } breaks[] = {
-        {"ci/verify.yml", "run: true\n", 4},
-        {"vault/static.tf", "database/static-roles/x\n", 3},
-        {"vault/roles.tf", "x\n", 2},
-        {"web/.env", "SESSION_SECRET=Qm4Vt7Xz2Lp9\n", 1},
+        {"ci/verify.yml", "run: true\n", 4},    {"vault/static.tf", "database/static-roles/x\n", 3},
+        {"vault/roles.tf", "x\n", 2},           {"web/.env", "SESSION_SECRET=Qm4Vt7Xz2Lp9\n", 1},
         {"web/key.py", "K='" AWS_KEY "'\n", 0},
     };
     struct assess a;
@@ -285,15 +314,17 @@ struct got {
 static void on_blob(void *ctx, struct str oid, struct str content)
 {
     struct got *g = ctx;
-    g->n += (size_t)snprintf(g->text + g->n, sizeof(g->text) - g->n, "%.*s=%.*s;", STR_FMT(oid), STR_FMT(content));
+    g->n += (size_t)snprintf(g->text + g->n, sizeof(g->text) - g->n, "%.*s=%.*s;", STR_FMT(oid),
+                             STR_FMT(content));
 }
 
 /* However the stream is cut into pieces, the objects are the same. */
 static void test_object_reader(void **state)
 {
     (void)state;
-    const struct str stream = S("aa blob 3\nx\ny\nbb tree 4\nzzzz\ncc blob 0\n\ndd blob 50\n"
-                                "12345678901234567890123456789012345678901234567890\nee blob 1\n!\n");
+    const struct str stream =
+        S("aa blob 3\nx\ny\nbb tree 4\nzzzz\ncc blob 0\n\ndd blob 50\n"
+          "12345678901234567890123456789012345678901234567890\nee blob 1\n!\n");
     for (size_t piece = 1; piece <= stream.n; piece++) {
         struct git_objects g;
         struct got got = {.n = 0};
@@ -305,7 +336,8 @@ static void test_object_reader(void **state)
         assert_int_equal(g.passed_over, 1);
         git_objects_release(&g);
     }
-    static const char *const bad[] = {"aa blob\n", "aa blob x\n", " blob 1\n", "aa blob 18446744073709551615\n"};
+    static const char *const bad[] = {"aa blob\n", "aa blob x\n", " blob 1\n",
+                                      "aa blob 18446744073709551615\n"};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         struct git_objects g;
         struct got got = {.n = 0};
@@ -320,7 +352,8 @@ static void test_object_reader(void **state)
 static struct json *samples(struct arena *a)
 {
     const char *root = getenv("SEXTANT_CONFORMANCE");
-    struct str path = arena_printf(a, "%s/gitleaks/samples.json.gz", root != NULL ? root : "../shared/conformance");
+    struct str path = arena_printf(a, "%s/gitleaks/samples.json.gz",
+                                   root != NULL ? root : "../shared/conformance");
     gzFile f = gzopen(path.p, "r");
     struct json *v;
     if (f == NULL) {
@@ -335,14 +368,16 @@ static struct json *samples(struct arena *a)
     return v;
 }
 
-static size_t count_found(struct scanner *s, const struct json *list, const char *what, struct str rule)
+static size_t count_found(struct scanner *s, const struct json *list, const char *what,
+                          struct str rule)
 {
     size_t n = 0;
     for (uint32_t i = 0; json_is(list, JSON_ARRAY) && i < list->n; i++) {
         bool found = scanner_finds(s, json_str(list->items[i]), STR_EMPTY);
         n += found;
         if (getenv("ASSESS_SHOW") != NULL && found == (what[0] == 'f')) {
-            print_message("%s %.*s: %.*s\n", what, STR_FMT(rule), (int)MIN(json_str(list->items[i]).n, (size_t)160),
+            print_message("%s %.*s: %.*s\n", what, STR_FMT(rule),
+                          (int)MIN(json_str(list->items[i]).n, (size_t)160),
                           json_str(list->items[i]).p);
         }
     }
@@ -367,15 +402,17 @@ static void test_samples(void **state)
     size_t tp = 0, all_tp = 0, fp = 0, all_fp = 0;
     assert_ok(scanner_new(&s));
     for (uint32_t i = 0; i < rules->n; i++) {
-        const struct json *yes = json_get(rules->items[i], "tp"), *no = json_get(rules->items[i], "fp");
+        const struct json *yes = json_get(rules->items[i], "tp"),
+                          *no = json_get(rules->items[i], "fp");
         struct str rule = json_str(json_get(rules->items[i], "rule"));
         all_tp += yes->n;
         all_fp += no->n;
         tp += count_found(s, yes, "missed", rule);
         fp += count_found(s, no, "false", rule);
     }
-    print_message("%zu detectors: %zu of %zu true samples found, %zu of %zu false ones taken for true\n", scanner_rules(), tp, all_tp,
-                  fp, all_fp);
+    print_message(
+        "%zu detectors: %zu of %zu true samples found, %zu of %zu false ones taken for true\n",
+        scanner_rules(), tp, all_tp, fp, all_fp);
     assert_true(tp * 100 >= all_tp * 85);
     assert_true(fp * 100 <= all_fp * 7);
     scanner_free(s);

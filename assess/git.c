@@ -12,8 +12,16 @@
 
 enum { ARGS_MAX = 40, PIECE = 64 * 1024 };
 
-static const char *const quiet[] = {"-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "safe.directory=*",
-                                    "-c", "core.quotePath=false", "--no-optional-locks", "--no-replace-objects"};
+static const char *const quiet[] = {"-c",
+                                    "core.fsmonitor=false",
+                                    "-c",
+                                    "core.hooksPath=/dev/null",
+                                    "-c",
+                                    "safe.directory=*",
+                                    "-c",
+                                    "core.quotePath=false",
+                                    "--no-optional-locks",
+                                    "--no-replace-objects"};
 
 static struct err find_git(const char **out)
 {
@@ -29,9 +37,12 @@ static struct err find_git(const char **out)
 
 static struct err start(const char *dir, const char *const *args, pid_t *pid, int *fd)
 {
-    static char *const env[] = {(char *)(uintptr_t)"LC_ALL=C", (char *)(uintptr_t)"GIT_CONFIG_NOSYSTEM=1",
-                                (char *)(uintptr_t)"GIT_CONFIG_GLOBAL=/dev/null", (char *)(uintptr_t)"GIT_TERMINAL_PROMPT=0",
-                                (char *)(uintptr_t)"PATH=/usr/bin:/bin", NULL};
+    static char *const env[] = {(char *)(uintptr_t) "LC_ALL=C",
+                                (char *)(uintptr_t) "GIT_CONFIG_NOSYSTEM=1",
+                                (char *)(uintptr_t) "GIT_CONFIG_GLOBAL=/dev/null",
+                                (char *)(uintptr_t) "GIT_TERMINAL_PROMPT=0",
+                                (char *)(uintptr_t) "PATH=/usr/bin:/bin",
+                                NULL};
     const char *argv[ARGS_MAX] = {"git"}, *file;
     size_t n = 1;
     int out[2];
@@ -97,7 +108,8 @@ struct err git_run(const char *dir, const char *const *args, git_output fn, void
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
     }
     TRY(e);
-    ENSURE(WIFEXITED(status) && WEXITSTATUS(status) == 0, ERR_IO, "git %s failed in %s", args[0], dir);
+    ENSURE(WIFEXITED(status) && WEXITSTATUS(status) == 0, ERR_IO, "git %s failed in %s", args[0],
+           dir);
     return OK;
 }
 
@@ -115,7 +127,8 @@ bool git_is_repository(const char *dir)
 
 /* --- objects ----------------------------------------------------------------------------------- */
 
-void git_objects_init(struct git_objects *g, size_t max, void (*on_blob)(void *, struct str, struct str), void *ctx)
+void git_objects_init(struct git_objects *g, size_t max,
+                      void (*on_blob)(void *, struct str, struct str), void *ctx)
 {
     *g = (struct git_objects){.on_blob = on_blob, .ctx = ctx, .max = max};
     buf_init(&g->head, 256);
@@ -133,7 +146,8 @@ static struct err begin_object(struct git_objects *g)
 {
     struct str rest = buf_str(&g->head), oid = str_split(&rest, ' '), type = str_split(&rest, ' ');
     uint64_t size;
-    ENSURE(oid.n > 0 && oid.n <= GIT_OID_MAX && rest.p != NULL && !failed(str_to_u64(rest, &size)) && size < UINT64_MAX,
+    ENSURE(oid.n > 0 && oid.n <= GIT_OID_MAX && rest.p != NULL &&
+               !failed(str_to_u64(rest, &size)) && size < UINT64_MAX,
            ERR_SYNTAX, "'%.*s' is no header of an object", STR_FMT(buf_str(&g->head)));
     memcpy(g->oid, oid.p, oid.n);
     g->oid[oid.n] = '\0';

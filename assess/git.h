@@ -28,12 +28,13 @@ struct git_objects {
     size_t max;
     struct buf head, content;
     char oid[GIT_OID_MAX + 1];
-    uint64_t left;   /* bytes of the object, and its newline, still to come */
+    uint64_t left; /* bytes of the object, and its newline, still to come */
     bool in_object, wanted;
     size_t blobs, passed_over;
 };
 
-void git_objects_init(struct git_objects *g, size_t max, void (*on_blob)(void *, struct str, struct str), void *ctx);
+void git_objects_init(struct git_objects *g, size_t max,
+                      void (*on_blob)(void *, struct str, struct str), void *ctx);
 void git_objects_release(struct git_objects *g);
 struct err git_objects_feed(struct git_objects *g, struct str piece); /* ERR_SYNTAX */
 

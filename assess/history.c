@@ -53,7 +53,8 @@ static struct err on_log(void *ctx, struct str piece)
         }
         buf_clear(&h->line);
     }
-    ENSURE(!arena_exhausted(&h->a->arena), ERR_LIMIT, "the history is too long for %d MiB", ASSESS_ARENA_MAX >> 20);
+    ENSURE(!arena_exhausted(&h->a->arena), ERR_LIMIT, "the history is too long for %d MiB",
+           ASSESS_ARENA_MAX >> 20);
     return OK;
 }
 
@@ -61,7 +62,9 @@ static void on_blob(void *ctx, struct str oid, struct str content)
 {
     struct history *h = ctx;
     const struct place *p = map_get(&h->blobs, oid);
-    struct origin o = {.path = p != NULL ? p->path : arena_printf(&h->a->arena, "blob %.*s", (int)MIN(oid.n, (size_t)12), oid.p),
+    struct origin o = {.path = p != NULL ? p->path
+                                         : arena_printf(&h->a->arena, "blob %.*s",
+                                                        (int)MIN(oid.n, (size_t)12), oid.p),
                        .commit = p != NULL ? p->commit : S("unreachable")};
     h->a->blobs++;
     h->a->unreachable += p == NULL;
@@ -75,9 +78,21 @@ static struct err feed(void *ctx, struct str piece)
 
 struct err assess_history(struct assess *a)
 {
-    static const char *const log[] = {"log", "--all", "--reflog", "--reverse", "--raw", "--no-abbrev", "--no-renames", "-m",
-                                      "--no-ext-diff", "--no-textconv", "--no-show-signature", "--format=commit %H", NULL};
-    static const char *const objects[] = {"cat-file", "--batch", "--batch-all-objects", "--unordered", "--buffer", NULL};
+    static const char *const log[] = {"log",
+                                      "--all",
+                                      "--reflog",
+                                      "--reverse",
+                                      "--raw",
+                                      "--no-abbrev",
+                                      "--no-renames",
+                                      "-m",
+                                      "--no-ext-diff",
+                                      "--no-textconv",
+                                      "--no-show-signature",
+                                      "--format=commit %H",
+                                      NULL};
+    static const char *const objects[] = {"cat-file",    "--batch",  "--batch-all-objects",
+                                          "--unordered", "--buffer", NULL};
     struct history h = {.a = a};
     struct git_objects g;
     if (!a->is_git || !a->with_history) {

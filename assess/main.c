@@ -10,7 +10,13 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { EXIT_CLEAN = 0, EXIT_FOUND = 1, EXIT_WRONG_USAGE = 2, EXIT_UNFIT = 3, REPORT_MAX = 64 << 20 };
+enum {
+    EXIT_CLEAN = 0,
+    EXIT_FOUND = 1,
+    EXIT_WRONG_USAGE = 2,
+    EXIT_UNFIT = 3,
+    REPORT_MAX = 64 << 20
+};
 
 enum form { FORM_TEXT, FORM_JSON, FORM_SARIF };
 
@@ -29,11 +35,14 @@ static int usage(FILE *to)
                 "  --json, --sarif         machine-readable report\n"
                 "  --no-history            leave Git's history out\n"
                 "  --min-level N           exit 1 below maturity level N\n"
-                "  --answers FILE          YAML: teams, clouds, services, compliance; says which pattern suits\n"
+                "  --answers FILE          YAML: teams, clouds, services, compliance; says which "
+                "pattern suits\n"
                 "  --teams N --clouds N --services N --compliance LIST   the same as options\n"
-                "  --framework NAME        print the compliance map of soc2, iso27001, pci, hipaa, nist-csf,\n"
+                "  --framework NAME        print the compliance map of soc2, iso27001, pci, hipaa, "
+                "nist-csf,\n"
                 "                          nist-800-53 or cisa-ztmm\n\n"
-                "Exit codes: 0 no anti-pattern, 1 some, 2 wrong usage, 3 the directory cannot be assessed.\n");
+                "Exit codes: 0 no anti-pattern, 1 some, 2 wrong usage, 3 the directory cannot be "
+                "assessed.\n");
     return to == stdout ? EXIT_CLEAN : EXIT_WRONG_USAGE;
 }
 
@@ -74,7 +83,8 @@ static bool set_option(struct options *o, const char *name, const char *value)
         return set_framework(value, &o->framework);
     }
     if (str_is(n, "--min-level")) {
-        return value != NULL && !failed(str_to_u64(str_of(value), &o->min_level)) && o->min_level <= 5;
+        return value != NULL && !failed(str_to_u64(str_of(value), &o->min_level)) &&
+               o->min_level <= 5;
     }
     o->answers_file = str_is(n, "--answers") ? value : o->answers_file;
     return str_is(n, "--answers") && value != NULL;

@@ -6,8 +6,10 @@ enum { SHARE_PERCENT = 80, NAMES_SHOWN = 4 };
 /* A database server has the password too; that is no sharing. */
 static bool is_server_variable(struct str name)
 {
-    static const char *const names[] = {"POSTGRES_PASSWORD", "POSTGRESQL_PASSWORD", "MYSQL_ROOT_PASSWORD", "MYSQL_PASSWORD",
-                                        "MARIADB_ROOT_PASSWORD", "MARIADB_PASSWORD", "MONGO_INITDB_ROOT_PASSWORD", "PGDATA"};
+    static const char *const names[] = {"POSTGRES_PASSWORD",          "POSTGRESQL_PASSWORD",
+                                        "MYSQL_ROOT_PASSWORD",        "MYSQL_PASSWORD",
+                                        "MARIADB_ROOT_PASSWORD",      "MARIADB_PASSWORD",
+                                        "MONGO_INITDB_ROOT_PASSWORD", "PGDATA"};
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         if (str_is(name, names[i])) {
             return true;
@@ -44,7 +46,8 @@ static struct str holder(const struct share *s, const struct use *u)
 }
 
 /* Who holds the value of use `first`: distinct names, at most `max`; returns how many there are. */
-static size_t holders(const struct assess *a, const struct share *s, size_t first, struct str *names, size_t max)
+static size_t holders(const struct assess *a, const struct share *s, size_t first,
+                      struct str *names, size_t max)
 {
     size_t n = 0;
     for (size_t i = first; i < a->n_uses; i++) {
@@ -87,9 +90,15 @@ static void find_shared(struct assess *a, const struct share *s)
         for (size_t k = 1; k < MIN(n, (size_t)NAMES_SHOWN); k++) {
             list = arena_printf(&a->arena, "%.*s, %.*s", STR_FMT(list), STR_FMT(names[k]));
         }
-        struct finding f = {.kind = s->kind, .rule = str_of(s->rule), .path = a->uses[i].path, .line = a->uses[i].line, .in_tree = true,
-                            .text = arena_printf(&a->arena, "%s %.*s is held by %zu %s: %.*s%s", s->what, STR_FMT(a->uses[i].name), n,
-                                                 s->by_team ? "teams" : "services", STR_FMT(list), n > NAMES_SHOWN ? ", ..." : "")};
+        struct finding f = {.kind = s->kind,
+                            .rule = str_of(s->rule),
+                            .path = a->uses[i].path,
+                            .line = a->uses[i].line,
+                            .in_tree = true,
+                            .text = arena_printf(&a->arena, "%s %.*s is held by %zu %s: %.*s%s",
+                                                 s->what, STR_FMT(a->uses[i].name), n,
+                                                 s->by_team ? "teams" : "services", STR_FMT(list),
+                                                 n > NAMES_SHOWN ? ", ..." : "")};
         memcpy(f.fingerprint, a->uses[i].fingerprint, sizeof(f.fingerprint));
         assess_find(a, &f);
     }
@@ -103,7 +112,8 @@ static void judge_findings(struct assess *a)
         const struct finding *f = &a->findings[i];
         bool secret = f->kind == ANTI_SECRET_IN_GIT || f->kind == ANTI_LONG_LIVED_CLOUD_KEY;
         if (secret) {
-            assess_con(a, f->in_tree ? GATE_TREE_CLEAN : GATE_HISTORY_CLEAN, f->path, f->line, f->text);
+            assess_con(a, f->in_tree ? GATE_TREE_CLEAN : GATE_HISTORY_CLEAN, f->path, f->line,
+                       f->text);
         }
         if (f->kind == ANTI_LONG_LIVED_CLOUD_KEY) {
             assess_con(a, GATE_NO_CLOUD_KEYS, f->path, f->line, f->text);
@@ -144,8 +154,9 @@ static struct shares count_consumers(struct assess *a)
                        arena_printf(&a->arena, "%.*s has a workload identity", STR_FMT(c->name)));
         }
         if (c->manager) {
-            assess_pro(a, GATE_SECRET_MANAGER, c->path, c->line,
-                       arena_printf(&a->arena, "%.*s reads from the secret manager", STR_FMT(c->name)));
+            assess_pro(
+                a, GATE_SECRET_MANAGER, c->path, c->line,
+                arena_printf(&a->arena, "%.*s reads from the secret manager", STR_FMT(c->name)));
         }
     }
     return n;
@@ -161,15 +172,18 @@ static void judge_consumers(struct assess *a)
     struct shares n = count_consumers(a);
     if (n.workloads > 0 && !enough(n.own_account, n.workloads)) {
         assess_con(a, GATE_SEPARATED, STR_EMPTY, 0,
-                   arena_printf(&a->arena, "%zu of %zu workloads have an account of their own", n.own_account, n.workloads));
+                   arena_printf(&a->arena, "%zu of %zu workloads have an account of their own",
+                                n.own_account, n.workloads));
     }
     if (n.workloads > 0 && !enough(n.identity, n.workloads)) {
         assess_con(a, GATE_WORKLOAD_IDENTITY, STR_EMPTY, 0,
-                   arena_printf(&a->arena, "%zu of %zu workloads have a workload identity", n.identity, n.workloads));
+                   arena_printf(&a->arena, "%zu of %zu workloads have a workload identity",
+                                n.identity, n.workloads));
     }
     if (n.workloads > 0 && n.literal == 0) {
         assess_pro(a, GATE_NO_LITERALS, STR_EMPTY, 0,
-                   arena_printf(&a->arena, "none of %zu workloads gets a secret as a literal", a->n_consumers));
+                   arena_printf(&a->arena, "none of %zu workloads gets a secret as a literal",
+                                a->n_consumers));
     }
 }
 
@@ -181,10 +195,14 @@ static void judge_gates(struct assess *a)
                    arena_printf(&a->arena, "%zu files were read, and no secret found", a->files));
     }
     if (a->gates[GATE_HISTORY_CLEAN].con.n == 0) {
-        assess_pro(a, GATE_HISTORY_CLEAN, STR_EMPTY, 0,
-                   a->is_git ? arena_printf(&a->arena, "%zu blobs were read, %zu of them unreachable, and no further secret found",
-                                            a->blobs, a->unreachable)
-                             : S("the tree is no Git repository"));
+        assess_pro(
+            a, GATE_HISTORY_CLEAN, STR_EMPTY, 0,
+            a->is_git
+                ? arena_printf(
+                      &a->arena,
+                      "%zu blobs were read, %zu of them unreachable, and no further secret found",
+                      a->blobs, a->unreachable)
+                : S("the tree is no Git repository"));
     }
     if (a->gates[GATE_NO_CLOUD_KEYS].con.n == 0) {
         assess_pro(a, GATE_NO_CLOUD_KEYS, STR_EMPTY, 0, S("no long-lived cloud key was found"));
@@ -201,8 +219,10 @@ static void judge_gates(struct assess *a)
 void assess_conclude(struct assess *a)
 {
     static const struct share shares[] = {
-        {counts_database, false, ANTI_SHARED_DB_PASSWORD, "shared-database-password", "database credential"},
-        {counts_admin, true, ANTI_SHARED_ADMIN_TOKEN, "shared-admin-token", "administrative credential"},
+        {counts_database, false, ANTI_SHARED_DB_PASSWORD, "shared-database-password",
+         "database credential"},
+        {counts_admin, true, ANTI_SHARED_ADMIN_TOKEN, "shared-admin-token",
+         "administrative credential"},
     };
     for (size_t i = 0; i < ARRAY_LEN(shares); i++) {
         find_shared(a, &shares[i]);

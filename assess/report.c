@@ -1,8 +1,12 @@
 #include "report.h"
 
 static const char *const level_names[] = {
-    "secrets in the tree", "secrets out of the tree, by hand", "secret objects, separated access", "secret manager with rotation",
-    "workload identity and dynamic credentials", "proven: tested policy, mTLS, default deny, audit proofs, tested detections"};
+    "secrets in the tree",
+    "secrets out of the tree, by hand",
+    "secret objects, separated access",
+    "secret manager with rotation",
+    "workload identity and dynamic credentials",
+    "proven: tested policy, mTLS, default deny, audit proofs, tested detections"};
 
 static void put_place(struct buf *out, struct str path, unsigned line)
 {
@@ -62,7 +66,8 @@ static void put_finding(struct buf *out, const struct finding *f)
         buf_printf(out, " (%.*s, %.*s)", STR_FMT(f->rule), STR_FMT(f->mask));
     }
     if (!f->in_tree && f->commit.n > 0) {
-        buf_printf(out, " [%s%.*s]", str_is(f->commit, "unreachable") ? "" : "commit ", STR_FMT(f->commit));
+        buf_printf(out, " [%s%.*s]", str_is(f->commit, "unreachable") ? "" : "commit ",
+                   STR_FMT(f->commit));
     }
     buf_putc(out, '\n');
 }
@@ -80,7 +85,8 @@ static void put_findings(struct buf *out, const struct assess *a)
 {
     for (int k = 0; k < ANTI_MAX; k++) {
         size_t n = count_kind(a, (enum antipattern)k);
-        buf_printf(out, "\n  %s: %s\n", antipattern_title((enum antipattern)k), n == 0 ? "not found" : "FOUND");
+        buf_printf(out, "\n  %s: %s\n", antipattern_title((enum antipattern)k),
+                   n == 0 ? "not found" : "FOUND");
         for (size_t i = 0; i < a->n_findings; i++) {
             if (a->findings[i].kind == (enum antipattern)k) {
                 put_finding(out, &a->findings[i]);
@@ -106,7 +112,8 @@ static void put_controls(struct buf *out, const struct assess *a, int framework)
 {
     buf_printf(out, "\nControls of %s\n\n", framework_titles[framework]);
     for (int f = 0; f < FUNCTION_MAX; f++) {
-        buf_printf(out, "  %-15s %-9s %s\n", control_maps[f].function, function_shown(a, &control_maps[f]) ? "shown" : "not shown",
+        buf_printf(out, "  %-15s %-9s %s\n", control_maps[f].function,
+                   function_shown(a, &control_maps[f]) ? "shown" : "not shown",
                    control_maps[f].controls[framework]);
     }
 }
@@ -115,8 +122,9 @@ void report_text(struct buf *out, struct assess *a, const struct report_opts *o)
 {
     const struct gate *next = next_gate(a);
     buf_printf(out, "%s: maturity level %d of 5 (%s)\n", a->root, a->level, level_names[a->level]);
-    buf_printf(out, "  read: %zu files, %zu KiB; %zu blobs of history (%zu unreachable); %zu workloads\n", a->files, a->bytes / 1024,
-               a->blobs, a->unreachable, a->n_consumers);
+    buf_printf(
+        out, "  read: %zu files, %zu KiB; %zu blobs of history (%zu unreachable); %zu workloads\n",
+        a->files, a->bytes / 1024, a->blobs, a->unreachable, a->n_consumers);
     if (next != NULL) {
         buf_printf(out, "  next step: %s\n", next->next_step);
     }
@@ -125,7 +133,8 @@ void report_text(struct buf *out, struct assess *a, const struct report_opts *o)
     put_findings(out, a);
     if (o->answers->given) {
         struct pattern p = pattern_for(&a->arena, o->answers);
-        buf_printf(out, "\nPattern (%d points; enterprise from 3)\n\n  %.*s\n", p.points, STR_FMT(p.advice));
+        buf_printf(out, "\nPattern (%d points; enterprise from 3)\n\n  %.*s\n", p.points,
+                   STR_FMT(p.advice));
         for (size_t i = 0; i < p.n_reasons; i++) {
             buf_printf(out, "    %.*s\n", STR_FMT(p.reasons[i]));
         }

@@ -41,11 +41,12 @@ void scanner_free(struct scanner *s)
 }
 
 /* Values that people write where a secret would go. */
-static const char placeholder[] =
-    "(?i)(?:^(?:true|false|null|none|undefined|changeme|change-me|example|redacted|placeholder|password|secret|token)$|"
-    "x{5,}|\\*{3,}|\\.{3}|0{6,}|123456789|abcdefgh|"
-    "^[<$%{@\\[(]|[>})\\]]$|\\$\\{|\\{\\{|%[sdvx]\\b|"
-    "your[_-]|my[_-]?(?:secret|token|pass)|_here\\b|example|sample|dummy|fake|changeit|todo|insert|replace)";
+static const char placeholder[] = "(?i)(?:^(?:true|false|null|none|undefined|changeme|change-me|"
+                                  "example|redacted|placeholder|password|secret|token)$|"
+                                  "x{5,}|\\*{3,}|\\.{3}|0{6,}|123456789|abcdefgh|"
+                                  "^[<$%{@\\[(]|[>})\\]]$|\\$\\{|\\{\\{|%[sdvx]\\b|"
+                                  "your[_-]|my[_-]?(?:secret|token|pass)|_here\\b|example|sample|"
+                                  "dummy|fake|changeit|todo|insert|replace)";
 
 static struct err compile_rule(struct scanner *s, size_t i)
 {
@@ -67,8 +68,10 @@ struct err scanner_new(struct scanner **out)
     }
     e = failed(e) ? e : regex_compile(str_of(placeholder), 0, &s->placeholder);
     e = failed(e) ? e : regex_compile(S("^[a-zA-Z_.-]+$"), 0, &s->words_only);
-    e = failed(e) ? e : regex_compile(S("(?i)(?:id|ids|name|version|type|path|file|url|uri|hash|algorithm)[\"'\\]]{0,2}\\s*[:=]"), 0,
-                                      &s->other_name);
+    e = failed(e) ? e
+                  : regex_compile(S("(?i)(?:id|ids|name|version|type|path|file|url|uri|hash|"
+                                    "algorithm)[\"'\\]]{0,2}\\s*[:=]"),
+                                  0, &s->other_name);
     if (failed(e)) {
         scanner_free(s);
         return e;
@@ -81,7 +84,8 @@ struct err scanner_new(struct scanner **out)
 static uint64_t log2_fixed(uint64_t n)
 {
     unsigned whole = 63 - (unsigned)__builtin_clzll(n);
-    uint64_t x = n << (31 - whole); /* in [1, 2) with 31 fraction bits; texts are below 2^31 bytes */
+    uint64_t x =
+        n << (31 - whole); /* in [1, 2) with 31 fraction bits; texts are below 2^31 bytes */
     uint64_t result = (uint64_t)whole << Q;
     for (int bit = Q - 1; bit >= 0; bit--) {
         x = (x * x) >> 31;
@@ -170,7 +174,8 @@ static bool line_is_allowed(struct str text, struct str value)
         end++;
     }
     struct str line = str_sub(text, start, end);
-    return str_find(line, S("sextant:allow")) != STR_NPOS || str_find(line, S("gitleaks:allow")) != STR_NPOS;
+    return str_find(line, S("sextant:allow")) != STR_NPOS ||
+           str_find(line, S("gitleaks:allow")) != STR_NPOS;
 }
 
 typedef bool (*on_secret)(void *ctx, size_t rule, struct str value);
@@ -181,10 +186,12 @@ static bool scan_rule(const struct scanner *s, size_t i, struct str text, on_sec
     struct str groups[6];
     int n = MIN(regex_groups(s->patterns[i]) + 1, (int)ARRAY_LEN(groups));
     size_t from = 0;
-    for (int count = 0; count < MATCHES_MAX && regex_match_from(s->patterns[i], text, from, groups, n); count++) {
+    for (int count = 0;
+         count < MATCHES_MAX && regex_match_from(s->patterns[i], text, from, groups, n); count++) {
         struct str value = value_of(groups, n);
         size_t end = (size_t)(groups[0].p - text.p) + groups[0].n;
-        if (is_secret(s, i, value, groups[0]) && !line_is_allowed(text, value) && fn(ctx, i, value)) {
+        if (is_secret(s, i, value, groups[0]) && !line_is_allowed(text, value) &&
+            fn(ctx, i, value)) {
             return true;
         }
         from = MAX(end, from + 1);
@@ -222,8 +229,8 @@ static bool is_expired_jwt(struct assess *a, struct str token)
     int64_t exp;
     str_split(&rest, '.');
     return !failed(base64_decode(&a->arena, str_split(&rest, '.'), BASE64_URL, &raw)) &&
-           !failed(json_parse(&a->arena, raw, NULL, &claims)) && !failed(json_i64(json_get(claims, "exp"), &exp)) &&
-           exp < clock_wall_s();
+           !failed(json_parse(&a->arena, raw, NULL, &claims)) &&
+           !failed(json_i64(json_get(claims, "exp"), &exp)) && exp < clock_wall_s();
 }
 
 struct report {
@@ -267,8 +274,12 @@ static bool report_secret(void *ctx, size_t rule, struct str value)
     assess_find(x->a, &f);
     if ((r->flags & RULE_ADMIN) != 0 && x->o->in_tree) {
         struct str rest = x->o->path, top = str_split(&rest, '/');
-        struct use u = {.consumer = x->o->path, .team = rest.p != NULL ? top : S("."), .name = f.rule,
-                        .path = f.path, .line = f.line, .admin = true};
+        struct use u = {.consumer = x->o->path,
+                        .team = rest.p != NULL ? top : S("."),
+                        .name = f.rule,
+                        .path = f.path,
+                        .line = f.line,
+                        .admin = true};
         memcpy(u.fingerprint, f.fingerprint, sizeof(u.fingerprint));
         assess_use(x->a, &u);
     }

@@ -9,24 +9,35 @@
 
 #include <stdlib.h>
 
-enum { TOKENS_PER_FILE = 50, TOKEN_BYTES_MAX = 16384, MANY = 20, LONG_TTL_S = 3600, BIG_TOKEN = 4096 };
+enum {
+    TOKENS_PER_FILE = 50,
+    TOKEN_BYTES_MAX = 16384,
+    MANY = 20,
+    LONG_TTL_S = 3600,
+    BIG_TOKEN = 4096
+};
 
 static bool is_permission_claim(struct str key)
 {
-    static const char *const names[] = {"permissions", "perms", "roles", "role", "groups", "authorities", "entitlements",
-                                        "privileges", "cognito:groups", "https://hasura.io/jwt/claims"};
+    static const char *const names[] = {"permissions",    "perms",
+                                        "roles",          "role",
+                                        "groups",         "authorities",
+                                        "entitlements",   "privileges",
+                                        "cognito:groups", "https://hasura.io/jwt/claims"};
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         if (str_is(key, names[i])) {
             return true;
         }
     }
-    return str_starts(key, S("http")) && (str_ends(key, S("/roles")) || str_ends(key, S("/permissions")) ||
-                                          str_ends(key, S("/groups")) || str_ends(key, S("/claims/role")));
+    return str_starts(key, S("http")) &&
+           (str_ends(key, S("/roles")) || str_ends(key, S("/permissions")) ||
+            str_ends(key, S("/groups")) || str_ends(key, S("/claims/role")));
 }
 
 static bool is_identity_scope(struct str word)
 {
-    static const char *const names[] = {"openid", "profile", "email", "address", "phone", "offline_access"};
+    static const char *const names[] = {"openid",  "profile", "email",
+                                        "address", "phone",   "offline_access"};
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         if (str_is(word, names[i])) {
             return true;
@@ -83,16 +94,21 @@ static size_t count_permissions(const struct json *claims, struct str *where)
     return n;
 }
 
-static void report(struct assess *a, const struct origin *o, unsigned line, struct str value, const char *rule, struct str text)
+static void report(struct assess *a, const struct origin *o, unsigned line, struct str value,
+                   const char *rule, struct str text)
 {
-    struct finding f = {.kind = ANTI_JWT_PERMISSIONS, .rule = str_of(rule), .path = o->path, .line = line,
-                        .text = text, .in_tree = true};
+    struct finding f = {.kind = ANTI_JWT_PERMISSIONS,
+                        .rule = str_of(rule),
+                        .path = o->path,
+                        .line = line,
+                        .text = text,
+                        .in_tree = true};
     assess_fingerprint(a, value, f.fingerprint);
     assess_find(a, &f);
 }
 
-static void judge_claims(struct assess *a, const struct origin *o, unsigned line, const struct json *claims,
-                         size_t token_bytes, struct str value)
+static void judge_claims(struct assess *a, const struct origin *o, unsigned line,
+                         const struct json *claims, size_t token_bytes, struct str value)
 {
     struct str where;
     size_t n = count_permissions(claims, &where);
@@ -100,24 +116,27 @@ static void judge_claims(struct assess *a, const struct origin *o, unsigned line
     if (n == 0) {
         return;
     }
-    bool dated = !failed(json_i64(json_get(claims, "iat"), &iat)) && !failed(json_i64(json_get(claims, "exp"), &exp));
+    bool dated = !failed(json_i64(json_get(claims, "iat"), &iat)) &&
+                 !failed(json_i64(json_get(claims, "exp"), &exp));
     report(a, o, line, value, token_bytes > 0 ? "jwt-sample" : "claims-sample",
-           arena_printf(&a->arena, "a token carries %zu permission%s (claim %.*s)%s%s%s", n, n == 1 ? "" : "s", STR_FMT(where),
-                        n > MANY ? ", more than 20 of them" : "",
+           arena_printf(&a->arena, "a token carries %zu permission%s (claim %.*s)%s%s%s", n,
+                        n == 1 ? "" : "s", STR_FMT(where), n > MANY ? ", more than 20 of them" : "",
                         dated && exp - iat > LONG_TTL_S ? ", for longer than an hour" : "",
                         token_bytes > BIG_TOKEN ? ", and is bigger than 4 KiB" : ""));
 }
 
 static bool is_base64url(char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_';
 }
 
 /* HEADER.PAYLOAD.SIGNATURE from `at`; 0 when it is none, else its length. */
 static size_t token_at(struct str text, size_t at, struct str *payload)
 {
     size_t i = at, dots = 0, start = 0;
-    while (i < text.n && i - at < TOKEN_BYTES_MAX && (is_base64url(text.p[i]) || (text.p[i] == '.' && dots < 2))) {
+    while (i < text.n && i - at < TOKEN_BYTES_MAX &&
+           (is_base64url(text.p[i]) || (text.p[i] == '.' && dots < 2))) {
         if (text.p[i] == '.') {
             *payload = dots == 1 ? str_sub(text, start, i) : *payload;
             dots++;
@@ -158,7 +177,8 @@ static void scan_decoded(struct assess *a, const struct origin *o, struct str te
         return;
     }
     const struct json *payload = json_get(v, "payload") != NULL ? json_get(v, "payload") : v;
-    if (json_get(payload, "iss") != NULL && json_get(payload, "sub") != NULL && json_get(payload, "exp") != NULL) {
+    if (json_get(payload, "iss") != NULL && json_get(payload, "sub") != NULL &&
+        json_get(payload, "exp") != NULL) {
         judge_claims(a, o, payload->line, payload, 0, text);
     }
 }
@@ -181,19 +201,28 @@ static const struct mapping mappings[] = {
     {".witharrayclaim(\"roles\"", "", "token-code", "code puts a roles claim into a token"},
     {"setcustomclaim", "permissions", "token-code", "code puts permissions into a token"},
     {"setcustomclaim", "roles", "token-code", "code puts roles into a token"},
-    {"oidc-usermodel-realm-role-mapper", "", "claim-mapping", "Keycloak maps realm roles into tokens"},
-    {"oidc-usermodel-client-role-mapper", "", "claim-mapping", "Keycloak maps client roles into tokens"},
+    {"oidc-usermodel-realm-role-mapper", "", "claim-mapping",
+     "Keycloak maps realm roles into tokens"},
+    {"oidc-usermodel-client-role-mapper", "", "claim-mapping",
+     "Keycloak maps client roles into tokens"},
     {"oidc-group-membership-mapper", "", "claim-mapping", "Keycloak maps groups into tokens"},
-    {"\"claim.name\"", "permissions", "claim-mapping", "a claim mapping puts permissions into tokens"},
+    {"\"claim.name\"", "permissions", "claim-mapping",
+     "a claim mapping puts permissions into tokens"},
     {"\"claim.name\"", "roles", "claim-mapping", "a claim mapping puts roles into tokens"},
-    {"rbac_permissions_in_token", "", "claim-mapping", "Auth0 puts RBAC permissions into access tokens"},
+    {"rbac_permissions_in_token", "", "claim-mapping",
+     "Auth0 puts RBAC permissions into access tokens"},
     {"access_token_authz", "", "claim-mapping", "Auth0 puts RBAC permissions into access tokens"},
     {"groupmembershipclaims", "all", "claim-mapping", "Entra ID puts all groups into tokens"},
-    {"token.payload.permissions", "", "policy-on-token", "a policy decides by permissions of the token"},
-    {"claims.permissions", "", "policy-on-token", "a decision is taken by permissions of the token"},
-    {"payload.permissions", "", "policy-on-token", "a decision is taken by permissions of the token"},
-    {"request.auth.claims[permissions]", "", "policy-on-token", "a mesh policy decides by permissions of the token"},
-    {"request.auth.claims[roles]", "", "policy-on-token", "a mesh policy decides by roles of the token"},
+    {"token.payload.permissions", "", "policy-on-token",
+     "a policy decides by permissions of the token"},
+    {"claims.permissions", "", "policy-on-token",
+     "a decision is taken by permissions of the token"},
+    {"payload.permissions", "", "policy-on-token",
+     "a decision is taken by permissions of the token"},
+    {"request.auth.claims[permissions]", "", "policy-on-token",
+     "a mesh policy decides by permissions of the token"},
+    {"request.auth.claims[roles]", "", "policy-on-token",
+     "a mesh policy decides by roles of the token"},
 };
 
 static bool holds(struct str text, const char *word)
@@ -205,7 +234,8 @@ static bool holds(struct str text, const char *word)
 /* Prose about the anti-pattern is not the anti-pattern, nor are languages in which nobody mints tokens so. */
 static bool mints_no_tokens(struct str path)
 {
-    static const char *const ends[] = {".md", ".rst", ".txt", ".adoc", ".html", ".c", ".h", ".svg", ".1", ".dict"};
+    static const char *const ends[] = {".md", ".rst", ".txt", ".adoc", ".html",
+                                       ".c",  ".h",   ".svg", ".1",    ".dict"};
     for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
         if (str_ends(path, str_of(ends[i]))) {
             return true;
@@ -214,7 +244,8 @@ static bool mints_no_tokens(struct str path)
     return false;
 }
 
-static void scan_mapping(struct assess *a, const struct origin *o, struct str lower, const struct mapping *m)
+static void scan_mapping(struct assess *a, const struct origin *o, struct str lower,
+                         const struct mapping *m)
 {
     unsigned number = 0;
     for (struct str rest = lower; rest.p != NULL;) {

@@ -53,10 +53,12 @@ static void walk(struct list *l)
         DIR *d = opendir(full.p);
         for (struct dirent *e; d != NULL && (e = readdir(d)) != NULL;) {
             struct str name = str_of(e->d_name);
-            struct str path = folders[i].n > 0 ? arena_printf(&l->a->arena, "%.*s/%s", STR_FMT(folders[i]), e->d_name)
+            struct str path = folders[i].n > 0 ? arena_printf(&l->a->arena, "%.*s/%s",
+                                                              STR_FMT(folders[i]), e->d_name)
                                                : arena_str(&l->a->arena, name);
             struct stat st;
-            if (str_is(name, ".") || str_is(name, "..") || str_is(name, ".git") || str_is(name, "node_modules") ||
+            if (str_is(name, ".") || str_is(name, "..") || str_is(name, ".git") ||
+                str_is(name, "node_modules") ||
                 fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0) {
                 continue;
             }
@@ -85,7 +87,8 @@ static void read_one(struct assess *a, struct str path, char *buffer)
         return;
     }
     size_t n = 0;
-    for (ssize_t got; n < (size_t)st.st_size && (got = read(fd, buffer + n, (size_t)st.st_size - n)) > 0;) {
+    for (ssize_t got;
+         n < (size_t)st.st_size && (got = read(fd, buffer + n, (size_t)st.st_size - n)) > 0;) {
         n += (size_t)got;
     }
     close(fd);
@@ -101,10 +104,12 @@ static int compare(const void *x, const void *y)
 
 struct err assess_tree(struct assess *a)
 {
-    static const char *const args[] = {"ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate", NULL};
+    static const char *const args[] = {
+        "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate", NULL};
     struct list l = {.a = a};
     struct stat st;
-    ENSURE(stat(a->root, &st) == 0 && S_ISDIR(st.st_mode), ERR_NOT_FOUND, "%s is not a directory", a->root);
+    ENSURE(stat(a->root, &st) == 0 && S_ISDIR(st.st_mode), ERR_NOT_FOUND, "%s is not a directory",
+           a->root);
     buf_init(&l.partial, GIT_LINE_MAX);
     a->is_git = git_is_repository(a->root);
     if (!a->is_git || failed(git_run(a->root, args, on_names, &l))) {
@@ -119,6 +124,7 @@ struct err assess_tree(struct assess *a)
         read_one(a, l.paths[i], buffer);
     }
     free(buffer);
-    ENSURE(!arena_exhausted(&a->arena), ERR_LIMIT, "the tree needs more memory than %d MiB", ASSESS_ARENA_MAX >> 20);
+    ENSURE(!arena_exhausted(&a->arena), ERR_LIMIT, "the tree needs more memory than %d MiB",
+           ASSESS_ARENA_MAX >> 20);
     return OK;
 }

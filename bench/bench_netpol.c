@@ -46,11 +46,18 @@ static void put_ip(struct buf *out, unsigned pod)
 static void write_manifests(struct buf *out, unsigned n, const char *ports)
 {
     for (unsigned i = 0; i < n; i++) {
-        buf_printf(out, "---\napiVersion: v1\nkind: Pod\nmetadata: {name: p%u, namespace: n, labels: {app: a%u}}\nstatus: {podIP: ", i, i);
+        buf_printf(out,
+                   "---\napiVersion: v1\nkind: Pod\nmetadata: {name: p%u, namespace: n, labels: "
+                   "{app: a%u}}\nstatus: {podIP: ",
+                   i, i);
         put_ip(out, i);
-        buf_printf(out, "}\n---\napiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: p%u, namespace: n}\n"
-                        "spec: {podSelector: {matchLabels: {app: a%u}}, ingress: [{from: [{podSelector: {matchExpressions: "
-                        "[{key: app, operator: In, values: [", i, i);
+        buf_printf(out,
+                   "}\n---\napiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: "
+                   "{name: p%u, namespace: n}\n"
+                   "spec: {podSelector: {matchLabels: {app: a%u}}, ingress: [{from: [{podSelector: "
+                   "{matchExpressions: "
+                   "[{key: app, operator: In, values: [",
+                   i, i);
         for (unsigned k = 0; k < PEERS; k++) {
             buf_printf(out, "%sa%u", k > 0 ? ", " : "", peer_of(i, k, n));
         }
@@ -58,7 +65,8 @@ static void write_manifests(struct buf *out, unsigned n, const char *ports)
     }
 }
 
-static struct netpol_model *build(struct arena *a, unsigned n, const char *ports, struct netpol_ruleset **r, bool print)
+static struct netpol_model *build(struct arena *a, unsigned n, const char *ports,
+                                  struct netpol_ruleset **r, bool print)
 {
     struct buf text;
     struct json *docs;
@@ -76,7 +84,8 @@ static struct netpol_model *build(struct arena *a, unsigned n, const char *ports
     must(netpol_model_seal(m), "seal");
     must(netpol_compile(a, m, r), "compile");
     if (print) {
-        printf("read %.0f ms, compile %.0f ms: %zu elements\n", read, ms_since(start), (*r)->n_elements);
+        printf("read %.0f ms, compile %.0f ms: %zu elements\n", read, ms_since(start),
+               (*r)->n_elements);
     }
     buf_release(&text);
     return m;
@@ -105,7 +114,8 @@ static void load_per_pod(unsigned n)
             buf_puts(&t, k > 0 ? S(", ") : STR_EMPTY);
             put_ip(&t, peer_of(i, k, n));
         }
-        buf_printf(&t, " }\n}\nchain c%u {\nip saddr @s%u tcp dport { 80, 443 } return\ndrop\n}\n", i, i);
+        buf_printf(&t, " }\n}\nchain c%u {\nip saddr @s%u tcp dport { 80, 443 } return\ndrop\n}\n",
+                   i, i);
     }
     buf_puts(&t, S("map m {\ntype ipv4_addr : verdict\nelements = { "));
     for (unsigned i = 0; i < n; i++) {
@@ -113,7 +123,8 @@ static void load_per_pod(unsigned n)
         put_ip(&t, i);
         buf_printf(&t, " : jump c%u", i);
     }
-    buf_puts(&t, S(" }\n}\nchain f {\ntype filter hook forward priority 0\nct state established,related accept\nip daddr vmap @m\n}\n}\n"));
+    buf_puts(&t, S(" }\n}\nchain f {\ntype filter hook forward priority 0\nct state "
+                   "established,related accept\nip daddr vmap @m\n}\n}\n"));
     int64_t start = clock_mono_ns();
     must(nft_apply(buf_str(&t)), "per-pod load");
     printf("one chain and one set a pod: %.0f ms\n", ms_since(start));
@@ -121,7 +132,8 @@ static void load_per_pod(unsigned n)
     buf_release(&t);
 }
 
-static void change_one(const struct netpol_model *m, const struct netpol_ruleset *a, const struct netpol_ruleset *b)
+static void change_one(const struct netpol_model *m, const struct netpol_ruleset *a,
+                       const struct netpol_ruleset *b)
 {
     struct flows_report flows;
     struct netlink *nl;
@@ -142,7 +154,8 @@ static void change_one(const struct netpol_model *m, const struct netpol_ruleset
     double nft = ms_since(start) / CHANGES;
     start = clock_mono_ns();
     must(flows_cut(nl, m, &flows), "flows");
-    printf("one policy changed (%zu elements): netlink %.2f ms, nft process %.2f ms, ratio %.1f; live connections looked over in %.2f ms\n",
+    printf("one policy changed (%zu elements): netlink %.2f ms, nft process %.2f ms, ratio %.1f; "
+           "live connections looked over in %.2f ms\n",
            netpol_change_size(a, b), netlink, nft, nft / netlink, ms_since(start));
     netlink_close(nl);
 }
@@ -152,11 +165,13 @@ static void decide(const struct netpol_model *m)
     size_t allowed = 0;
     int64_t start = clock_mono_ns();
     for (size_t i = 0; i < DECISIONS; i++) {
-        const struct netpol_pod *x = m->pods[i * 7919 % m->n_pods], *y = m->pods[i * 104729 % m->n_pods];
+        const struct netpol_pod *x = m->pods[i * 7919 % m->n_pods],
+                                *y = m->pods[i * 104729 % m->n_pods];
         struct netpol_end src = {x, x->ips[0]}, dst = {y, y->ips[0]};
         allowed += netpol_decide(m, &src, &dst, NETPOL_TCP, 80).allowed;
     }
-    printf("decisions: %.1f million a second (%zu allowed)\n", DECISIONS / ms_since(start) / 1000, allowed);
+    printf("decisions: %.1f million a second (%zu allowed)\n", DECISIONS / ms_since(start) / 1000,
+           allowed);
 }
 
 int main(int argc, char **argv)

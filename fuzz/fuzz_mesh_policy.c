@@ -20,7 +20,8 @@ static void check_paths(struct arena *a, struct str target)
 {
     for (int mode = MESH_PATH_BASE; mode <= MESH_PATH_DECODE_AND_MERGE_SLASHES; mode++) {
         struct str out;
-        if (mode == MESH_PATH_NONE || failed(mesh_path_normalise(a, (enum mesh_path_mode)mode, target, &out))) {
+        if (mode == MESH_PATH_NONE ||
+            failed(mesh_path_normalise(a, (enum mesh_path_mode)mode, target, &out))) {
             continue;
         }
         BUG_ON(out.n == 0);
@@ -36,7 +37,8 @@ static void check_policies(struct arena *a, struct json *docs, struct str text)
     struct mesh_policies *all;
     struct mesh_finding *findings;
     size_t n;
-    struct mesh_header headers[] = {{S("authorization"), S("Bearer a.b.c")}, {S("cookie"), S("x=y")}, {S("x-a"), text}};
+    struct mesh_header headers[] = {
+        {S("authorization"), S("Bearer a.b.c")}, {S("cookie"), S("x=y")}, {S("x-a"), text}};
     struct mesh_label label = {S("app"), S("b")};
     struct mesh_workload w = {S("default"), &label, 1};
     struct mesh_config config = {.envoy_path_templates = (text.n & 1) != 0};
@@ -47,8 +49,15 @@ static void check_policies(struct arena *a, struct json *docs, struct str text)
     struct mesh_http http = {S("GET"), S("access_token=x&token=%41"), headers, 3};
     struct mesh_jwt_outcome jwt;
     mesh_jwt_check(a, set, &http, verify, docs, &jwt);
-    struct mesh_request r = {.http = true, .host = S("h:80"), .method = S("GET"), .path = text, .headers = headers, .n_headers = 3,
-                             .peer_id = S("spiffe://cluster.local/ns/a/sa/b"), .claims = jwt.claims, .destination_port = 80};
+    struct mesh_request r = {.http = true,
+                             .host = S("h:80"),
+                             .method = S("GET"),
+                             .path = text,
+                             .headers = headers,
+                             .n_headers = 3,
+                             .peer_id = S("spiffe://cluster.local/ns/a/sa/b"),
+                             .claims = jwt.claims,
+                             .destination_port = 80};
     struct mesh_decision d = mesh_authz_decide(set, &r);
     BUG_ON(d.verdict == MESH_CUSTOM && d.provider == NULL);
     r.http = false;

@@ -13,7 +13,8 @@ static bool apart(const struct netpol_elem *a, const struct netpol_elem *b)
     if (a->class != b->class || a->proto != b->proto || !ip_eq(&a->own, &b->own)) {
         return true;
     }
-    bool addresses = a->lo.family != 0 && (ip_cmp(&a->hi, &b->lo) < 0 || ip_cmp(&b->hi, &a->lo) < 0);
+    bool addresses =
+        a->lo.family != 0 && (ip_cmp(&a->hi, &b->lo) < 0 || ip_cmp(&b->hi, &a->lo) < 0);
     return addresses || a->last < b->first || b->last < a->first;
 }
 
@@ -45,7 +46,8 @@ static void check_model(struct arena *a, const struct netpol_model *m)
     }
     for (size_t i = 0; i < m->n_pods && i < 8; i++) {
         for (size_t k = 0; k < m->n_pods && k < 8; k++) {
-            struct netpol_end src = {m->pods[i], m->pods[i]->ips[0]}, dst = {m->pods[k], m->pods[k]->ips[0]};
+            struct netpol_end src = {m->pods[i], m->pods[i]->ips[0]},
+                              dst = {m->pods[k], m->pods[k]->ips[0]};
             struct netpol_decision d = netpol_decide(m, &src, &dst, NETPOL_TCP, 80);
             buf_clear(&text);
             netpol_explain_text(&text, &src, &dst, NETPOL_TCP, 80, &d);

@@ -18,7 +18,8 @@ static void tell(struct walk *w, struct netpol_change c)
     }
 }
 
-static void elements_only_in(struct walk *w, const struct netpol_set *a, const struct netpol_set *b, struct netpol_change c)
+static void elements_only_in(struct walk *w, const struct netpol_set *a, const struct netpol_set *b,
+                             struct netpol_change c)
 {
     for (size_t i = 0, k = 0; i < a->n; i++) {
         if (k < b->n && memcmp(&a->items[i], &b->items[k], sizeof(a->items[i])) == 0) {
@@ -36,8 +37,8 @@ static void elements_only_in(struct walk *w, const struct netpol_set *a, const s
 }
 
 /* An address that changes its class leaves and enters the map, but stays a pod. */
-static void classes_only_in(struct walk *w, const struct netpol_ruleset *a, const struct netpol_ruleset *b,
-                            enum netpol_family family)
+static void classes_only_in(struct walk *w, const struct netpol_ruleset *a,
+                            const struct netpol_ruleset *b, enum netpol_family family)
 {
     for (size_t i = 0, k = 0; i < a->n_classes[family]; i++) {
         const struct netpol_class *e = &a->classes[family][i];
@@ -60,7 +61,9 @@ static void only_in(struct walk *w, const struct netpol_ruleset *a, const struct
         classes_only_in(w, a, b, (enum netpol_family)family);
         for (int dir = 0; dir < 2; dir++) {
             for (int shape = 0; shape < SHAPE_MAX; shape++) {
-                struct netpol_change c = {.what = CHANGE_ELEMENT, .shape = (enum netpol_shape)shape, .dir = dir,
+                struct netpol_change c = {.what = CHANGE_ELEMENT,
+                                          .shape = (enum netpol_shape)shape,
+                                          .dir = dir,
                                           .family = (enum netpol_family)family};
                 elements_only_in(w, &a->sets[shape][dir][family], &b->sets[shape][dir][family], c);
             }

@@ -7,7 +7,6 @@
 
 #include "nft.h"
 
-
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,16 +16,20 @@ enum { EXIT_YES = 0, EXIT_NO = 1, EXIT_WRONG_USAGE = 2, OUTPUT_MAX = 256 << 20 }
 static const char *const unrelated_choices[] = {"drop", "accept", NULL};
 
 const struct config_key netpol_keys[] = {
-    {"manifests", CONFIG_STR, offsetof(struct netpol_config, manifests), .fallback = "/etc/sextant/manifests",
+    {"manifests", CONFIG_STR, offsetof(struct netpol_config, manifests),
+     .fallback = "/etc/sextant/manifests",
      .help = "folder of Pod, Namespace and NetworkPolicy files; it is watched"},
     {"table", CONFIG_STR, offsetof(struct netpol_config, table), .fallback = "sextant",
      .help = "name of the nftables table (family inet); no other table is touched"},
     {"unrelated", CONFIG_STR, offsetof(struct netpol_config, unrelated), .fallback = "drop",
-     .choices = unrelated_choices, .help = "forwarded packets between addresses that are no pods: drop or accept"},
-    {"cut_connections", CONFIG_BOOL, offsetof(struct netpol_config, cut_connections), .fallback = "true",
-     .help = "cut live connections that a change no longer allows"},
-    {"report_denied", CONFIG_BOOL, offsetof(struct netpol_config, report_denied), .fallback = "true",
-     .help = "one audit event for each denied connection (nflog group 1511), repeated attempts once in ten seconds"},
+     .choices = unrelated_choices,
+     .help = "forwarded packets between addresses that are no pods: drop or accept"},
+    {"cut_connections", CONFIG_BOOL, offsetof(struct netpol_config, cut_connections),
+     .fallback = "true", .help = "cut live connections that a change no longer allows"},
+    {"report_denied", CONFIG_BOOL, offsetof(struct netpol_config, report_denied),
+     .fallback = "true",
+     .help = "one audit event for each denied connection (nflog group 1511), repeated attempts "
+             "once in ten seconds"},
     {0},
 };
 
@@ -54,8 +57,9 @@ static int failure(void)
 static bool parse(int argc, char **argv, struct options *o)
 {
     const char *env = getenv("SEXTANT_MANIFESTS");
-    *o = (struct options){.manifests = env != NULL ? env : "/etc/sextant/manifests",
-                          .cfg = {.table = S("sextant"), .unrelated = S("drop"), .cut_connections = true}};
+    *o = (struct options){
+        .manifests = env != NULL ? env : "/etc/sextant/manifests",
+        .cfg = {.table = S("sextant"), .unrelated = S("drop"), .cut_connections = true}};
     for (int i = 1; i < argc; i++) {
         struct str arg = str_of(argv[i]);
         if (str_is(arg, "--json")) {
@@ -154,7 +158,8 @@ static void simulate(struct buf *out, const struct netpol_model *m, const struct
             struct netpol_end src = {a->host_network ? NULL : a, a->ips[0]};
             struct netpol_end dst = {b->host_network ? NULL : b, b->ips[0]};
             for (size_t p = 0; p < b->n_ports && src.ip.family == dst.ip.family; p++) {
-                struct netpol_decision d = netpol_decide(m, &src, &dst, b->ports[p].proto, b->ports[p].number);
+                struct netpol_decision d =
+                    netpol_decide(m, &src, &dst, b->ports[p].proto, b->ports[p].number);
                 put_cell(out, o, &src, &dst, &b->ports[p], &d, first);
                 first = false;
             }
@@ -187,8 +192,9 @@ static int cmd_simulate(struct daemon *d, int argc, char **argv)
 /* --- diff ------------------------------------------------------------------------------------ */
 
 /* The decision in a model for pods that are found by name; false when one is not there. */
-static bool decide_by_name(const struct netpol_model *m, const struct netpol_pod *a, const struct netpol_pod *b,
-                           const struct netpol_container_port *p, bool *allowed)
+static bool decide_by_name(const struct netpol_model *m, const struct netpol_pod *a,
+                           const struct netpol_pod *b, const struct netpol_container_port *p,
+                           bool *allowed)
 {
     char src_name[512], dst_name[512];
     int n = snprintf(src_name, sizeof(src_name), "%.*s/%.*s", STR_FMT(a->ns), STR_FMT(a->name));
@@ -217,9 +223,9 @@ static size_t diff(struct buf *out, const struct netpol_model *from, const struc
                     !decide_by_name(to, a, b, &b->ports[p], &after) || before == after) {
                     continue;
                 }
-                buf_printf(out, "%c %.*s/%.*s -> %.*s/%.*s %u/%s\n", after ? '+' : '-', STR_FMT(a->ns),
-                           STR_FMT(a->name), STR_FMT(b->ns), STR_FMT(b->name), b->ports[p].number,
-                           netpol_proto_name(b->ports[p].proto));
+                buf_printf(out, "%c %.*s/%.*s -> %.*s/%.*s %u/%s\n", after ? '+' : '-',
+                           STR_FMT(a->ns), STR_FMT(a->name), STR_FMT(b->ns), STR_FMT(b->name),
+                           b->ports[p].number, netpol_proto_name(b->ports[p].proto));
                 n++;
             }
         }
@@ -267,7 +273,8 @@ static int cmd_check(struct daemon *d, int argc, char **argv)
         return failure();
     }
     printf("%s: %zu pods, %zu policies, %zu other objects; %zu set elements; hash %s\n", dir,
-           e->model->n_pods, e->model->n_policies, e->model->n_ignored, e->ruleset->n_elements, e->hash);
+           e->model->n_pods, e->model->n_policies, e->model->n_ignored, e->ruleset->n_elements,
+           e->hash);
     netpol_epoch_free(e);
     return EXIT_YES;
 }
@@ -284,9 +291,10 @@ static int cmd_compile(struct daemon *d, int argc, char **argv)
     if (failed(netpol_epoch_load(o.n_rest > 0 ? o.rest[0] : o.manifests, &e))) {
         return failure();
     }
-    struct netpol_text_opts opts = {.table = o.cfg.table, .comment = S("sextant-netpol"),
-                                    .unrelated = str_is(o.cfg.unrelated, "accept") ? UNRELATED_ACCEPT
-                                                                                   : UNRELATED_DROP};
+    struct netpol_text_opts opts = {
+        .table = o.cfg.table,
+        .comment = S("sextant-netpol"),
+        .unrelated = str_is(o.cfg.unrelated, "accept") ? UNRELATED_ACCEPT : UNRELATED_DROP};
     buf_init(&text, NFT_TEXT_MAX);
     int code = failed(netpol_put_ruleset(&text, e->ruleset, &opts)) ? failure() : EXIT_YES;
     print_buf(&text);
@@ -316,8 +324,10 @@ static int cmd_apply(struct daemon *d, int argc, char **argv)
     if (failed(netpol_epoch_apply(nl, NULL, e, &o.cfg, &done))) {
         code = failure();
     } else {
-        printf("%zu pods, %zu policies in force as %zu set elements; %zu connections cut; %" PRId64 " us\n",
-               e->model->n_pods, e->model->n_policies, done.elements, done.flows_cut, done.ns / 1000);
+        printf("%zu pods, %zu policies in force as %zu set elements; %zu connections cut; %" PRId64
+               " us\n",
+               e->model->n_pods, e->model->n_policies, done.elements, done.flows_cut,
+               done.ns / 1000);
     }
     netlink_close(nl);
     netpol_epoch_free(e);
@@ -333,10 +343,11 @@ static int verified(const struct netpol_epoch *e, const struct options *o)
     if (failed(netpol_epoch_verify(e, &o->cfg, &a, &r))) {
         code = failure();
     } else if (r.mismatches > 0) {
-        printf("NOT PROVEN: at least %" PRIu64 " of %" PRIu64 " packets differ; the first:\n%.*s", r.mismatches,
-               r.checks, STR_FMT(r.first));
+        printf("NOT PROVEN: at least %" PRIu64 " of %" PRIu64 " packets differ; the first:\n%.*s",
+               r.mismatches, r.checks, STR_FMT(r.first));
     } else {
-        printf("proven: the kernel's table decides %" PRIu64 " packets as the policies do\n", r.checks);
+        printf("proven: the kernel's table decides %" PRIu64 " packets as the policies do\n",
+               r.checks);
         code = EXIT_YES;
     }
     arena_release(&a);
@@ -374,13 +385,15 @@ static int cmd_flush(struct daemon *d, int argc, char **argv)
 }
 
 const struct daemon_command netpol_commands[] = {
-    {"explain", "SRC DST PORT[/PROTO]", "which rule decides, for NAMESPACE/POD or addresses", cmd_explain, false},
+    {"explain", "SRC DST PORT[/PROTO]", "which rule decides, for NAMESPACE/POD or addresses",
+     cmd_explain, false},
     {"simulate", "[DIR]", "every pod against every port that a pod serves", cmd_simulate, false},
     {"diff", "[OLD-DIR] NEW-DIR", "what would be allowed or denied anew", cmd_diff, false},
     {"check", "[DIR]", "read the manifests as the daemon would", cmd_check, false},
     {"compile", "[DIR]", "print the nftables ruleset", cmd_compile, false},
     {"apply", "[DIR]", "bring the manifests into force once, without the daemon", cmd_apply, false},
-    {"verify", "[DIR]", "prove that the kernel's table decides as the manifests do", cmd_verify, false},
+    {"verify", "[DIR]", "prove that the kernel's table decides as the manifests do", cmd_verify,
+     false},
     {"flush", "", "remove the table", cmd_flush, false},
     {0},
 };

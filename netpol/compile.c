@@ -7,8 +7,8 @@ struct compiler {
     struct arena *arena;
     const struct netpol_model *m;
     struct netpol_ruleset *out;
-    uint32_t *class_of;      /* by pod index; from 1 */
-    size_t *sample;          /* a pod of each class, by class */
+    uint32_t *class_of; /* by pod index; from 1 */
+    size_t *sample;     /* a pod of each class, by class */
     uint32_t n_classes;
 };
 
@@ -26,7 +26,8 @@ static void add_trait(struct compiler *c, struct traits *t, uint32_t trait)
     t->items[t->n++] = trait;
 }
 
-static void add_peer(struct compiler *c, struct traits *pods, const struct netpol_peer *peer, uint32_t number)
+static void add_peer(struct compiler *c, struct traits *pods, const struct netpol_peer *peer,
+                     uint32_t number)
 {
     for (size_t i = 0; bit_next(peer->matched, c->m->words, &i); i++) {
         add_trait(c, &pods[i], number);
@@ -34,7 +35,8 @@ static void add_peer(struct compiler *c, struct traits *pods, const struct netpo
 }
 
 /* Pods that resolve a port name of an egress rule differently must not share a class. */
-static void add_port_name(struct compiler *c, struct traits *pods, const struct netpol_port *port, uint32_t number)
+static void add_port_name(struct compiler *c, struct traits *pods, const struct netpol_port *port,
+                          uint32_t number)
 {
     for (size_t i = 0; i < c->m->n_pods; i++) {
         const struct netpol_pod *pod = c->m->pods[i];
@@ -47,8 +49,8 @@ static void add_port_name(struct compiler *c, struct traits *pods, const struct 
     }
 }
 
-static void add_rule(struct compiler *c, struct traits *pods, const struct netpol_rule *rule, int dir,
-                     uint32_t *number)
+static void add_rule(struct compiler *c, struct traits *pods, const struct netpol_rule *rule,
+                     int dir, uint32_t *number)
 {
     for (size_t i = 0; i < rule->n_peers; i++) {
         if (!rule->peers[i].is_block) {
@@ -77,7 +79,7 @@ static void number_classes(struct compiler *c, const struct traits *pods)
             map_set(&classes, key, (void *)class);
             c->sample[class] = i;
         }
-        c->class_of[i] = (uint32_t)class;
+        c->class_of[i] = (uint32_t) class;
     }
     map_release(&classes);
 }
@@ -89,7 +91,8 @@ static void make_classes(struct compiler *c)
     uint32_t number = 0;
     for (size_t p = 0; p < m->n_policies; p++) {
         for (int dir = 0; dir < 2; dir++) {
-            for (size_t r = 0; m->policies[p]->types[dir] && r < m->policies[p]->n_rules[dir]; r++) {
+            for (size_t r = 0; m->policies[p]->types[dir] && r < m->policies[p]->n_rules[dir];
+                 r++) {
                 add_rule(c, pods, &m->policies[p]->rules[dir][r], dir, &number);
             }
         }
@@ -161,9 +164,9 @@ static void put_for_any(struct compiler *c, struct site *s)
 static void put_for_class(struct compiler *c, struct site *s, uint32_t class)
 {
     s->e.class = class;
-    enum netpol_shape shape = s->port == NULL             ? SHAPE_CLASS
+    enum netpol_shape shape = s->port == NULL           ? SHAPE_CLASS
                               : s->e.first == s->e.last ? SHAPE_CLASS_PORT
-                                                          : SHAPE_CLASS_RANGE;
+                                                        : SHAPE_CLASS_RANGE;
     put(c, shape, s->dir, &s->e);
     s->e.class = 0;
 }
@@ -183,7 +186,8 @@ static void put_for_block(struct compiler *c, struct site *s, const struct netpo
     }
     struct ip at = ip_block_first(&peer->block), end = ip_block_last(&peer->block);
     for (;;) {
-        const struct ip_block *next = NULL; /* the exception that begins first at or after `at`, or holds it */
+        const struct ip_block *next =
+            NULL; /* the exception that begins first at or after `at`, or holds it */
         for (size_t i = 0; i < peer->n_except; i++) {
             struct ip last = ip_block_last(&peer->except[i]);
             struct ip first = ip_block_first(&peer->except[i]), best;
@@ -247,7 +251,8 @@ static void put_own_named(struct compiler *c, struct site *s, const struct netpo
     }
 }
 
-static bool rule_admits_pod(const struct netpol_rule *rule, const struct netpol_pod *pod, bool blocks)
+static bool rule_admits_pod(const struct netpol_rule *rule, const struct netpol_pod *pod,
+                            bool blocks)
 {
     for (size_t i = 0; i < rule->n_peers; i++) {
         if (rule->peers[i].is_block == blocks && bit_get(rule->peers[i].matched, pod->index)) {
@@ -279,7 +284,8 @@ static void put_peer_named(struct compiler *c, struct site *s, const struct netp
     for (size_t i = 0; i < c->m->n_pods; i++) {
         const struct netpol_pod *dst = c->m->pods[i];
         for (size_t p = 0; p < dst->n_ports; p++) {
-            if (dst->ports[p].proto != s->port->proto || !str_eq(dst->ports[p].name, s->port->name)) {
+            if (dst->ports[p].proto != s->port->proto ||
+                !str_eq(dst->ports[p].name, s->port->name)) {
                 continue;
             }
             s->e.first = s->e.last = dst->ports[p].number;
@@ -329,7 +335,8 @@ static void put_pod(struct compiler *c, const struct netpol_policy *policy, int 
     }
 }
 
-struct err netpol_compile(struct arena *a, const struct netpol_model *m, struct netpol_ruleset **out)
+struct err netpol_compile(struct arena *a, const struct netpol_model *m,
+                          struct netpol_ruleset **out)
 {
     struct compiler c = {.arena = a, .m = m, .out = arena_new(a, struct netpol_ruleset)};
     BUG_ON(!m->sealed);
@@ -337,7 +344,9 @@ struct err netpol_compile(struct arena *a, const struct netpol_model *m, struct 
     put_classes(&c);
     for (size_t p = 0; p < m->n_policies; p++) {
         for (int dir = 0; dir < 2; dir++) {
-            for (size_t i = 0; m->policies[p]->types[dir] && bit_next(m->policies[p]->selected, m->words, &i); i++) {
+            for (size_t i = 0;
+                 m->policies[p]->types[dir] && bit_next(m->policies[p]->selected, m->words, &i);
+                 i++) {
                 put_pod(&c, m->policies[p], dir, m->pods[i]);
             }
         }

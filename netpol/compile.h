@@ -38,10 +38,10 @@ enum netpol_shape {
 enum netpol_family { FAMILY_4, FAMILY_6, FAMILY_MAX };
 
 struct netpol_elem {
-    struct ip own;       /* the isolated pod: destination of ingress, source of egress */
-    struct ip lo, hi;    /* peer addresses, for the block shapes */
-    uint32_t class;      /* peer class, for the class shapes */
-    uint8_t proto;       /* 0 for shapes without ports */
+    struct ip own;    /* the isolated pod: destination of ingress, source of egress */
+    struct ip lo, hi; /* peer addresses, for the block shapes */
+    uint32_t class;   /* peer class, for the class shapes */
+    uint8_t proto;    /* 0 for shapes without ports */
     uint16_t first, last;
 };
 
@@ -99,11 +99,14 @@ struct netpol_change {
 
 /* Visits first what only `from` has, to be deleted, then what only `to` has. Returns how many there are. */
 size_t netpol_each_change(const struct netpol_ruleset *from, const struct netpol_ruleset *to,
-                          void (*fn)(void *ctx, const struct netpol_change *c) /* NULL: only counts */, void *ctx);
+                          void (*fn)(void *ctx,
+                                     const struct netpol_change *c) /* NULL: only counts */,
+                          void *ctx);
 /* The same as deletions and additions for one `nft -f -`. Writes nothing when they are equal. */
 void netpol_put_change(struct buf *out, const struct netpol_ruleset *from,
                        const struct netpol_ruleset *to, struct str table);
-static inline size_t netpol_change_size(const struct netpol_ruleset *from, const struct netpol_ruleset *to)
+static inline size_t netpol_change_size(const struct netpol_ruleset *from,
+                                        const struct netpol_ruleset *to)
 {
     return netpol_each_change(from, to, NULL, NULL);
 }

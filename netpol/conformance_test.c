@@ -28,12 +28,15 @@ enum matrix { COMBINED, INGRESS, EGRESS };
 
 static bool cell_allows(const struct netpol_decision *d, enum matrix which)
 {
-    return which == COMBINED ? d->allowed : which == INGRESS ? d->ingress.allowed : d->egress.allowed;
+    return which == COMBINED  ? d->allowed
+           : which == INGRESS ? d->ingress.allowed
+                              : d->egress.allowed;
 }
 
 /* One truth table; the diagonal is left out, as upstream leaves it out. */
-static void check_matrix(const struct netpol_model *m, const struct json *order, const struct json *rows,
-                         enum netpol_proto proto, uint16_t port, enum matrix which, const char *what)
+static void check_matrix(const struct netpol_model *m, const struct json *order,
+                         const struct json *rows, enum netpol_proto proto, uint16_t port,
+                         enum matrix which, const char *what)
 {
     assert_int_equal(rows->n, order->n);
     for (uint32_t i = 0; i < order->n; i++) {
@@ -52,7 +55,8 @@ static void check_matrix(const struct netpol_model *m, const struct json *order,
     }
 }
 
-static void check_cyclonus_step(const struct json *step, const struct json *containers, const char *what)
+static void check_cyclonus_step(const struct json *step, const struct json *containers,
+                                const char *what)
 {
     struct netpol_model *m = cluster_model(&arena, step, json_get(step, "policies"), containers);
     const struct json *expected = json_get(step, "expected");
@@ -113,8 +117,9 @@ static void test_kubernetes_e2e(void **state)
             uint64_t port;
             assert_ok(netpol_proto_parse(json_str(json_get(step, "protocol")), &proto));
             assert_ok(json_u64(json_get(step, "port"), &port));
-            check_matrix(m, json_get(step, "order"), json_get(step, "expected"), proto, (uint16_t)port,
-                         COMBINED, arena_cstr(&arena, json_str(json_get(tests->items[i], "name"))));
+            check_matrix(m, json_get(step, "order"), json_get(step, "expected"), proto,
+                         (uint16_t)port, COMBINED,
+                         arena_cstr(&arena, json_str(json_get(tests->items[i], "name"))));
             netpol_model_release(m);
         }
     }
@@ -148,8 +153,8 @@ static void check_packets(const struct json *suite)
     const struct json *cases = json_get(suite, "cases");
     for (uint32_t i = 0; i < cases->n; i++) {
         const struct json *c = cases->items[i];
-        struct netpol_model *m = cluster_model(&arena, suite, json_get(c, "policies"),
-                                               json_get(suite, "containers"));
+        struct netpol_model *m =
+            cluster_model(&arena, suite, json_get(c, "policies"), json_get(suite, "containers"));
         struct netpol_end src = end_named(m, json_str(json_get(c, "src")));
         struct netpol_end dst = end_named(m, json_str(json_get(c, "dst")));
         enum netpol_proto proto;
@@ -178,8 +183,9 @@ static bool selector_case_matches(const struct json *c)
     assert_ok(selector_read(&arena, pod_selector, "podSelector", &pods));
     assert_ok(selector_read(&arena, ns_selector, "namespaceSelector", &namespaces));
     bool own = json_is(ns_selector, JSON_NULL);
-    bool in = own ? str_eq(json_str(json_get(pod, "namespace")), json_str(json_get(c, "policyNamespace")))
-                  : selector_matches(&namespaces, &ns_labels);
+    bool in =
+        own ? str_eq(json_str(json_get(pod, "namespace")), json_str(json_get(c, "policyNamespace")))
+            : selector_matches(&namespaces, &ns_labels);
     return in && selector_matches(&pods, &pod_labels);
 }
 
@@ -198,9 +204,10 @@ static void check_selectors(const struct json *suite)
 /* One ingress rule with these ports, around any peer. */
 static bool port_case_matches(const struct json *c)
 {
-    static const char pods[] = "{\"namespaces\":{},\"pods\":[{\"namespace\":\"n\",\"name\":\"a\",\"ip\":"
-                               "\"10.0.0.1\",\"labels\":{}},{\"namespace\":\"n\",\"name\":\"b\",\"ip\":"
-                               "\"10.0.0.2\",\"labels\":{}}]}";
+    static const char pods[] =
+        "{\"namespaces\":{},\"pods\":[{\"namespace\":\"n\",\"name\":\"a\",\"ip\":"
+        "\"10.0.0.1\",\"labels\":{}},{\"namespace\":\"n\",\"name\":\"b\",\"ip\":"
+        "\"10.0.0.2\",\"labels\":{}}]}";
     struct json *cluster, *rule = json_new_object(&arena), *spec = json_new_object(&arena);
     assert_ok(json_parse(&arena, str_of(pods), NULL, &cluster));
     struct json *rules = json_new_array(&arena), *policies = json_new_array(&arena);
@@ -227,7 +234,8 @@ static bool port_case_matches(const struct json *c)
 
 static void check_ports_and_blocks(const struct json *suite)
 {
-    const struct json *cases = json_get(suite, "portCases"), *blocks = json_get(suite, "ipBlockCases");
+    const struct json *cases = json_get(suite, "portCases"),
+                      *blocks = json_get(suite, "ipBlockCases");
     for (uint32_t i = 0; i < cases->n; i++) {
         if (port_case_matches(cases->items[i]) != json_true(json_get(cases->items[i], "match"))) {
             fail_msg("port case: %.*s", STR_FMT(json_str(json_get(cases->items[i], "name"))));
@@ -268,26 +276,35 @@ static void test_kube_network_policies(void **state)
 static void test_article(void **state)
 {
     (void)state;
-    static const char cluster[] =
-        "apiVersion: v1\nkind: List\nitems:\n"
-        "- {apiVersion: v1, kind: Pod, metadata: {name: a, namespace: prod, labels: {app: service-a}}, status: {podIP: 10.0.0.1}}\n"
-        "- {apiVersion: v1, kind: Pod, metadata: {name: db, namespace: prod, labels: {app: database}}, status: {podIP: 10.0.0.2}}\n"
-        "- {apiVersion: v1, kind: Pod, metadata: {name: c, namespace: prod, labels: {app: service-c}}, status: {podIP: 10.0.0.3}}\n"
-        "- {apiVersion: v1, kind: Pod, metadata: {name: a, namespace: dev, labels: {app: service-a}}, status: {podIP: 10.0.0.4}}\n";
+    static const char cluster[] = "apiVersion: v1\nkind: List\nitems:\n"
+                                  "- {apiVersion: v1, kind: Pod, metadata: {name: a, namespace: "
+                                  "prod, labels: {app: service-a}}, status: {podIP: 10.0.0.1}}\n"
+                                  "- {apiVersion: v1, kind: Pod, metadata: {name: db, namespace: "
+                                  "prod, labels: {app: database}}, status: {podIP: 10.0.0.2}}\n"
+                                  "- {apiVersion: v1, kind: Pod, metadata: {name: c, namespace: "
+                                  "prod, labels: {app: service-c}}, status: {podIP: 10.0.0.3}}\n"
+                                  "- {apiVersion: v1, kind: Pod, metadata: {name: a, namespace: "
+                                  "dev, labels: {app: service-a}}, status: {podIP: 10.0.0.4}}\n";
     static const struct {
         const char *src, *dst;
         uint16_t port;
         enum netpol_proto proto;
         bool allowed;
     } rows[] = {
-        {"prod/a", "prod/db", 5432, NETPOL_TCP, true},   {"prod/a", "prod/db", 5433, NETPOL_TCP, false},
-        {"prod/a", "prod/db", 5432, NETPOL_UDP, false},  {"prod/a", "prod/db", 0, NETPOL_ICMP, false},
-        {"prod/c", "prod/db", 5432, NETPOL_TCP, false},  {"dev/a", "prod/db", 5432, NETPOL_TCP, false},
-        {"203.0.113.9", "prod/db", 5432, NETPOL_TCP, false}, {"prod/db", "prod/a", 80, NETPOL_TCP, true},
-        {"prod/db", "203.0.113.9", 443, NETPOL_TCP, true}, {"prod/c", "prod/a", 80, NETPOL_TCP, true},
+        {"prod/a", "prod/db", 5432, NETPOL_TCP, true},
+        {"prod/a", "prod/db", 5433, NETPOL_TCP, false},
+        {"prod/a", "prod/db", 5432, NETPOL_UDP, false},
+        {"prod/a", "prod/db", 0, NETPOL_ICMP, false},
+        {"prod/c", "prod/db", 5432, NETPOL_TCP, false},
+        {"dev/a", "prod/db", 5432, NETPOL_TCP, false},
+        {"203.0.113.9", "prod/db", 5432, NETPOL_TCP, false},
+        {"prod/db", "prod/a", 80, NETPOL_TCP, true},
+        {"prod/db", "203.0.113.9", 443, NETPOL_TCP, true},
+        {"prod/c", "prod/a", 80, NETPOL_TCP, true},
     };
     const char *root = getenv("SEXTANT_CONFORMANCE");
-    struct str path = arena_printf(&arena, "%s/article/networkpolicy.yaml", root != NULL ? root : "../shared/conformance");
+    struct str path = arena_printf(&arena, "%s/article/networkpolicy.yaml",
+                                   root != NULL ? root : "../shared/conformance");
     char text[4096];
     FILE *f = fopen(path.p, "re");
     if (f == NULL) {
@@ -304,8 +321,10 @@ static void test_article(void **state)
     assert_ok(netpol_model_add(m, policy->items[0], S("networkpolicy.yaml")));
     assert_ok(netpol_model_seal(m));
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        struct netpol_end src = end_named(m, str_of(rows[i].src)), dst = end_named(m, str_of(rows[i].dst));
-        assert_int_equal(netpol_decide(m, &src, &dst, rows[i].proto, rows[i].port).allowed, rows[i].allowed);
+        struct netpol_end src = end_named(m, str_of(rows[i].src)),
+                          dst = end_named(m, str_of(rows[i].dst));
+        assert_int_equal(netpol_decide(m, &src, &dst, rows[i].proto, rows[i].port).allowed,
+                         rows[i].allowed);
     }
     netpol_model_release(m);
 }

@@ -51,7 +51,8 @@ bool denial_parse(struct str packet, struct denial *out)
 static struct err configure(struct denials *d)
 {
     struct nfulnl_msg_config_cmd cmd = {.command = NFULNL_CFG_CMD_BIND};
-    struct nfulnl_msg_config_mode mode = {.copy_range = htonl(DENIALS_SNAP), .copy_mode = NFULNL_COPY_PACKET};
+    struct nfulnl_msg_config_mode mode = {.copy_range = htonl(DENIALS_SNAP),
+                                          .copy_mode = NFULNL_COPY_PACKET};
     struct nlmsghdr *head = mnl_nlmsg_put_header(d->buf);
     head->nlmsg_type = NFNL_SUBSYS_ULOG << 8 | NFULNL_MSG_CONFIG;
     head->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
@@ -65,7 +66,8 @@ static struct err configure(struct denials *d)
     ssize_t n = mnl_socket_sendto(d->s, head, head->nlmsg_len);
     n = n < 0 ? n : mnl_socket_recvfrom(d->s, d->buf, sizeof(d->buf));
     if (n < 0 || mnl_cb_run(d->buf, (size_t)n, 1, mnl_socket_get_portid(d->s), NULL, NULL) < 0) {
-        return err_make(errno == EBUSY ? ERR_EXISTS : ERR_IO, "log group %d: %s", DENIALS_GROUP, strerror(errno));
+        return err_make(errno == EBUSY ? ERR_EXISTS : ERR_IO, "log group %d: %s", DENIALS_GROUP,
+                        strerror(errno));
     }
     return OK;
 }
@@ -99,14 +101,17 @@ int denials_fd(const struct denials *d)
     return mnl_socket_get_fd(d->s);
 }
 
-static void report(const struct nlmsghdr *head, void (*fn)(void *, const struct denial *), void *ctx)
+static void report(const struct nlmsghdr *head, void (*fn)(void *, const struct denial *),
+                   void *ctx)
 {
     const struct nlattr *a;
     struct denial what;
-    if ((head->nlmsg_type & 0xff) != NFULNL_MSG_PACKET || mnl_nlmsg_get_payload_len(head) < sizeof(struct nfgenmsg)) {
+    if ((head->nlmsg_type & 0xff) != NFULNL_MSG_PACKET ||
+        mnl_nlmsg_get_payload_len(head) < sizeof(struct nfgenmsg)) {
         return;
     }
-    mnl_attr_for_each(a, head, sizeof(struct nfgenmsg)) {
+    mnl_attr_for_each(a, head, sizeof(struct nfgenmsg))
+    {
         if (mnl_attr_get_type(a) == NFULA_PAYLOAD &&
             denial_parse(str_n(mnl_attr_get_payload(a), mnl_attr_get_payload_len(a)), &what)) {
             fn(ctx, &what);
@@ -122,7 +127,8 @@ void denials_read(struct denials *d, void (*fn)(void *ctx, const struct denial *
             return; /* nothing more, or reports were lost (ENOBUFS): the packets were dropped all the same */
         }
         int left = (int)n;
-        for (struct nlmsghdr *h = (void *)d->buf; mnl_nlmsg_ok(h, left); h = mnl_nlmsg_next(h, &left)) {
+        for (struct nlmsghdr *h = (void *)d->buf; mnl_nlmsg_ok(h, left);
+             h = mnl_nlmsg_next(h, &left)) {
             report(h, fn, ctx);
         }
     }

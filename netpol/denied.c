@@ -25,7 +25,8 @@ struct netpol_denied {
     struct map seen; /* connection to the second of its last event, plus one */
 };
 
-static struct metric denied_total = METRIC_COUNTER("sextant_netpol_denied_total", "Denied first packets reported.", NULL, NULL);
+static struct metric denied_total =
+    METRIC_COUNTER("sextant_netpol_denied_total", "Denied first packets reported.", NULL, NULL);
 
 struct connection {
     struct ip src, dst;
@@ -42,7 +43,8 @@ static bool is_new(struct netpol_denied *x, const struct denial *what)
     c.port = what->dport;
     c.proto = what->proto;
     struct str key = str_n(&c, sizeof(c));
-    uintptr_t now = (uintptr_t)(clock_mono_ns() / NS_PER_S) + 1, last = (uintptr_t)map_get(&x->seen, key);
+    uintptr_t now = (uintptr_t)(clock_mono_ns() / NS_PER_S) + 1,
+              last = (uintptr_t)map_get(&x->seen, key);
     if (last != 0 && now - last < QUIET_S) {
         return false;
     }
@@ -68,7 +70,8 @@ static void tell(struct netpol_denied *x, const struct netpol_model *m, const st
 {
     struct arena a;
     arena_init(&a, 1 << 20);
-    bool ports = what->proto == NETPOL_TCP || what->proto == NETPOL_UDP || what->proto == NETPOL_SCTP;
+    bool ports =
+        what->proto == NETPOL_TCP || what->proto == NETPOL_UDP || what->proto == NETPOL_SCTP;
     enum netpol_proto proto = ports ? (enum netpol_proto)what->proto : NETPOL_ICMP;
     struct netpol_end src = {netpol_model_pod_at(m, &what->src), what->src};
     struct netpol_end dst = {netpol_model_pod_at(m, &what->dst), what->dst};
@@ -83,7 +86,8 @@ static void tell(struct netpol_denied *x, const struct netpol_model *m, const st
         .outcome = "denied",
         .actor_user = end_text(&a, &src),
         .resource_type = S("endpoint"),
-        .resource_uid = arena_printf(&a, "%.*s:%u/%s", STR_FMT(end_text(&a, &dst)), what->dport, netpol_proto_name(proto)),
+        .resource_uid = arena_printf(&a, "%.*s:%u/%s", STR_FMT(end_text(&a, &dst)), what->dport,
+                                     netpol_proto_name(proto)),
         .source_addr = arena_printf(&a, "%.*s:%u", STR_FMT(end_text(&a, &address)), what->sport),
         .namespace = src.pod != NULL ? src.pod->ns : STR_EMPTY,
         .reason = side == &d.ingress ? S("no ingress rule of the destination allows it")
@@ -91,7 +95,8 @@ static void tell(struct netpol_denied *x, const struct netpol_model *m, const st
         .trace = trace_new(),
     };
     if (p != NULL) {
-        e.policy_path = arena_printf(&a, "networkpolicy/%.*s/%.*s", STR_FMT(p->ns), STR_FMT(p->name));
+        e.policy_path =
+            arena_printf(&a, "networkpolicy/%.*s/%.*s", STR_FMT(p->ns), STR_FMT(p->name));
         e.policy_rule = arena_printf(&a, "%.*s:%u", STR_FMT(p->place.file), p->place.line);
     }
     audit_emit(x->d->audit, &e, NULL, NULL);
@@ -123,7 +128,8 @@ struct netpol_denied *netpol_denied_start(struct daemon *d, struct netpol_epoch 
     struct err e = denials_open(&x->denials);
     e = failed(e) ? e : watch_fd(d->loop, denials_fd(x->denials), on_readable, x, &x->watch);
     if (failed(e)) {
-        log_warn("denied connections are dropped but not reported", {"error", LOG_CSTR(err_detail())});
+        log_warn("denied connections are dropped but not reported",
+                 {"error", LOG_CSTR(err_detail())});
         netpol_denied_stop(x);
         return NULL;
     }

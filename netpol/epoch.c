@@ -35,7 +35,8 @@ void netpol_epoch_free(struct netpol_epoch *e)
     free(e);
 }
 
-static struct err put_and_apply(const struct netpol_epoch *next, const struct netpol_config *cfg, unsigned log_group)
+static struct err put_and_apply(const struct netpol_epoch *next, const struct netpol_config *cfg,
+                                unsigned log_group)
 {
     struct buf text;
     struct netpol_text_opts opts = {
@@ -80,8 +81,9 @@ static bool is_small(const struct difference *d, const struct netpol_epoch *next
     return d->n <= MIN((size_t)NETLINK_CHANGES_MAX, next->ruleset->n_elements / 4 + 16);
 }
 
-struct err netpol_epoch_apply(struct netlink *nl, const struct netpol_epoch *now, const struct netpol_epoch *next,
-                              const struct netpol_config *cfg, struct netpol_applied *out)
+struct err netpol_epoch_apply(struct netlink *nl, const struct netpol_epoch *now,
+                              const struct netpol_epoch *next, const struct netpol_config *cfg,
+                              struct netpol_applied *out)
 {
     struct netpol_applied done = {.elements = next->ruleset->n_elements};
     struct difference d = {.may_tighten = now == NULL};
@@ -89,7 +91,8 @@ struct err netpol_epoch_apply(struct netlink *nl, const struct netpol_epoch *now
     if (now != NULL) {
         netpol_each_change(now->ruleset, next->ruleset, note_change, &d);
     }
-    if (now != NULL && is_small(&d, next) && !failed(netlink_change(nl, now->ruleset, next->ruleset, cfg->table))) {
+    if (now != NULL && is_small(&d, next) &&
+        !failed(netlink_change(nl, now->ruleset, next->ruleset, cfg->table))) {
         done.changed = d.n;
     } else {
         TRY(replace_table(next, cfg));

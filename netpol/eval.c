@@ -128,8 +128,8 @@ struct err netpol_end_parse(const struct netpol_model *m, struct str text, uint8
     return OK;
 }
 
-struct err netpol_port_parse(const struct netpol_end *dst, struct str text, enum netpol_proto *proto,
-                             uint16_t *port)
+struct err netpol_port_parse(const struct netpol_end *dst, struct str text,
+                             enum netpol_proto *proto, uint16_t *port)
 {
     struct str rest = text, number = str_split(&rest, '/');
     enum netpol_proto p = NETPOL_TCP;
@@ -151,6 +151,8 @@ struct err netpol_port_parse(const struct netpol_end *dst, struct str text, enum
             return OK;
         }
     }
-    FAIL(ERR_NOT_FOUND, "'%.*s' is neither a port such as 5432 or 53/UDP nor a port name of the "
-                        "destination", STR_FMT(text));
+    FAIL(ERR_NOT_FOUND,
+         "'%.*s' is neither a port such as 5432 or 53/UDP nor a port name of the "
+         "destination",
+         STR_FMT(text));
 }

@@ -19,15 +19,16 @@ struct netpol_end {
 
 struct netpol_side {
     bool isolated, allowed;
-    const struct netpol_policy *policy; /* the one that allows; or the first that isolates; or NULL */
-    size_t rule;                        /* of policy, when allowed by one; counts from 0 */
-    size_t peer, port;                  /* of the rule; SIZE_MAX where the rule lists none */
+    /* The one that allows; or the first that isolates; or NULL. */
+    const struct netpol_policy *policy;
+    size_t rule;       /* of policy, when allowed by one; counts from 0 */
+    size_t peer, port; /* of the rule; SIZE_MAX where the rule lists none */
 };
 
 struct netpol_decision {
     bool allowed;
-    bool self;                /* a pod to itself: never filtered */
-    bool unknown;             /* neither end is a pod of the model */
+    bool self;    /* a pod to itself: never filtered */
+    bool unknown; /* neither end is a pod of the model */
     struct netpol_side egress, ingress;
 };
 
@@ -44,14 +45,16 @@ bool netpol_port_covers(const struct netpol_port *p, const struct netpol_pod *ds
 struct err netpol_end_parse(const struct netpol_model *m, struct str text, uint8_t family,
                             struct netpol_end *out);
 /* "5432", "5432/TCP", "53/udp" or a port name of `dst`. ERR_SYNTAX, ERR_NOT_FOUND. */
-struct err netpol_port_parse(const struct netpol_end *dst, struct str text, enum netpol_proto *proto,
-                             uint16_t *port);
+struct err netpol_port_parse(const struct netpol_end *dst, struct str text,
+                             enum netpol_proto *proto, uint16_t *port);
 
 /* A paragraph that names the policy, rule, peer and line which decide, for both directions. */
-void netpol_explain_text(struct buf *out, const struct netpol_end *src, const struct netpol_end *dst,
-                         enum netpol_proto proto, uint16_t port, const struct netpol_decision *d);
-void netpol_explain_json(struct buf *out, const struct netpol_end *src, const struct netpol_end *dst,
-                         enum netpol_proto proto, uint16_t port, const struct netpol_decision *d);
+void netpol_explain_text(struct buf *out, const struct netpol_end *src,
+                         const struct netpol_end *dst, enum netpol_proto proto, uint16_t port,
+                         const struct netpol_decision *d);
+void netpol_explain_json(struct buf *out, const struct netpol_end *src,
+                         const struct netpol_end *dst, enum netpol_proto proto, uint16_t port,
+                         const struct netpol_decision *d);
 /* "ns/pod" or the address. */
 void netpol_end_put(struct buf *out, const struct netpol_end *e);
 

@@ -97,19 +97,22 @@ static void put_side(struct buf *out, enum netpol_direction dir, const struct ne
     }
 }
 
-void netpol_explain_text(struct buf *out, const struct netpol_end *src, const struct netpol_end *dst,
-                         enum netpol_proto proto, uint16_t port, const struct netpol_decision *d)
+void netpol_explain_text(struct buf *out, const struct netpol_end *src,
+                         const struct netpol_end *dst, enum netpol_proto proto, uint16_t port,
+                         const struct netpol_decision *d)
 {
     netpol_end_put(out, src);
     buf_puts(out, S(" -> "));
     netpol_end_put(out, dst);
-    buf_printf(out, " %u/%s: %s\n", port, netpol_proto_name(proto), d->allowed ? "ALLOWED" : "DENIED");
+    buf_printf(out, " %u/%s: %s\n", port, netpol_proto_name(proto),
+               d->allowed ? "ALLOWED" : "DENIED");
     if (d->self) {
         buf_puts(out, S("  a pod always reaches itself\n"));
         return;
     }
     if (d->unknown) {
-        buf_puts(out, S("  neither end is a pod of the manifests; such traffic is not forwarded\n"));
+        buf_puts(out,
+                 S("  neither end is a pod of the manifests; such traffic is not forwarded\n"));
         return;
     }
     put_side(out, NETPOL_EGRESS, src, &d->egress);
@@ -128,8 +131,8 @@ static void json_side(struct jw *w, enum netpol_direction dir, const struct netp
         jw_key_str(w, S("namespace"), s->policy->ns);
         jw_key_str(w, S("name"), s->policy->name);
         jw_key_str(w, S("file"), s->policy->place.file);
-        jw_key_int(w, S("line"), s->allowed ? s->policy->rules[dir][s->rule].line
-                                            : s->policy->place.line);
+        jw_key_int(w, S("line"),
+                   s->allowed ? s->policy->rules[dir][s->rule].line : s->policy->place.line);
         jw_end(w);
     }
     if (s->isolated && s->allowed) {
@@ -153,8 +156,9 @@ static void json_end(struct jw *w, struct str key, const struct netpol_end *e)
     buf_release(&text);
 }
 
-void netpol_explain_json(struct buf *out, const struct netpol_end *src, const struct netpol_end *dst,
-                         enum netpol_proto proto, uint16_t port, const struct netpol_decision *d)
+void netpol_explain_json(struct buf *out, const struct netpol_end *src,
+                         const struct netpol_end *dst, enum netpol_proto proto, uint16_t port,
+                         const struct netpol_decision *d)
 {
     struct jw w;
     jw_init(&w, out);

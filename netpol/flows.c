@@ -80,7 +80,8 @@ static void take_ip(const struct nlattr *a, uint8_t family, struct ip *out)
 static void read_addresses(const struct nlattr *nest, struct tuple *t)
 {
     const struct nlattr *a;
-    mnl_attr_for_each_nested(a, nest) {
+    mnl_attr_for_each_nested(a, nest)
+    {
         switch (mnl_attr_get_type(a)) {
         case CTA_IP_V4_SRC:
             take_ip(a, 4, &t->src);
@@ -101,7 +102,8 @@ static void read_addresses(const struct nlattr *nest, struct tuple *t)
 static void read_protocol(const struct nlattr *nest, struct tuple *t)
 {
     const struct nlattr *a;
-    mnl_attr_for_each_nested(a, nest) {
+    mnl_attr_for_each_nested(a, nest)
+    {
         int type = mnl_attr_get_type(a);
         if (type == CTA_PROTO_NUM && mnl_attr_get_payload_len(a) == 1) {
             t->proto = mnl_attr_get_u8(a);
@@ -116,7 +118,8 @@ static void read_protocol(const struct nlattr *nest, struct tuple *t)
 static void read_tuple(const struct nlattr *nest, struct tuple *t)
 {
     const struct nlattr *a;
-    mnl_attr_for_each_nested(a, nest) {
+    mnl_attr_for_each_nested(a, nest)
+    {
         if (mnl_attr_get_type(a) == CTA_TUPLE_IP) {
             read_addresses(a, t);
         } else if (mnl_attr_get_type(a) == CTA_TUPLE_PROTO) {
@@ -126,7 +129,8 @@ static void read_tuple(const struct nlattr *nest, struct tuple *t)
 }
 
 /* Would a first packet of this connection be let through now? */
-static bool still_allowed(const struct pass *p, const struct tuple *original, const struct tuple *reply)
+static bool still_allowed(const struct pass *p, const struct tuple *original,
+                          const struct tuple *reply)
 {
     struct netpol_end src = {netpol_model_pod_at(p->m, &original->src), original->src};
     struct netpol_end dst = {netpol_model_pod_at(p->m, &reply->src), reply->src};
@@ -163,7 +167,8 @@ static int on_flow(const struct nlmsghdr *head, void *ctx)
     struct pass *p = ctx;
     const struct nlattr *a, *original = NULL;
     struct tuple there = {0}, back = {0};
-    mnl_attr_for_each(a, head, sizeof(struct nfgenmsg)) {
+    mnl_attr_for_each(a, head, sizeof(struct nfgenmsg))
+    {
         if (mnl_attr_get_type(a) == CTA_TUPLE_ORIG) {
             original = a;
             read_tuple(a, &there);
@@ -219,7 +224,8 @@ static bool delete_one(struct mnl_socket *s, const struct doomed *d, unsigned se
         return false;
     }
     ssize_t n = mnl_socket_recvfrom(s, buf, sizeof(buf));
-    return n > 0 && mnl_cb_run(buf, (size_t)n, seq, mnl_socket_get_portid(s), NULL, NULL) != MNL_CB_ERROR;
+    return n > 0 &&
+           mnl_cb_run(buf, (size_t)n, seq, mnl_socket_get_portid(s), NULL, NULL) != MNL_CB_ERROR;
 }
 
 struct err flows_cut(struct netlink *nl, const struct netpol_model *m, struct flows_report *out)

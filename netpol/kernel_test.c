@@ -83,17 +83,17 @@ static void test_suites(void **state)
         for (uint32_t i = 0; i < cases->n; i++) {
             const struct json *steps = json_get(cases->items[i], "steps");
             for (uint32_t s = 0; s < steps->n; s++) {
-                struct netpol_model *m = cluster_model(&arena, steps->items[s],
-                                                       json_get(steps->items[s], "policies"),
-                                                       json_get(suite, "containers"));
+                struct netpol_model *m =
+                    cluster_model(&arena, steps->items[s], json_get(steps->items[s], "policies"),
+                                  json_get(suite, "containers"));
                 struct netpol_ruleset *r;
                 load(m, &r);
                 assert_proven(m, files[f]);
                 netpol_model_release(m);
             }
         }
-        print_message("%s: %u cases proven in the kernel, %llu packets so far\n", files[f], cases->n,
-                      (unsigned long long)checks);
+        print_message("%s: %u cases proven in the kernel, %llu packets so far\n", files[f],
+                      cases->n, (unsigned long long)checks);
     }
 }
 
@@ -123,16 +123,25 @@ static void test_shapes(void **state)
     static const char *const policies[] = {
         "[]",
         POLICY("{\"podSelector\":{},\"policyTypes\":[\"Ingress\",\"Egress\"]}"),
-        POLICY("{\"podSelector\":{},\"ingress\":[{\"from\":[{\"podSelector\":{\"matchLabels\":{\"app\":\"c\"}}}],"
-               "\"ports\":[{\"port\":1000,\"endPort\":2000},{\"port\":1500,\"endPort\":2500},{\"protocol\":\"UDP\"}]}]}"),
-        POLICY("{\"podSelector\":{},\"ingress\":[{\"from\":[{\"ipBlock\":{\"cidr\":\"10.0.0.0/8\",\"except\":[\"10.0.0.0/30\","
-               "\"10.255.0.0/16\"]}},{\"ipBlock\":{\"cidr\":\"10.0.0.0/16\"}},{\"ipBlock\":{\"cidr\":\"fd00::/16\"}}]}]}"),
-        POLICY("{\"podSelector\":{},\"ingress\":[{\"from\":[{\"ipBlock\":{\"cidr\":\"10.0.0.0/8\"}}],\"ports\":[{\"port\":1,"
-               "\"endPort\":100}]},{\"from\":[{\"ipBlock\":{\"cidr\":\"10.0.0.0/16\"}}],\"ports\":[{\"port\":50,\"endPort\":200}]},"
+        POLICY("{\"podSelector\":{},\"ingress\":[{\"from\":[{\"podSelector\":{\"matchLabels\":{"
+               "\"app\":\"c\"}}}],"
+               "\"ports\":[{\"port\":1000,\"endPort\":2000},{\"port\":1500,\"endPort\":2500},{"
+               "\"protocol\":\"UDP\"}]}]}"),
+        POLICY("{\"podSelector\":{},\"ingress\":[{\"from\":[{\"ipBlock\":{\"cidr\":\"10.0.0.0/"
+               "8\",\"except\":[\"10.0.0.0/30\","
+               "\"10.255.0.0/16\"]}},{\"ipBlock\":{\"cidr\":\"10.0.0.0/"
+               "16\"}},{\"ipBlock\":{\"cidr\":\"fd00::/16\"}}]}]}"),
+        POLICY("{\"podSelector\":{},\"ingress\":[{\"from\":[{\"ipBlock\":{\"cidr\":\"10.0.0.0/"
+               "8\"}}],\"ports\":[{\"port\":1,"
+               "\"endPort\":100}]},{\"from\":[{\"ipBlock\":{\"cidr\":\"10.0.0.0/"
+               "16\"}}],\"ports\":[{\"port\":50,\"endPort\":200}]},"
                "{\"from\":[{\"ipBlock\":{\"cidr\":\"0.0.0.0/0\"}}],\"ports\":[{\"port\":70}]}]}"),
-        POLICY("{\"podSelector\":{},\"egress\":[{\"to\":[{\"ipBlock\":{\"cidr\":\"10.0.0.0/31\"}},{\"podSelector\":{\"matchLabels\":"
-               "{\"app\":\"d\"}}}],\"ports\":[{\"port\":\"web\"}]},{\"ports\":[{\"port\":\"dns\",\"protocol\":\"UDP\"}]}]}"),
-        POLICY("{\"podSelector\":{},\"ingress\":[{\"ports\":[{\"port\":9,\"endPort\":99},{\"protocol\":\"SCTP\"}]},"
+        POLICY("{\"podSelector\":{},\"egress\":[{\"to\":[{\"ipBlock\":{\"cidr\":\"10.0.0.0/"
+               "31\"}},{\"podSelector\":{\"matchLabels\":"
+               "{\"app\":\"d\"}}}],\"ports\":[{\"port\":\"web\"}]},{\"ports\":[{\"port\":\"dns\","
+               "\"protocol\":\"UDP\"}]}]}"),
+        POLICY("{\"podSelector\":{},\"ingress\":[{\"ports\":[{\"port\":9,\"endPort\":99},{"
+               "\"protocol\":\"SCTP\"}]},"
                "{\"from\":[{\"namespaceSelector\":{}}]}],\"egress\":[{}]}"),
     };
     for (size_t i = 0; i < ARRAY_LEN(policies); i++) {
@@ -150,13 +159,19 @@ static void change_step_by_step(bool over_netlink)
     struct netlink *nl;
     assert_ok(netlink_open(&nl));
     static const char *const policies[] = {
-        POLICY("{\"podSelector\":{},\"ingress\":[{\"from\":[{\"podSelector\":{\"matchLabels\":{\"app\":\"a\"}}}]}]}"),
-        POLICY("{\"podSelector\":{},\"ingress\":[{\"from\":[{\"podSelector\":{\"matchLabels\":{\"app\":\"b\"}}}],\"ports\":[{\"port\":80}]},"
-               "{\"from\":[{\"ipBlock\":{\"cidr\":\"10.0.0.0/24\"}}],\"ports\":[{\"port\":80,\"endPort\":90}]}]}"),
-        POLICY("{\"podSelector\":{},\"ingress\":[{\"from\":[{\"ipBlock\":{\"cidr\":\"10.0.0.0/25\"}}],\"ports\":[{\"port\":85,\"endPort\":95}]}]}"),
+        POLICY("{\"podSelector\":{},\"ingress\":[{\"from\":[{\"podSelector\":{\"matchLabels\":{"
+               "\"app\":\"a\"}}}]}]}"),
+        POLICY("{\"podSelector\":{},\"ingress\":[{\"from\":[{\"podSelector\":{\"matchLabels\":{"
+               "\"app\":\"b\"}}}],\"ports\":[{\"port\":80}]},"
+               "{\"from\":[{\"ipBlock\":{\"cidr\":\"10.0.0.0/"
+               "24\"}}],\"ports\":[{\"port\":80,\"endPort\":90}]}]}"),
+        POLICY("{\"podSelector\":{},\"ingress\":[{\"from\":[{\"ipBlock\":{\"cidr\":\"10.0.0.0/"
+               "25\"}}],\"ports\":[{\"port\":85,\"endPort\":95}]}]}"),
         POLICY("{\"podSelector\":{}}"),
-        POLICY("{\"podSelector\":{},\"egress\":[{\"to\":[{\"ipBlock\":{\"cidr\":\"fd00::/64\"}},{\"podSelector\":{\"matchLabels\":{\"app\":\"c\"}}}],"
-               "\"ports\":[{\"port\":53,\"protocol\":\"UDP\"},{\"port\":1,\"endPort\":9}]},{\"ports\":[{\"port\":443}]}]}"),
+        POLICY("{\"podSelector\":{},\"egress\":[{\"to\":[{\"ipBlock\":{\"cidr\":\"fd00::/"
+               "64\"}},{\"podSelector\":{\"matchLabels\":{\"app\":\"c\"}}}],"
+               "\"ports\":[{\"port\":53,\"protocol\":\"UDP\"},{\"port\":1,\"endPort\":9}]},{"
+               "\"ports\":[{\"port\":443}]}]}"),
         "[]",
     };
     struct netpol_ruleset *now = NULL;
@@ -211,7 +226,8 @@ static void test_tampering_is_seen(void **state)
         "add element inet sextant ingress_any4 { 10.0.0.2 }",
         "flush chain inet sextant ingress4",
     };
-    struct netpol_model *m = model_of(POLICY("{\"podSelector\":{\"matchLabels\":{\"app\":\"b\"}}}"));
+    struct netpol_model *m =
+        model_of(POLICY("{\"podSelector\":{\"matchLabels\":{\"app\":\"b\"}}}"));
     for (size_t i = 0; i < ARRAY_LEN(edits); i++) {
         struct netpol_ruleset *r;
         load(m, &r);
@@ -279,7 +295,8 @@ static void test_lockdown_and_ownership(void **state)
 int main(void)
 {
     const char *file;
-    if (failed(nft_find(&file)) || unshare(geteuid() == 0 ? CLONE_NEWNET : CLONE_NEWUSER | CLONE_NEWNET) != 0) {
+    if (failed(nft_find(&file)) ||
+        unshare(geteuid() == 0 ? CLONE_NEWNET : CLONE_NEWUSER | CLONE_NEWNET) != 0) {
         printf("skipped: netpol kernel: needs nft and a network namespace of its own\n");
         return 77;
     }

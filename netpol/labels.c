@@ -31,7 +31,8 @@ static bool is_subdomain(struct str s)
             return false;
         }
         for (size_t i = 0; i < part.n; i++) {
-            if ((!is_alnum(part.p[i]) && part.p[i] != '-') || (part.p[i] >= 'A' && part.p[i] <= 'Z')) {
+            if ((!is_alnum(part.p[i]) && part.p[i] != '-') ||
+                (part.p[i] >= 'A' && part.p[i] <= 'Z')) {
                 return false;
             }
         }
@@ -51,10 +52,11 @@ static bool is_label_key(struct str key)
 static struct err check_key(const struct json_member *m)
 {
     if (!is_label_key(m->key)) {
-        return err_make_at(ERR_INVALID, m->line, m->col,
-                           "'%.*s' is not a label key: letters, digits, '-', '_', '.' (63 at most), "
-                           "with an optional lower case DNS prefix and '/'",
-                           STR_FMT(m->key));
+        return err_make_at(
+            ERR_INVALID, m->line, m->col,
+            "'%.*s' is not a label key: letters, digits, '-', '_', '.' (63 at most), "
+            "with an optional lower case DNS prefix and '/'",
+            STR_FMT(m->key));
     }
     return OK;
 }
@@ -62,10 +64,11 @@ static struct err check_key(const struct json_member *m)
 static struct err check_value(const struct json *v)
 {
     if (!json_is(v, JSON_STRING) || (v->text.n > 0 && !is_label_word(v->text))) {
-        return err_make_at(ERR_INVALID, v->line, v->col,
-                           "a label value must be a string of at most 63 letters, digits, '-', '_', "
-                           "'.', or empty%s",
-                           json_is(v, JSON_STRING) ? "" : "; quote it");
+        return err_make_at(
+            ERR_INVALID, v->line, v->col,
+            "a label value must be a string of at most 63 letters, digits, '-', '_', "
+            "'.', or empty%s",
+            json_is(v, JSON_STRING) ? "" : "; quote it");
     }
     return OK;
 }
@@ -140,9 +143,10 @@ static struct err read_op(const struct json *v, const char *where, enum selector
             return OK;
         }
     }
-    return err_make_at(ERR_INVALID, v != NULL ? v->line : 0, v != NULL ? v->col : 0,
-                       "%s.matchExpressions: operator '%.*s' is not In, NotIn, Exists or DoesNotExist",
-                       where, STR_FMT(json_str(v)));
+    return err_make_at(
+        ERR_INVALID, v != NULL ? v->line : 0, v != NULL ? v->col : 0,
+        "%s.matchExpressions: operator '%.*s' is not In, NotIn, Exists or DoesNotExist", where,
+        STR_FMT(json_str(v)));
 }
 
 static struct err read_expression(struct arena *a, const struct json *e, const char *where,
@@ -150,8 +154,8 @@ static struct err read_expression(struct arena *a, const struct json *e, const c
 {
     const struct json *values = json_get(e, "values");
     struct selector_term t = {.key = json_str(json_get(e, "key"))};
-    ENSURE(is_label_key(t.key), ERR_INVALID, "%s.matchExpressions: '%.*s' is not a label key", where,
-           STR_FMT(t.key));
+    ENSURE(is_label_key(t.key), ERR_INVALID, "%s.matchExpressions: '%.*s' is not a label key",
+           where, STR_FMT(t.key));
     TRY(read_op(json_get(e, "operator"), where, &t.op));
     t.n_values = json_is(values, JSON_ARRAY) ? values->n : 0;
     bool wants = t.op == SELECTOR_IN || t.op == SELECTOR_NOT_IN;
@@ -194,8 +198,8 @@ struct err selector_read(struct arena *a, const struct json *obj, const char *wh
     const struct json *expressions = json_get(obj, "matchExpressions");
     size_t n_labels = json_is(labels, JSON_OBJECT) ? labels->n : 0;
     size_t n_expressions = json_is(expressions, JSON_ARRAY) ? expressions->n : 0;
-    ENSURE(n_labels + n_expressions <= SELECTOR_TERMS_MAX, ERR_LIMIT,
-           "%s has more than %d terms", where, SELECTOR_TERMS_MAX);
+    ENSURE(n_labels + n_expressions <= SELECTOR_TERMS_MAX, ERR_LIMIT, "%s has more than %d terms",
+           where, SELECTOR_TERMS_MAX);
     if (json_is(obj, JSON_OBJECT)) {
         TRY(check_fields(obj, where));
     }

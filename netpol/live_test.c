@@ -62,7 +62,8 @@ static int open_server(uint16_t port, int type)
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
     int fd = socket(AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), one = 1;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-    if (bind(fd, (struct sockaddr *)&a, sizeof(a)) != 0 || (type == SOCK_STREAM && listen(fd, 64) != 0)) {
+    if (bind(fd, (struct sockaddr *)&a, sizeof(a)) != 0 ||
+        (type == SOCK_STREAM && listen(fd, 64) != 0)) {
         _exit(3);
     }
     return fd;
@@ -74,7 +75,8 @@ static void serve(void)
     struct pollfd fds[4];
     signal(SIGCHLD, SIG_IGN); /* echoes are not waited for */
     for (int i = 0; i < 4; i++) {
-        fds[i] = (struct pollfd){open_server(served[i / 2], i % 2 == 0 ? SOCK_STREAM : SOCK_DGRAM), POLLIN, 0};
+        fds[i] = (struct pollfd){open_server(served[i / 2], i % 2 == 0 ? SOCK_STREAM : SOCK_DGRAM),
+                                 POLLIN, 0};
     }
     for (;;) {
         poll(fds, 4, -1);
@@ -89,12 +91,14 @@ static void serve(void)
                 int c = accept4(fds[i].fd, NULL, NULL, SOCK_CLOEXEC);
                 if (c >= 0 && fork() == 0) { /* an echo for as long as the connection lives */
                     ssize_t got;
-                    while ((got = read(c, byte, sizeof(byte))) > 0 && write(c, byte, (size_t)got) > 0) {
+                    while ((got = read(c, byte, sizeof(byte))) > 0 &&
+                           write(c, byte, (size_t)got) > 0) {
                     }
                     _exit(0);
                 }
                 close(c);
-            } else if (recvfrom(fds[i].fd, byte, sizeof(byte), 0, (struct sockaddr *)&from, &n) > 0) {
+            } else if (recvfrom(fds[i].fd, byte, sizeof(byte), 0, (struct sockaddr *)&from, &n) >
+                       0) {
                 sendto(fds[i].fd, byte, 1, 0, (struct sockaddr *)&from, n);
             }
         }
@@ -103,7 +107,8 @@ static void serve(void)
 
 static int begin(const struct attempt *a)
 {
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(a->port), .sin_addr.s_addr = a->ip};
+    struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = htons(a->port), .sin_addr.s_addr = a->ip};
     int fd = socket(AF_INET, (a->udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     int rc = connect(fd, (struct sockaddr *)&to, sizeof(to));
     if (rc != 0 && errno != EINPROGRESS) {
@@ -166,7 +171,8 @@ static void pod_main(int control)
 {
     struct attempt batch[PODS_MAX * 4];
     char go;
-    if (setpgid(0, 0) != 0 || unshare(CLONE_NEWNET) != 0 || write(control, "u", 1) != 1 || read(control, &go, 1) != 1) {
+    if (setpgid(0, 0) != 0 || unshare(CLONE_NEWNET) != 0 || write(control, "u", 1) != 1 ||
+        read(control, &go, 1) != 1) {
         _exit(2);
     }
     pid_t server = fork();
@@ -201,11 +207,13 @@ static void start_pod(struct live_pod *p, size_t index)
     p->control = pair[0];
     assert_int_equal(read(p->control, &ready, 1), 1);
     inet_ntop(AF_INET, p->end.ip.b, ip, sizeof(ip));
-    assert_true(shell("ip link add v%zu type veth peer name eth0 netns %d && ip addr add 169.254.1.1/32 dev v%zu "
-                      "&& ip link set v%zu up && ip route add %s/32 dev v%zu && "
-                      "nsenter -t %d -n sh -c 'ip link set lo up; ip addr add %s/32 dev eth0; ip link set eth0 up; "
-                      "ip route add 169.254.1.1 dev eth0; ip route add default via 169.254.1.1'",
-                      index, p->pid, index, index, ip, index, p->pid, ip));
+    assert_true(shell(
+        "ip link add v%zu type veth peer name eth0 netns %d && ip addr add 169.254.1.1/32 dev v%zu "
+        "&& ip link set v%zu up && ip route add %s/32 dev v%zu && "
+        "nsenter -t %d -n sh -c 'ip link set lo up; ip addr add %s/32 dev eth0; ip link set eth0 "
+        "up; "
+        "ip route add 169.254.1.1 dev eth0; ip route add default via 169.254.1.1'",
+        index, p->pid, index, index, ip, index, p->pid, ip));
     assert_int_equal(write(p->control, "g", 1), 1);
 }
 
@@ -236,7 +244,9 @@ static void enforce(const struct netpol_model *m)
     struct buf text;
     buf_init(&text, NFT_TEXT_MAX);
     assert_ok(netpol_compile(&arena, m, &r));
-    assert_ok(netpol_put_ruleset(&text, r, &(struct netpol_text_opts){.comment = S("live test"), .log_group = DENIALS_GROUP}));
+    assert_ok(netpol_put_ruleset(
+        &text, r,
+        &(struct netpol_text_opts){.comment = S("live test"), .log_group = DENIALS_GROUP}));
     assert_ok(nft_apply(buf_str(&text)));
     buf_release(&text);
     struct flows_report flows;
@@ -256,8 +266,9 @@ static size_t attempts_of(size_t from, struct attempt *out)
     return n;
 }
 
-static struct netpol_decision decide_attempt(const struct netpol_model *m, size_t from, const struct attempt *a,
-                                             struct netpol_end *src, struct netpol_end *dst)
+static struct netpol_decision decide_attempt(const struct netpol_model *m, size_t from,
+                                             const struct attempt *a, struct netpol_end *src,
+                                             struct netpol_end *dst)
 {
     struct ip to = {.family = 4};
     memcpy(to.b, &a->ip, 4);
@@ -266,7 +277,8 @@ static struct netpol_decision decide_attempt(const struct netpol_model *m, size_
     return netpol_decide(m, src, dst, a->udp ? NETPOL_UDP : NETPOL_TCP, a->port);
 }
 
-static void complain(const struct netpol_model *m, size_t from, const struct attempt *a, const char *what)
+static void complain(const struct netpol_model *m, size_t from, const struct attempt *a,
+                     const char *what)
 {
     struct netpol_end src, dst;
     struct netpol_decision d = decide_attempt(m, from, a, &src, &dst);
@@ -283,7 +295,8 @@ static void complain(const struct netpol_model *m, size_t from, const struct att
  * What came through though denied is wrong at once. What was allowed and did not come in time is kept for
  * another try: time is all it may lack.
  */
-static size_t check_results(const struct netpol_model *m, size_t from, struct attempt *got, size_t n, const char *what)
+static size_t check_results(const struct netpol_model *m, size_t from, struct attempt *got,
+                            size_t n, const char *what)
 {
     size_t late = 0;
     for (size_t i = 0; i < n; i++) {
@@ -351,7 +364,8 @@ static void test_cyclonus_with_packets(void **state)
     size_t tried = 0, steps_done = 0;
     for (uint32_t i = 0; i < cases->n; i += SAMPLE_EVERY) {
         const struct json *step = json_get(cases->items[i], "steps")->items[0];
-        struct netpol_model *m = cluster_model(&arena, step, json_get(step, "policies"), json_get(suite, "containers"));
+        struct netpol_model *m =
+            cluster_model(&arena, step, json_get(step, "policies"), json_get(suite, "containers"));
         if (n_pods == 0) {
             start_pods(m);
         }
@@ -360,7 +374,8 @@ static void test_cyclonus_with_packets(void **state)
         steps_done++;
         netpol_model_release(m);
     }
-    print_message("%zu cases of cyclonus with %zu real connections: as the evaluator says\n", steps_done, tried);
+    print_message("%zu cases of cyclonus with %zu real connections: as the evaluator says\n",
+                  steps_done, tried);
     stop_pods();
 }
 
@@ -382,7 +397,8 @@ static bool echoes(int fd)
 {
     char byte = 0;
     struct pollfd p = {fd, POLLIN, 0};
-    return send(fd, "y", 1, MSG_NOSIGNAL) == 1 && poll(&p, 1, 2000) == 1 && recv(fd, &byte, 1, 0) == 1 && byte == 'y';
+    return send(fd, "y", 1, MSG_NOSIGNAL) == 1 && poll(&p, 1, 2000) == 1 &&
+           recv(fd, &byte, 1, 0) == 1 && byte == 'y';
 }
 
 /* Runs in pod a's network namespace: one TCP connection to b, asked about before and after. */
@@ -422,10 +438,14 @@ static char ask(int control)
 static void test_live_connection_is_cut(void **state)
 {
     (void)state;
-    static const char allow[] = "[{\"metadata\":{\"name\":\"p\",\"namespace\":\"n\"},\"spec\":{\"podSelector\":{},\"ingress\":"
-                                "[{\"from\":[{\"podSelector\":{\"matchLabels\":{\"app\":\"a\"}}}]}]}}]";
-    static const char deny[] = "[{\"metadata\":{\"name\":\"p\",\"namespace\":\"n\"},\"spec\":{\"podSelector\":{}}}]";
-    struct netpol_model *open = two_pods("[]"), *allowed = two_pods(allow), *denied = two_pods(deny);
+    static const char allow[] =
+        "[{\"metadata\":{\"name\":\"p\",\"namespace\":\"n\"},\"spec\":{\"podSelector\":{},"
+        "\"ingress\":"
+        "[{\"from\":[{\"podSelector\":{\"matchLabels\":{\"app\":\"a\"}}}]}]}}]";
+    static const char deny[] =
+        "[{\"metadata\":{\"name\":\"p\",\"namespace\":\"n\"},\"spec\":{\"podSelector\":{}}}]";
+    struct netpol_model *open = two_pods("[]"), *allowed = two_pods(allow),
+                        *denied = two_pods(deny);
     int pair[2];
     char connected = '?';
     start_pods(open);
@@ -470,7 +490,8 @@ static void on_denial(void *ctx, const struct denial *what)
 static void test_denials_are_reported(void **state)
 {
     (void)state;
-    static const char deny[] = "[{\"metadata\":{\"name\":\"p\",\"namespace\":\"n\"},\"spec\":{\"podSelector\":{\"matchLabels\":{\"app\":\"b\"}}}}]";
+    static const char deny[] = "[{\"metadata\":{\"name\":\"p\",\"namespace\":\"n\"},\"spec\":{"
+                               "\"podSelector\":{\"matchLabels\":{\"app\":\"b\"}}}}]";
     struct netpol_model *m = two_pods(deny);
     struct denials *d;
     struct attempt a = {.port = 81};

@@ -55,7 +55,8 @@ static struct err read_file(struct reading *r, const char *path)
     TRY(read_all(r, path, &text));
     sha256_add(&r->hash, text);
     sha256_add(&r->hash, str_n("", 1));
-    TRY(yaml_parse(r->arena, text, file, &(struct yaml_limits){.max_bytes = MANIFEST_BYTES_MAX}, &docs));
+    TRY(yaml_parse(r->arena, text, file, &(struct yaml_limits){.max_bytes = MANIFEST_BYTES_MAX},
+                   &docs));
     for (uint32_t i = 0; i < docs->n; i++) {
         TRY(netpol_model_add(r->m, docs->items[i], file));
     }

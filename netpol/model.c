@@ -145,7 +145,8 @@ static struct err register_pod(struct netpol_model *m, struct netpol_pod *pod)
 {
     struct str key = arena_printf(m->arena, "%.*s/%.*s", STR_FMT(pod->ns), STR_FMT(pod->name));
     ENSURE(m->n_pods < NETPOL_PODS_MAX, ERR_LIMIT, "more than %d pods", NETPOL_PODS_MAX);
-    ENSURE(map_get(&m->pod_names, key) == NULL, ERR_EXISTS, "Pod %.*s is there twice", STR_FMT(key));
+    ENSURE(map_get(&m->pod_names, key) == NULL, ERR_EXISTS, "Pod %.*s is there twice",
+           STR_FMT(key));
     for (size_t i = 0; i < pod->n_ips && !pod->host_network; i++) {
         const struct netpol_pod *other = map_set(&m->pod_ips, ip_key(&pod->ips[i]), pod);
         ENSURE(other == NULL, ERR_EXISTS, "pods %.*s and %.*s/%.*s have the same address",
@@ -217,10 +218,10 @@ static struct err add_named(struct netpol_model *m, const struct json *doc, stru
         return arena_exhausted(m->arena) ? err_make(ERR_LIMIT, "the manifests are too big") : OK;
     }
     const struct json *meta = json_get(doc, "metadata");
-    return err_wrap(e, "%.*s:%u: %.*s %.*s/%.*s", STR_FMT(file), err_line() > 0 ? err_line() : doc->line,
-                    STR_FMT(json_str(json_get(doc, "kind"))),
-                    STR_FMT(json_str(json_get(meta, "namespace"))),
-                    STR_FMT(json_str(json_get(meta, "name"))));
+    return err_wrap(
+        e, "%.*s:%u: %.*s %.*s/%.*s", STR_FMT(file), err_line() > 0 ? err_line() : doc->line,
+        STR_FMT(json_str(json_get(doc, "kind"))), STR_FMT(json_str(json_get(meta, "namespace"))),
+        STR_FMT(json_str(json_get(meta, "name"))));
 }
 
 struct err netpol_model_add(struct netpol_model *m, const struct json *doc, struct str file)
@@ -316,7 +317,8 @@ static void each_match(struct sealer *s, const struct selector *sel, on_pod fn, 
 {
     const struct selector_term *narrow = NULL;
     for (size_t i = 0; i < sel->n; i++) {
-        if (sel->terms[i].op == SELECTOR_IN && (narrow == NULL || sel->terms[i].n_values < narrow->n_values)) {
+        if (sel->terms[i].op == SELECTOR_IN &&
+            (narrow == NULL || sel->terms[i].n_values < narrow->n_values)) {
             narrow = &sel->terms[i];
         }
     }
@@ -326,7 +328,8 @@ static void each_match(struct sealer *s, const struct selector *sel, on_pod fn, 
         }
     }
     for (size_t v = 0; narrow != NULL && v < narrow->n_values; v++) {
-        const struct posting *p = map_get(&s->by_label, label_key(s->m->arena, narrow->key, narrow->values[v]));
+        const struct posting *p =
+            map_get(&s->by_label, label_key(s->m->arena, narrow->key, narrow->values[v]));
         for (size_t i = 0; p != NULL && i < p->n; i++) {
             if (selector_matches(sel, &s->m->pods[p->pods[i]]->labels)) {
                 fn(ctx, s->m->pods[p->pods[i]]);
@@ -361,7 +364,8 @@ static void seal_block(struct netpol_model *m, struct netpol_peer *peer)
     }
 }
 
-static void seal_peer(struct sealer *s, const struct netpol_policy *policy, struct netpol_peer *peer)
+static void seal_peer(struct sealer *s, const struct netpol_policy *policy,
+                      struct netpol_peer *peer)
 {
     struct map_entry *e;
     peer->matched = arena_array(s->m->arena, uint64_t, s->m->words);
@@ -397,7 +401,8 @@ static void seal_isolation(struct netpol_model *m, enum netpol_direction dir)
     m->isolating[dir] = arena_array(m->arena, const struct netpol_policy **, m->n_pods);
     m->n_isolating[dir] = arena_array(m->arena, size_t, m->n_pods);
     for (size_t p = 0; p < m->n_policies; p++) {
-        for (size_t i = 0; m->policies[p]->types[dir] && bit_next(m->policies[p]->selected, m->words, &i); i++) {
+        for (size_t i = 0;
+             m->policies[p]->types[dir] && bit_next(m->policies[p]->selected, m->words, &i); i++) {
             size_t n = m->n_isolating[dir][i]++;
             m->isolating[dir][i] = arena_grow(m->arena, m->isolating[dir][i], n, n + 1, &caps[i],
                                               sizeof(struct netpol_policy *));
@@ -421,7 +426,9 @@ static struct err seal_policies(struct netpol_model *m)
         seal_policy(&s, m->policies[i]);
     }
     map_release(&s.by_label);
-    return arena_exhausted(m->arena) ? err_make(ERR_LIMIT, "the policies need more memory than allowed") : OK;
+    return arena_exhausted(m->arena)
+               ? err_make(ERR_LIMIT, "the policies need more memory than allowed")
+               : OK;
 }
 
 struct err netpol_model_seal(struct netpol_model *m)

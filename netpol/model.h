@@ -22,18 +22,19 @@
 #include "lib/base/map.h"
 
 enum {
-    NETPOL_PODS_MAX = 65535,    /* also the largest class number of a ruleset */
+    NETPOL_PODS_MAX = 65535, /* also the largest class number of a ruleset */
     NETPOL_POLICIES_MAX = 16384,
-    NETPOL_RULES_MAX = 512,     /* of one direction of one policy */
-    NETPOL_PEERS_MAX = 512,     /* of one rule */
-    NETPOL_PORTS_MAX = 512,     /* of one rule, or of one pod */
+    NETPOL_RULES_MAX = 512, /* of one direction of one policy */
+    NETPOL_PEERS_MAX = 512, /* of one rule */
+    NETPOL_PORTS_MAX = 512, /* of one rule, or of one pod */
     NETPOL_EXCEPT_MAX = 512,
     NETPOL_POD_IPS_MAX = 2,
 };
 
 enum netpol_proto { NETPOL_ICMP = 1, NETPOL_TCP = 6, NETPOL_UDP = 17, NETPOL_SCTP = 132 };
 const char *netpol_proto_name(enum netpol_proto p);
-struct err netpol_proto_parse(struct str s, enum netpol_proto *out); /* TCP, UDP, SCTP in any case */
+struct err netpol_proto_parse(struct str s,
+                              enum netpol_proto *out); /* TCP, UDP, SCTP in any case */
 
 enum netpol_direction { NETPOL_INGRESS, NETPOL_EGRESS };
 
@@ -57,8 +58,8 @@ struct netpol_container_port {
 struct netpol_pod {
     struct str ns, name;
     struct labels labels;
-    const struct netpol_namespace *in;  /* set by seal */
-    struct ip ips[NETPOL_POD_IPS_MAX];  /* at most one of each family */
+    const struct netpol_namespace *in; /* set by seal */
+    struct ip ips[NETPOL_POD_IPS_MAX]; /* at most one of each family */
     size_t n_ips;
     struct netpol_container_port *ports;
     size_t n_ports;
@@ -69,8 +70,8 @@ struct netpol_pod {
 
 struct netpol_peer {
     bool is_block;
-    bool any_pod_ns;              /* no namespaceSelector: the policy's own namespace */
-    bool has_pods;                /* podSelector given */
+    bool any_pod_ns; /* no namespaceSelector: the policy's own namespace */
+    bool has_pods;   /* podSelector given */
     struct selector pods, namespaces;
     struct ip_block block;
     struct ip_block *except;
@@ -80,7 +81,7 @@ struct netpol_peer {
 
 struct netpol_port {
     enum netpol_proto proto;
-    struct str name;     /* a named port, or empty */
+    struct str name;      /* a named port, or empty */
     uint16_t first, last; /* 0, 0: every port of the protocol */
 };
 
@@ -108,8 +109,9 @@ struct netpol_model {
     size_t n_pods, cap_pods;
     struct netpol_policy **policies;
     size_t n_policies, cap_policies;
-    struct map namespaces, pod_names, pod_ips, policy_names; /* "ns/name" or address text to object */
-    size_t words;    /* of a bitmap over pods */
+    struct map namespaces, pod_names, pod_ips,
+        policy_names; /* "ns/name" or address text to object */
+    size_t words;     /* of a bitmap over pods */
     /* per pod and direction: the policies that isolate it, set by seal */
     const struct netpol_policy ***isolating[2];
     size_t *n_isolating[2];

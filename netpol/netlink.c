@@ -86,7 +86,8 @@ static void put_element(struct nlmsghdr *head, const struct netpol_change *c)
     mnl_attr_nest_end(head, item);
 }
 
-static struct nlmsghdr *begin(struct batch *b, uint16_t type, uint16_t flags, uint8_t family, uint16_t resource)
+static struct nlmsghdr *begin(struct batch *b, uint16_t type, uint16_t flags, uint8_t family,
+                              uint16_t resource)
 {
     struct nlmsghdr *head = mnl_nlmsg_put_header(b->buf + b->n);
     head->nlmsg_type = type;
@@ -109,8 +110,10 @@ static void put_change(void *ctx, const struct netpol_change *c)
         return;
     }
     netpol_change_set_name(c, set);
-    uint16_t type = (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | (c->add ? NFT_MSG_NEWSETELEM : NFT_MSG_DELSETELEM));
-    struct nlmsghdr *head = begin(b, type, (uint16_t)(NLM_F_ACK | (c->add ? NLM_F_CREATE : 0)), NFPROTO_INET, 0);
+    uint16_t type =
+        (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | (c->add ? NFT_MSG_NEWSETELEM : NFT_MSG_DELSETELEM));
+    struct nlmsghdr *head =
+        begin(b, type, (uint16_t)(NLM_F_ACK | (c->add ? NLM_F_CREATE : 0)), NFPROTO_INET, 0);
     mnl_attr_put_strz(head, NFTA_SET_ELEM_LIST_TABLE, b->table);
     mnl_attr_put_strz(head, NFTA_SET_ELEM_LIST_SET, set);
     struct nlattr *list = mnl_attr_nest_start(head, NFTA_SET_ELEM_LIST_ELEMENTS);
@@ -133,10 +136,11 @@ static struct err hear(struct mnl_socket *s, size_t answers)
         ssize_t n = mnl_socket_recvfrom(s, buf, sizeof(buf));
         ENSURE(n > 0, ERR_IO, "no answer from nf_tables: %s", strerror(errno));
         int left = (int)n;
-        for (struct nlmsghdr *h = (void *)buf; mnl_nlmsg_ok(h, left); h = mnl_nlmsg_next(h, &left)) {
+        for (struct nlmsghdr *h = (void *)buf; mnl_nlmsg_ok(h, left);
+             h = mnl_nlmsg_next(h, &left)) {
             const struct nlmsgerr *e = mnl_nlmsg_get_payload(h);
-            ENSURE(h->nlmsg_type != NLMSG_ERROR || e->error == 0, ERR_CONFLICT, "nf_tables refused a change: %s",
-                   strerror(-e->error));
+            ENSURE(h->nlmsg_type != NLMSG_ERROR || e->error == 0, ERR_CONFLICT,
+                   "nf_tables refused a change: %s", strerror(-e->error));
             answers -= answers > 0 && h->nlmsg_type == NLMSG_ERROR;
         }
     }
@@ -202,12 +206,13 @@ void netlink_renew(struct netlink *nl)
 
 static struct err send_batch(const struct batch *b)
 {
-    ENSURE(mnl_socket_sendto(b->nl->s, b->buf, b->n) >= 0, ERR_IO, "nf_tables cannot be reached: %s", strerror(errno));
+    ENSURE(mnl_socket_sendto(b->nl->s, b->buf, b->n) >= 0, ERR_IO,
+           "nf_tables cannot be reached: %s", strerror(errno));
     return hear(b->nl->s, b->changes);
 }
 
-struct err netlink_change(struct netlink *nl, const struct netpol_ruleset *from, const struct netpol_ruleset *to,
-                          struct str table)
+struct err netlink_change(struct netlink *nl, const struct netpol_ruleset *from,
+                          const struct netpol_ruleset *to, struct str table)
 {
     struct batch b = {.nl = nl};
     TRY(str_to_cstr(table, b.table, sizeof(b.table)));

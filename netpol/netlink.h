@@ -26,7 +26,7 @@ void netlink_renew(struct netlink *nl);
  * Turns the kernel's table from `from` into `to`. ERR_LIMIT over NETLINK_CHANGES_MAX; ERR_CONFLICT when
  * the kernel refuses (the table is not what `from` says): replace the whole table then. Needs CAP_NET_ADMIN.
  */
-struct err netlink_change(struct netlink *nl, const struct netpol_ruleset *from, const struct netpol_ruleset *to,
-                          struct str table);
+struct err netlink_change(struct netlink *nl, const struct netpol_ruleset *from,
+                          const struct netpol_ruleset *to, struct str table);
 
 #endif

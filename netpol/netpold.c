@@ -32,13 +32,20 @@ struct netpold {
     struct router router;
 };
 
-static struct metric applied_total = METRIC_COUNTER("sextant_netpol_applied_total", "Policy changes brought into force.", NULL, NULL);
-static struct metric failed_total = METRIC_COUNTER("sextant_netpol_failed_total", "Policy changes that could not be.", NULL, NULL);
-static struct metric cut_total = METRIC_COUNTER("sextant_netpol_connections_cut_total", "Live connections cut by a change.", NULL, NULL);
-static struct metric pods_now = METRIC_GAUGE("sextant_netpol_pods", "Pods in the manifests.", NULL, NULL);
-static struct metric policies_now = METRIC_GAUGE("sextant_netpol_policies", "NetworkPolicies in force.", NULL, NULL);
-static struct metric elements_now = METRIC_GAUGE("sextant_netpol_elements", "Set elements in the kernel.", NULL, NULL);
-static struct metric apply_time = METRIC_HISTOGRAM("sextant_netpol_apply_seconds", "Time to bring a change into force.", NULL, NULL);
+static struct metric applied_total = METRIC_COUNTER(
+    "sextant_netpol_applied_total", "Policy changes brought into force.", NULL, NULL);
+static struct metric failed_total =
+    METRIC_COUNTER("sextant_netpol_failed_total", "Policy changes that could not be.", NULL, NULL);
+static struct metric cut_total = METRIC_COUNTER("sextant_netpol_connections_cut_total",
+                                                "Live connections cut by a change.", NULL, NULL);
+static struct metric pods_now =
+    METRIC_GAUGE("sextant_netpol_pods", "Pods in the manifests.", NULL, NULL);
+static struct metric policies_now =
+    METRIC_GAUGE("sextant_netpol_policies", "NetworkPolicies in force.", NULL, NULL);
+static struct metric elements_now =
+    METRIC_GAUGE("sextant_netpol_elements", "Set elements in the kernel.", NULL, NULL);
+static struct metric apply_time = METRIC_HISTOGRAM(
+    "sextant_netpol_apply_seconds", "Time to bring a change into force.", NULL, NULL);
 
 static void consider(void *ctx);
 
@@ -56,7 +63,8 @@ static void put_event(struct netpold *n, const char *outcome, struct str reason,
     arena_init(&a, 1 << 20);
     struct json *extra = json_new_object(&a);
     const struct netpol_epoch *e = n->next;
-    json_set(&a, extra, S("policies_before"), json_new_string(&a, n->now != NULL ? str_of(n->now->hash) : S("none")));
+    json_set(&a, extra, S("policies_before"),
+             json_new_string(&a, n->now != NULL ? str_of(n->now->hash) : S("none")));
     json_set(&a, extra, S("policies_after"), json_new_string(&a, str_of(e->hash)));
     json_set(&a, extra, S("pods"), json_new_int(&a, (int64_t)e->model->n_pods));
     json_set(&a, extra, S("policies"), json_new_int(&a, (int64_t)e->model->n_policies));
@@ -79,16 +87,18 @@ static void put_in_force(struct netpold *n)
     struct netpol_applied done;
     struct err e = netpol_epoch_apply(n->nl, n->now, n->next, n->cfg, &done);
     if (failed(e)) {
-        log_error("the policies could not be applied; the old ones stay", {"error", LOG_CSTR(err_detail())});
+        log_error("the policies could not be applied; the old ones stay",
+                  {"error", LOG_CSTR(err_detail())});
         put_event(n, "failed", str_of(err_detail()), NULL);
         metric_add(&failed_total, 1);
         netpol_epoch_free(n->next);
         later(n);
     } else {
         log_info("policies in force", {"pods", LOG_INT(n->next->model->n_pods)},
-                 {"policies", LOG_INT(n->next->model->n_policies)}, {"elements", LOG_INT(done.elements)},
-                 {"changed", LOG_INT(done.changed)}, {"connections_cut", LOG_INT(done.flows_cut)},
-                 {"us", LOG_INT(done.ns / 1000)}, {"hash", LOG_CSTR(n->next->hash)});
+                 {"policies", LOG_INT(n->next->model->n_policies)},
+                 {"elements", LOG_INT(done.elements)}, {"changed", LOG_INT(done.changed)},
+                 {"connections_cut", LOG_INT(done.flows_cut)}, {"us", LOG_INT(done.ns / 1000)},
+                 {"hash", LOG_CSTR(n->next->hash)});
         metric_add(&applied_total, 1);
         metric_add(&cut_total, done.flows_cut);
         metric_observe(&apply_time, done.ns);
@@ -133,7 +143,8 @@ static void consider(void *ctx)
     }
     char *path = arena_cstr(&n->d->boot, n->cfg->manifests);
     if (failed(netpol_epoch_load(path, &n->next))) {
-        log_error("the manifests are wrong; the old policies stay", {"error", LOG_CSTR(err_detail())});
+        log_error("the manifests are wrong; the old policies stay",
+                  {"error", LOG_CSTR(err_detail())});
         metric_add(&failed_total, 1);
         if (n->now == NULL) {
             daemon_lost(n->policies, "the manifests are wrong or missing");
@@ -194,10 +205,11 @@ static void get_status(struct http_req *req, void *ctx)
     struct netpold *n = ctx;
     struct buf text;
     buf_init(&text, 4096);
-    buf_printf(&text, "{\"in_force\":%s,\"hash\":\"%s\",\"pods\":%zu,\"policies\":%zu,\"elements\":%zu}",
-               n->now != NULL ? "true" : "false", n->now != NULL ? n->now->hash : "",
-               n->now != NULL ? n->now->model->n_pods : 0, n->now != NULL ? n->now->model->n_policies : 0,
-               n->now != NULL ? n->now->ruleset->n_elements : 0);
+    buf_printf(
+        &text, "{\"in_force\":%s,\"hash\":\"%s\",\"pods\":%zu,\"policies\":%zu,\"elements\":%zu}",
+        n->now != NULL ? "true" : "false", n->now != NULL ? n->now->hash : "",
+        n->now != NULL ? n->now->model->n_pods : 0, n->now != NULL ? n->now->model->n_policies : 0,
+        n->now != NULL ? n->now->ruleset->n_elements : 0);
     http_reply_json(req, 200, buf_str(&text));
     buf_release(&text);
 }
@@ -216,7 +228,8 @@ static void get_verify(struct http_req *req, void *ctx)
     arena_init(&a, PROOF_ARENA_MAX);
     buf_init(&text, 64 * 1024);
     struct err e = netpol_epoch_verify(n->now, n->cfg, &a, &r);
-    buf_printf(&text, "{\"proven\":%s,\"checks\":%" PRIu64 ",\"mismatches\":%" PRIu64 ",\"detail\":",
+    buf_printf(&text,
+               "{\"proven\":%s,\"checks\":%" PRIu64 ",\"mismatches\":%" PRIu64 ",\"detail\":",
                !failed(e) && r.mismatches == 0 ? "true" : "false", r.checks, r.mismatches);
     json_write_string(&text, failed(e) ? str_of(err_detail()) : r.first);
     buf_putc(&text, '}');
@@ -227,7 +240,8 @@ static void get_verify(struct http_req *req, void *ctx)
 
 static struct err start_server(struct netpold *n)
 {
-    struct http_server_opts o = {.handle = router_dispatch, .ctx = &n->router, .max_conns = 64, .no_h2 = true};
+    struct http_server_opts o = {
+        .handle = router_dispatch, .ctx = &n->router, .max_conns = 64, .no_h2 = true};
     struct str address = arena_printf(&n->d->boot, "unix:%s/netpol.sock", n->d->run_dir);
     router_init(&n->router);
     daemon_add_common_routes(n->d, &n->router);
@@ -261,8 +275,8 @@ static struct err netpold_reload(struct daemon *d)
 {
     struct netpold *n = d->state;
     const struct netpol_config *cfg = d->section;
-    ENSURE(str_eq(cfg->table, n->cfg->table) && str_eq(cfg->manifests, n->cfg->manifests), ERR_INVALID,
-           "netpol.table and netpol.manifests change by a restart only");
+    ENSURE(str_eq(cfg->table, n->cfg->table) && str_eq(cfg->manifests, n->cfg->manifests),
+           ERR_INVALID, "netpol.table and netpol.manifests change by a restart only");
     n->cfg = cfg;
     on_change(n);
     return OK;

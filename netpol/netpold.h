@@ -19,7 +19,8 @@ struct netpol_config {
 
 extern const struct config_key netpol_keys[];
 extern const struct daemon_command netpol_commands[];
-const struct sandbox_profile *netpol_sandbox(struct arena *a, const struct config *c, const void *section);
+const struct sandbox_profile *netpol_sandbox(struct arena *a, const struct config *c,
+                                             const void *section);
 
 /* One loaded set of policies; immutable. */
 struct netpol_epoch {
@@ -33,7 +34,8 @@ struct err netpol_epoch_load(const char *path, struct netpol_epoch **out);
 void netpol_epoch_free(struct netpol_epoch *e); /* NULL ok */
 
 struct netpol_applied {
-    size_t elements, changed; /* set elements in all; those that differ from before, or 0: all new */
+    size_t elements,
+        changed; /* set elements in all; those that differ from before, or 0: all new */
     size_t flows_cut;
     int64_t ns;
 };

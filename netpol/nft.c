@@ -43,14 +43,14 @@ static struct err start(const char *const *argv, struct child *c)
     int in[2], out[2], err[2];
     const char *file;
     TRY(nft_find(&file));
-    ENSURE(pipe2(in, O_CLOEXEC) == 0 && pipe2(out, O_CLOEXEC) == 0 && pipe2(err, O_CLOEXEC) == 0, ERR_IO,
-           "no pipe for nft: %s", strerror(errno));
+    ENSURE(pipe2(in, O_CLOEXEC) == 0 && pipe2(out, O_CLOEXEC) == 0 && pipe2(err, O_CLOEXEC) == 0,
+           ERR_IO, "no pipe for nft: %s", strerror(errno));
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, in[0], 0);
     posix_spawn_file_actions_adddup2(&actions, out[1], 1);
     posix_spawn_file_actions_adddup2(&actions, err[1], 2);
-    static char *const env[] = {(char *)(uintptr_t)"LC_ALL=C", NULL};
+    static char *const env[] = {(char *)(uintptr_t) "LC_ALL=C", NULL};
     int rc = posix_spawn(&c->pid, file, &actions, NULL, (char *const *)(uintptr_t)argv, env);
     posix_spawn_file_actions_destroy(&actions);
     close(in[0]);

@@ -11,7 +11,15 @@
 
 enum { FIELDS_MAX = 5, JUMPS_MAX = 16, OPS_MAX = 8 };
 
-enum field { FIELD_SADDR4, FIELD_DADDR4, FIELD_SADDR6, FIELD_DADDR6, FIELD_PROTO, FIELD_DPORT, FIELD_PRIORITY };
+enum field {
+    FIELD_SADDR4,
+    FIELD_DADDR4,
+    FIELD_SADDR6,
+    FIELD_DADDR6,
+    FIELD_PROTO,
+    FIELD_DPORT,
+    FIELD_PRIORITY
+};
 
 /* A value of any field as a number of 128 bits in network order. */
 struct value {
@@ -38,8 +46,18 @@ struct bucket {
     size_t n, cap;
 };
 
-enum op_kind { OP_CT, OP_NOT_SYN, OP_LOOKUP, OP_NOT_IN, OP_PRIORITY, OP_PRIORITY_MAP, OP_ACCEPT, OP_DROP,
-               OP_RETURN, OP_JUMP };
+enum op_kind {
+    OP_CT,
+    OP_NOT_SYN,
+    OP_LOOKUP,
+    OP_NOT_IN,
+    OP_PRIORITY,
+    OP_PRIORITY_MAP,
+    OP_ACCEPT,
+    OP_DROP,
+    OP_RETURN,
+    OP_JUMP
+};
 
 struct op {
     enum op_kind kind;
@@ -126,8 +144,10 @@ static struct err proto_number(const struct json *v, uint32_t *out)
     static const struct {
         struct str name;
         uint32_t number;
-    } known[] = {{STR_INIT("tcp"), NETPOL_TCP}, {STR_INIT("udp"), NETPOL_UDP},
-                 {STR_INIT("sctp"), NETPOL_SCTP}, {STR_INIT("icmp"), NETPOL_ICMP}};
+    } known[] = {{STR_INIT("tcp"), NETPOL_TCP},
+                 {STR_INIT("udp"), NETPOL_UDP},
+                 {STR_INIT("sctp"), NETPOL_SCTP},
+                 {STR_INIT("icmp"), NETPOL_ICMP}};
     for (size_t i = 0; i < ARRAY_LEN(known); i++) {
         if (str_eq(json_str(v), known[i].name)) {
             *out = known[i].number;
@@ -164,7 +184,8 @@ static struct err scalar(const struct json *v, struct str type, struct value *ou
 }
 
 /* A value, {"range": [a, b]} or {"prefix": {"addr", "len"}}. */
-static struct err interval(const struct json *v, struct str type, struct value *lo, struct value *hi)
+static struct err interval(const struct json *v, struct str type, struct value *lo,
+                           struct value *hi)
 {
     const struct json *range = json_get(v, "range"), *prefix = json_get(v, "prefix");
     if (json_is(range, JSON_ARRAY) && range->n == 2) {
@@ -294,8 +315,10 @@ static struct err read_field(const struct json *v, enum field *out)
     static const struct {
         const char *protocol, *field;
         enum field is;
-    } payloads[] = {{"ip", "saddr", FIELD_SADDR4},  {"ip", "daddr", FIELD_DADDR4},
-                    {"ip6", "saddr", FIELD_SADDR6}, {"ip6", "daddr", FIELD_DADDR6},
+    } payloads[] = {{"ip", "saddr", FIELD_SADDR4},
+                    {"ip", "daddr", FIELD_DADDR4},
+                    {"ip6", "saddr", FIELD_SADDR6},
+                    {"ip6", "daddr", FIELD_DADDR6},
                     {"th", "dport", FIELD_DPORT}};
     const struct json *payload = json_get(v, "payload");
     struct str meta = json_str(json_path(v, "meta.key"));
@@ -365,8 +388,9 @@ static struct err read_ct(const struct json *m, struct op *op)
 static struct err read_flags(const struct json *m, struct op *op)
 {
     const struct json *and = json_path(m, "left.&");
-    bool ours = json_is(and, JSON_ARRAY) && and->n == 2 && json_is(and->items[1], JSON_ARRAY) &&
-                and->items[1]->n == 4 && holds(and->items[1], "fin") && holds(and->items[1], "syn") &&
+    bool ours = json_is(and, JSON_ARRAY) && and->n == 2 &&
+                json_is(and->items[1], JSON_ARRAY) && and->items[1]->n == 4 &&
+                holds(and->items[1], "fin") && holds(and->items[1], "syn") &&
                 holds(and->items[1], "rst") && holds(and->items[1], "ack") &&
                 str_is(json_str(json_path(and->items[0], "payload.field")), "flags") &&
                 str_is(json_str(json_get(m, "op")), "!=") && holds(json_get(m, "right"), "syn");
@@ -377,7 +401,7 @@ static struct err read_flags(const struct json *m, struct op *op)
 static struct err read_match(const struct nft_table *t, const struct json *m, struct op *op)
 {
     const struct json *left = json_get(m, "left");
-    struct str operator = json_str(json_get(m, "op"));
+    struct str operator= json_str(json_get(m, "op"));
     if (str_is(json_str(json_path(left, "ct.key")), "state")) {
         return read_ct(m, op);
     }
@@ -407,7 +431,8 @@ static struct err read_mangle(const struct nft_table *t, const struct json *m, s
     return class_number(json_str(value), &op->number);
 }
 
-static struct err read_statement(const struct nft_table *t, const struct json *v, struct table_rule *r)
+static struct err read_statement(const struct nft_table *t, const struct json *v,
+                                 struct table_rule *r)
 {
     static const struct {
         const char *word;
@@ -453,7 +478,8 @@ static struct err read_rule(struct nft_table *t, const struct json *obj)
         TRY(read_statement(t, expr->items[i], r));
     }
     for (size_t i = 0; i < r->n && r->limited; i++) {
-        if (r->ops[i].kind >= OP_ACCEPT || r->ops[i].kind == OP_PRIORITY || r->ops[i].kind == OP_PRIORITY_MAP) {
+        if (r->ops[i].kind >= OP_ACCEPT || r->ops[i].kind == OP_PRIORITY ||
+            r->ops[i].kind == OP_PRIORITY_MAP) {
             return unknown("a rule with a limit", obj);
         }
     }
@@ -662,8 +688,8 @@ struct err nft_table_judge(const struct nft_table *t, const struct nft_packet *p
             continue;
         }
         const struct table_chain *target = map_get(&t->chains, end->chain);
-        ENSURE(target != NULL && depth + 1 < JUMPS_MAX, ERR_INVALID, "a jump to '%.*s' leads nowhere",
-               STR_FMT(end->chain));
+        ENSURE(target != NULL && depth + 1 < JUMPS_MAX, ERR_INVALID,
+               "a jump to '%.*s' leads nowhere", STR_FMT(end->chain));
         stack[++depth].chain = target;
         stack[depth].at = 0;
     }

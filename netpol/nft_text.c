@@ -47,7 +47,8 @@ static void put_key(struct buf *out, enum netpol_shape shape, int dir, int famil
 
 static void put_set_name(struct buf *out, enum netpol_shape shape, int dir, int family)
 {
-    buf_printf(out, "%s_%s%c", direction_names[dir], netpol_shape_name(shape), family_digit[family]);
+    buf_printf(out, "%s_%s%c", direction_names[dir], netpol_shape_name(shape),
+               family_digit[family]);
 }
 
 static void put_element(struct buf *out, enum netpol_shape shape, const struct netpol_elem *e)
@@ -71,8 +72,8 @@ static void put_element(struct buf *out, enum netpol_shape shape, const struct n
     }
 }
 
-static void put_set(struct buf *out, const struct netpol_ruleset *r, enum netpol_shape shape, int dir,
-                    int family)
+static void put_set(struct buf *out, const struct netpol_ruleset *r, enum netpol_shape shape,
+                    int dir, int family)
 {
     const struct netpol_set *s = &r->sets[shape][dir][family];
     buf_puts(out, S("\tset "));
@@ -116,8 +117,8 @@ static void put_direction_chain(struct buf *out, int dir, int family, unsigned l
         buf_puts(out, S(" return\n"));
     }
     if (log_group > 0) {
-        buf_printf(out, "\t\tlimit rate %d/second burst %d packets log group %u snaplen %d\n", NFT_LOG_RATE, NFT_LOG_BURST,
-                   log_group, NFT_LOG_BYTES);
+        buf_printf(out, "\t\tlimit rate %d/second burst %d packets log group %u snaplen %d\n",
+                   NFT_LOG_RATE, NFT_LOG_BURST, log_group, NFT_LOG_BYTES);
     }
     buf_printf(out, "\t\tcounter name denied_%s drop\n\t}\n", direction_names[dir]);
 }
@@ -209,8 +210,8 @@ void netpol_change_set_name(const struct netpol_change *c, char name[NETPOL_SET_
 {
     static const char *const plain[] = {"", "class", "pods"};
     if (c->what == CHANGE_ELEMENT) {
-        snprintf(name, NETPOL_SET_NAME_MAX, "%s_%s%c", direction_names[c->dir], netpol_shape_name(c->shape),
-                 family_digit[c->family]);
+        snprintf(name, NETPOL_SET_NAME_MAX, "%s_%s%c", direction_names[c->dir],
+                 netpol_shape_name(c->shape), family_digit[c->family]);
     } else {
         snprintf(name, NETPOL_SET_NAME_MAX, "%s%c", plain[c->what], family_digit[c->family]);
     }
@@ -226,7 +227,8 @@ static void write_change(void *ctx, const struct netpol_change *c)
     struct change_writer *w = ctx;
     char name[NETPOL_SET_NAME_MAX];
     netpol_change_set_name(c, name);
-    buf_printf(w->out, "%s element inet %.*s %s { ", c->add ? "add" : "delete", STR_FMT(w->table), name);
+    buf_printf(w->out, "%s element inet %.*s %s { ", c->add ? "add" : "delete", STR_FMT(w->table),
+               name);
     if (c->what == CHANGE_ELEMENT) {
         put_element(w->out, c->shape, c->elem);
     } else {

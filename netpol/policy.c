@@ -3,7 +3,8 @@
 
 static struct err invalid(const struct json *at, const char *what)
 {
-    return err_make_at(ERR_INVALID, at != NULL ? at->line : 0, at != NULL ? at->col : 0, "%s", what);
+    return err_make_at(ERR_INVALID, at != NULL ? at->line : 0, at != NULL ? at->col : 0, "%s",
+                       what);
 }
 
 /* An unknown field is an error: left out silently it would widen the policy. */
@@ -49,7 +50,8 @@ static struct err read_port_number(const struct json *v, const char *what, uint1
 {
     uint64_t n;
     if (failed(json_u64(v, &n)) || n < 1 || n > 65535) {
-        return err_make_at(ERR_INVALID, v->line, v->col, "%s must be a number from 1 to 65535", what);
+        return err_make_at(ERR_INVALID, v->line, v->col, "%s must be a number from 1 to 65535",
+                           what);
     }
     *out = (uint16_t)n;
     return OK;
@@ -86,7 +88,8 @@ static struct err read_port(const struct json *obj, struct netpol_port *out)
     if (json_is(port, JSON_STRING)) {
         p.name = port->text;
         if (!is_port_name(p.name)) {
-            return invalid(port, "a port name has at most 15 of a-z, 0-9 and '-', one of them a letter");
+            return invalid(port,
+                           "a port name has at most 15 of a-z, 0-9 and '-', one of them a letter");
         }
     } else if (!is_absent(port)) {
         TRY(read_port_number(port, "port", &p.first));
@@ -127,7 +130,8 @@ static struct err read_block(struct arena *a, const struct json *obj, struct net
     TRY(check_fields(obj, "ipBlock", known));
     const struct json *cidr = json_get(obj, "cidr");
     if (failed(ip_block_parse(json_str(cidr), &p->block))) {
-        return invalid(cidr != NULL ? cidr : obj, "ipBlock.cidr must be a block such as 10.0.0.0/8");
+        return invalid(cidr != NULL ? cidr : obj,
+                       "ipBlock.cidr must be a block such as 10.0.0.0/8");
     }
     p->is_block = true;
     return read_except(a, json_get(obj, "except"), p);
@@ -173,7 +177,8 @@ static struct err read_rule(struct arena *a, const struct json *obj, enum netpol
 {
     static const char *const known[2][3] = {{"from", "ports", NULL}, {"to", "ports", NULL}};
     const char *peers_key = known[dir][0];
-    TRY(check_fields(obj, dir == NETPOL_INGRESS ? "an ingress rule" : "an egress rule", known[dir]));
+    TRY(check_fields(obj, dir == NETPOL_INGRESS ? "an ingress rule" : "an egress rule",
+                     known[dir]));
     const struct json *peers = json_get(obj, peers_key), *ports = json_get(obj, "ports");
     struct netpol_rule r = {.line = obj->line};
     TRY(list_length(peers, peers_key, NETPOL_PEERS_MAX, &r.n_peers));

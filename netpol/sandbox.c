@@ -3,10 +3,11 @@
 
 #include <linux/capability.h>
 
-const struct sandbox_profile *netpol_sandbox(struct arena *a, const struct config *c, const void *section)
+const struct sandbox_profile *netpol_sandbox(struct arena *a, const struct config *c,
+                                             const void *section)
 {
-    static const char *const exec[] = {"/usr/sbin", "/sbin", "/usr/local/sbin", "/lib", "/lib64", "/usr/lib",
-                                       NULL};
+    static const char *const exec[] = {"/usr/sbin", "/sbin", "/usr/local/sbin", "/lib", "/lib64",
+                                       "/usr/lib",  NULL};
     const struct netpol_config *cfg = section;
     const char **rw = arena_array(a, const char *, 3), **ro = arena_array(a, const char *, 4);
     struct sandbox_profile *p = arena_new(a, struct sandbox_profile);

@@ -108,8 +108,9 @@ struct verifier {
     struct netpol_verify_report report;
 };
 
-static void note_mismatch(struct verifier *v, const struct netpol_end *src, const struct netpol_end *dst,
-                          enum netpol_proto proto, uint16_t port, const struct netpol_decision *d)
+static void note_mismatch(struct verifier *v, const struct netpol_end *src,
+                          const struct netpol_end *dst, enum netpol_proto proto, uint16_t port,
+                          const struct netpol_decision *d)
 {
     if (v->report.mismatches++ > 0) {
         return;
@@ -127,8 +128,8 @@ static struct err check_one(struct verifier *v, const struct netpol_end *src,
                             const struct netpol_end *dst, enum netpol_proto proto, uint16_t port)
 {
     struct netpol_decision d = netpol_decide(v->m, src, dst, proto, port);
-    struct nft_packet p = {.src = src->ip, .dst = dst->ip, .proto = (uint8_t)proto, .dport = port,
-                           .syn = true};
+    struct nft_packet p = {
+        .src = src->ip, .dst = dst->ip, .proto = (uint8_t)proto, .dport = port, .syn = true};
     bool accepted, want = d.unknown ? v->unrelated_accepted : d.allowed;
     TRY(nft_table_judge(v->t, &p, &accepted));
     v->report.checks++;

@@ -10,7 +10,8 @@
 static inline struct json *suite_file(struct arena *a, const char *name)
 {
     const char *root = getenv("SEXTANT_CONFORMANCE");
-    struct str path = arena_printf(a, "%s/netpol/%s", root != NULL ? root : "../shared/conformance", name);
+    struct str path =
+        arena_printf(a, "%s/netpol/%s", root != NULL ? root : "../shared/conformance", name);
     FILE *f = fopen(path.p, "re");
     if (f == NULL) {
         return NULL;
@@ -28,7 +29,8 @@ static inline struct json *member(const struct json *v, const char *key)
     return (struct json *)(uintptr_t)json_get(v, key);
 }
 
-static inline struct json *object_of(struct arena *a, const char *kind, const char *api, struct json *meta)
+static inline struct json *object_of(struct arena *a, const char *kind, const char *api,
+                                     struct json *meta)
 {
     struct json *o = json_new_object(a);
     json_set(a, o, S("apiVersion"), json_new_string(a, str_of(api)));
@@ -38,13 +40,16 @@ static inline struct json *object_of(struct arena *a, const char *kind, const ch
 }
 
 /* {namespace, name, ip, labels} and ports {port, protocol, name} as a Pod manifest. */
-static inline struct json *pod_manifest(struct arena *a, const struct json *p, const struct json *ports)
+static inline struct json *pod_manifest(struct arena *a, const struct json *p,
+                                        const struct json *ports)
 {
-    struct json *meta = json_new_object(a), *spec = json_new_object(a), *status = json_new_object(a);
+    struct json *meta = json_new_object(a), *spec = json_new_object(a),
+                *status = json_new_object(a);
     json_set(a, meta, S("namespace"), member(p, "namespace"));
     json_set(a, meta, S("name"), member(p, "name"));
     json_set(a, meta, S("labels"), member(p, "labels"));
-    struct json *list = json_new_array(a), *container = json_new_object(a), *all = json_new_array(a);
+    struct json *list = json_new_array(a), *container = json_new_object(a),
+                *all = json_new_array(a);
     for (uint32_t i = 0; ports != NULL && i < ports->n; i++) {
         struct json *port = json_new_object(a);
         json_set(a, port, S("containerPort"), member(ports->items[i], "port"));
@@ -64,7 +69,8 @@ static inline struct json *pod_manifest(struct arena *a, const struct json *p, c
 
 /* A sealed model of {namespaces: {name: labels}, pods: [...]}, policies and container ports. */
 static inline struct netpol_model *cluster_model(struct arena *a, const struct json *step,
-                                                 const struct json *policies, const struct json *ports)
+                                                 const struct json *policies,
+                                                 const struct json *ports)
 {
     struct netpol_model *m = netpol_model_new(a);
     const struct json *namespaces = json_get(step, "namespaces"), *pods = json_get(step, "pods");

@@ -36,7 +36,8 @@ static void check_selects(struct analysis *x, const char *kind, const struct mes
         }
     }
     add(x, "IST0127", MESH_WARNING, kind, o, o->line,
-        S("no workload has the labels that the policy selects; check the selector and the namespace"));
+        S("no workload has the labels that the policy selects; check the selector and the "
+          "namespace"));
 }
 
 static bool namespace_known(const struct analysis *x, struct str name)
@@ -50,8 +51,8 @@ static bool namespace_known(const struct analysis *x, struct str name)
 }
 
 /* IST0101 */
-static void check_namespaces(struct analysis *x, const struct mesh_authz *p, const struct mesh_rule *r,
-                             const struct mesh_values *v)
+static void check_namespaces(struct analysis *x, const struct mesh_authz *p,
+                             const struct mesh_rule *r, const struct mesh_values *v)
 {
     for (size_t i = 0; i < v->n; i++) {
         if (!namespace_known(x, v->items[i].text)) {
@@ -66,8 +67,8 @@ static void check_hosts(struct analysis *x, const struct mesh_authz *p, const st
                         const struct mesh_values *v)
 {
     for (size_t i = 0; i < v->n; i++) {
-        bool covered = v->items[i].kind != PATTERN_EXACT ||
-                       str_find_char(v->items[i].text, ':') != STR_NPOS;
+        bool covered =
+            v->items[i].kind != PATTERN_EXACT || str_find_char(v->items[i].text, ':') != STR_NPOS;
         for (size_t k = 0; k < v->n && !covered; k++) {
             struct str t = v->items[k].text;
             covered = v->items[k].kind == PATTERN_PREFIX && str_starts(t, v->items[i].text) &&
@@ -75,7 +76,8 @@ static void check_hosts(struct analysis *x, const struct mesh_authz *p, const st
         }
         if (!covered) {
             add(x, "SXM0004", MESH_WARNING, "AuthorizationPolicy", &p->object, r->line,
-                arena_printf(x->arena, "host %.*s does not match when the client sends a port; add '%.*s:*'",
+                arena_printf(x->arena,
+                             "host %.*s does not match when the client sends a port; add '%.*s:*'",
                              STR_FMT(v->items[i].text), STR_FMT(v->items[i].text)));
         }
     }
@@ -88,8 +90,9 @@ static void check_paths(struct analysis *x, const struct mesh_authz *p, const st
     for (size_t i = 0; i < v->n; i++) {
         if (v->items[i].envoy_template && p->action == ACTION_DENY) {
             add(x, "SXM0005", MESH_WARNING, "AuthorizationPolicy", &p->object, r->line,
-                arena_printf(x->arena, "path template %.*s does not match a segment that holds '=' or '*' in "
-                                       "Envoy's reading, so the DENY can be slipped past",
+                arena_printf(x->arena,
+                             "path template %.*s does not match a segment that holds '=' or '*' in "
+                             "Envoy's reading, so the DENY can be slipped past",
                              STR_FMT(v->items[i].text)));
         }
     }
@@ -112,7 +115,8 @@ static void check_clause(struct analysis *x, const struct mesh_authz *p, const s
 }
 
 /* SXM0003: "not X" holds for a peer without any identity. */
-static void check_negatives(struct analysis *x, const struct mesh_authz *p, const struct mesh_rule *r)
+static void check_negatives(struct analysis *x, const struct mesh_authz *p,
+                            const struct mesh_rule *r)
 {
     for (size_t i = 0; i < r->n_from && p->action == ACTION_ALLOW; i++) {
         bool negative = false, positive = false;
@@ -133,7 +137,8 @@ static bool rule_uses_identity(const struct mesh_rule *r)
 {
     for (size_t i = 0; i < r->n_from; i++) {
         for (size_t k = 0; k < r->from[i].n; k++) {
-            if (mesh_field_is_identity(r->from[i].conds[k].field) && r->from[i].conds[k].any.n > 0) {
+            if (mesh_field_is_identity(r->from[i].conds[k].field) &&
+                r->from[i].conds[k].any.n > 0) {
                 return true;
             }
         }
@@ -142,23 +147,26 @@ static bool rule_uses_identity(const struct mesh_rule *r)
 }
 
 /* SXM0001, SXM0002: against each workload that the policy selects. */
-static void check_on_workload(struct analysis *x, const struct mesh_authz *p, const struct mesh_rule *r,
-                              const struct mesh_workload_info *w)
+static void check_on_workload(struct analysis *x, const struct mesh_authz *p,
+                              const struct mesh_rule *r, const struct mesh_workload_info *w)
 {
     const struct mesh_set *set = mesh_policies_for(x->arena, x->all, &w->workload);
     if (r->needs_http && w->n_tcp_ports > 0) {
         add(x, "SXM0001", MESH_WARNING, "AuthorizationPolicy", &p->object, r->line,
-            arena_printf(x->arena, "the rule needs HTTP, but port %u of %.*s carries TCP: there the rule is %s",
-                         w->tcp_ports[0], STR_FMT(w->name),
-                         p->action == ACTION_ALLOW ? "left out, so it allows nothing"
-                                                   : "enforced without its HTTP parts, so it matches more"));
+            arena_printf(
+                x->arena,
+                "the rule needs HTTP, but port %u of %.*s carries TCP: there the rule is %s",
+                w->tcp_ports[0], STR_FMT(w->name),
+                p->action == ACTION_ALLOW ? "left out, so it allows nothing"
+                                          : "enforced without its HTTP parts, so it matches more"));
     }
     if (rule_uses_identity(r) && mesh_mtls_mode(set, 0) != MESH_MTLS_STRICT &&
         p->action == ACTION_DENY) {
         add(x, "SXM0002", MESH_WARNING, "AuthorizationPolicy", &p->object, r->line,
-            arena_printf(x->arena, "%.*s takes plaintext (mTLS is %s); a peer passes this DENY by sending no "
-                                   "identity", STR_FMT(w->name),
-                         mesh_mtls_mode_name(mesh_mtls_mode(set, 0))));
+            arena_printf(x->arena,
+                         "%.*s takes plaintext (mTLS is %s); a peer passes this DENY by sending no "
+                         "identity",
+                         STR_FMT(w->name), mesh_mtls_mode_name(mesh_mtls_mode(set, 0))));
     }
 }
 
@@ -171,7 +179,8 @@ static void check_provider(struct analysis *x, const struct mesh_authz *p)
         }
     }
     add(x, "SXM0006", MESH_ERROR, "AuthorizationPolicy", &p->object, p->object.line,
-        arena_printf(x->arena, "provider %.*s is not configured: every request that matches is denied",
+        arena_printf(x->arena,
+                     "provider %.*s is not configured: every request that matches is denied",
                      STR_FMT(p->provider)));
 }
 

@@ -52,7 +52,8 @@ static struct err read_clause(struct mesh_reader *r, const struct json *obj, con
         struct mesh_cond *c = &out->conds[out->n];
         c->field = names[i].field;
         TRY(mesh_read_values(r, c->field, json_get(obj, names[i].any), names[i].any, ns, &c->any));
-        TRY(mesh_read_values(r, c->field, json_get(obj, names[i].none), names[i].none, ns, &c->none));
+        TRY(mesh_read_values(r, c->field, json_get(obj, names[i].none), names[i].none, ns,
+                             &c->none));
         out->n += c->any.n + c->none.n > 0;
     }
     return OK;
@@ -62,16 +63,19 @@ static struct err check_source(const struct json *source)
 {
     bool accounts = json_get(source, "serviceAccounts") != NULL ||
                     json_get(source, "notServiceAccounts") != NULL;
-    bool others = json_get(source, "principals") != NULL || json_get(source, "notPrincipals") != NULL ||
-                  json_get(source, "namespaces") != NULL || json_get(source, "notNamespaces") != NULL;
+    bool others =
+        json_get(source, "principals") != NULL || json_get(source, "notPrincipals") != NULL ||
+        json_get(source, "namespaces") != NULL || json_get(source, "notNamespaces") != NULL;
     return accounts && others
-               ? mesh_invalid(source, "serviceAccounts cannot stand beside principals or namespaces")
+               ? mesh_invalid(source,
+                              "serviceAccounts cannot stand beside principals or namespaces")
                : OK;
 }
 
 /* from and to: lists of {source: {...}} or {operation: {...}}. */
 static struct err read_clauses(struct mesh_reader *r, const struct json *list, const char *what,
-                               const char *inner, struct str ns, struct mesh_clause **out, size_t *n)
+                               const char *inner, struct str ns, struct mesh_clause **out,
+                               size_t *n)
 {
     bool source = str_is(str_of(inner), "source");
     const struct field_name *names = source ? source_fields : operation_fields;
@@ -119,7 +123,8 @@ static struct err read_when(struct mesh_reader *r, const struct json *list, stru
         }
         TRY(mesh_read_condition_key(r, json_get(c, "key"), cond));
         TRY(mesh_read_values(r, cond->field, json_get(c, "values"), "values", ns, &cond->any));
-        TRY(mesh_read_values(r, cond->field, json_get(c, "notValues"), "notValues", ns, &cond->none));
+        TRY(mesh_read_values(r, cond->field, json_get(c, "notValues"), "notValues", ns,
+                             &cond->none));
         if (cond->any.n + cond->none.n == 0) {
             return mesh_invalid(c, "a condition needs values or notValues");
         }
@@ -139,7 +144,8 @@ static void count_clause(const struct mesh_clause *c, struct census *n)
         n->http = n->http || mesh_field_needs_http(f);
         n->other = n->other || !mesh_field_needs_http(f);
         n->port = n->port || f == FIELD_PORT;
-        n->identity_or_token = n->identity_or_token || mesh_field_is_identity(f) || mesh_field_is_token(f);
+        n->identity_or_token =
+            n->identity_or_token || mesh_field_is_identity(f) || mesh_field_is_token(f);
     }
 }
 
@@ -156,14 +162,15 @@ static struct census count_rule(const struct mesh_rule *rule)
     return n;
 }
 
-static struct err check_rule(struct mesh_reader *r, const struct json *obj, const struct mesh_authz *p,
-                             struct mesh_rule *rule)
+static struct err check_rule(struct mesh_reader *r, const struct json *obj,
+                             const struct mesh_authz *p, struct mesh_rule *rule)
 {
     struct census n = count_rule(rule);
     rule->needs_http = n.http;
     if (p->action == ACTION_CUSTOM && n.identity_or_token) {
-        return mesh_invalid(obj, "a CUSTOM rule cannot use the peer's identity or request.auth: the provider is "
-                                 "asked before they count");
+        return mesh_invalid(
+            obj, "a CUSTOM rule cannot use the peer's identity or request.auth: the provider is "
+                 "asked before they count");
     }
     if (p->action == ACTION_DENY && n.http && !n.port) {
         r->warning = S("a DENY rule with HTTP fields and no ports denies every TCP connection; "
@@ -184,7 +191,8 @@ static struct err read_rule(struct mesh_reader *r, const struct json *obj, struc
                              STR_FMT(p->object.name), index);
     TRY(read_clauses(r, json_get(obj, "from"), "from", "source", p->object.ns, &rule->from,
                      &rule->n_from));
-    TRY(read_clauses(r, json_get(obj, "to"), "to", "operation", p->object.ns, &rule->to, &rule->n_to));
+    TRY(read_clauses(r, json_get(obj, "to"), "to", "operation", p->object.ns, &rule->to,
+                     &rule->n_to));
     TRY(read_when(r, json_get(obj, "when"), p->object.ns, &rule->when));
     return check_rule(r, obj, p, rule);
 }
@@ -265,7 +273,8 @@ struct err mesh_read_authz(struct mesh_reader *r, const struct json *doc, struct
     TRY(read_dry_run(doc, out));
     size_t n = json_is(rules, JSON_ARRAY) ? rules->n : 0;
     if (n == 0 && (out->action == ACTION_DENY || out->action == ACTION_CUSTOM)) {
-        return mesh_invalid(spec != NULL ? spec : doc, "DENY and CUSTOM need rules; without any they match nothing");
+        return mesh_invalid(spec != NULL ? spec : doc,
+                            "DENY and CUSTOM need rules; without any they match nothing");
     }
     if (n > MESH_RULES_MAX || (rules != NULL && n == 0 && !json_is(rules, JSON_ARRAY))) {
         return mesh_invalid(rules, "rules must be a list of at most %d", MESH_RULES_MAX);

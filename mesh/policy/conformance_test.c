@@ -26,7 +26,8 @@ static int teardown(void **state)
 static struct str suite_text(const char *name)
 {
     const char *root = getenv("SEXTANT_CONFORMANCE");
-    struct str path = arena_printf(&arena, "%s/%s", root != NULL ? root : "../shared/conformance", name);
+    struct str path =
+        arena_printf(&arena, "%s/%s", root != NULL ? root : "../shared/conformance", name);
     FILE *f = fopen(path.p, "re");
     if (f == NULL) {
         print_message("skipped: %s is not there\n", name);
@@ -64,7 +65,8 @@ static void mend_jwks_uris(struct json *policy)
     for (uint32_t i = 0; rules != NULL && i < rules->n; i++) {
         struct str uri = text_of(rules->items[i], "jwksUri");
         if (str_starts(uri, S("fixture:"))) {
-            struct str url = arena_printf(&arena, "https://%.*s.test/", STR_FMT(str_sub(uri, 8, uri.n)));
+            struct str url =
+                arena_printf(&arena, "https://%.*s.test/", STR_FMT(str_sub(uri, 8, uri.n)));
             json_set(&arena, rules->items[i], S("jwksUri"), json_new_string(&arena, url));
         }
     }
@@ -74,7 +76,8 @@ static const struct mesh_provider providers[] = {{.name = STR_INIT("ext")}};
 
 static struct mesh_policies *load(const struct json *policies)
 {
-    struct mesh_config config = {.providers = providers, .n_providers = 1, .envoy_path_templates = true};
+    struct mesh_config config = {
+        .providers = providers, .n_providers = 1, .envoy_path_templates = true};
     struct mesh_policies *all;
     for (uint32_t i = 0; i < policies->n; i++) {
         mend_jwks_uris(policies->items[i]);
@@ -89,7 +92,8 @@ static const struct mesh_set *set_for(const struct mesh_policies *all, const str
     struct mesh_label *list = arena_array(&arena, struct mesh_label, 64);
     struct mesh_workload w = {.ns = text_of(to, "namespace"), .labels = list};
     for (uint32_t i = 0; labels != NULL && i < labels->n; i++) {
-        list[w.n_labels++] = (struct mesh_label){labels->members[i].key, json_str(labels->members[i].value)};
+        list[w.n_labels++] =
+            (struct mesh_label){labels->members[i].key, json_str(labels->members[i].value)};
     }
     return mesh_policies_for(&arena, all, &w);
 }
@@ -177,8 +181,8 @@ static void add_headers(struct built *b, const struct json *r)
     }
     for (uint32_t i = 0; query != NULL && i < query->n; i++) {
         struct str t = token_text(json_str(query->members[i].value));
-        b->http.query = arena_printf(&arena, "%.*s%s%.*s=%.*s", STR_FMT(b->http.query), i > 0 ? "&" : "",
-                                     STR_FMT(query->members[i].key), STR_FMT(t));
+        b->http.query = arena_printf(&arena, "%.*s%s%.*s=%.*s", STR_FMT(b->http.query),
+                                     i > 0 ? "&" : "", STR_FMT(query->members[i].key), STR_FMT(t));
     }
 }
 
@@ -188,7 +192,8 @@ static struct built *build_request(const struct json *r)
     const struct json *from = json_get(r, "from"), *to = json_get(r, "to");
     struct str protocol = text_of(r, "protocol"), principal = text_of(from, "principal");
     uint64_t port = 0;
-    b->req.http = str_starts(protocol, S("http")) || str_is(protocol, "grpc") || str_is(protocol, "ws");
+    b->req.http =
+        str_starts(protocol, S("http")) || str_is(protocol, "grpc") || str_is(protocol, "ws");
     if (principal.n > 0) {
         b->req.peer_id = arena_printf(&arena, "spiffe://%.*s", STR_FMT(principal));
     }
@@ -202,7 +207,8 @@ static struct built *build_request(const struct json *r)
     b->req.method = b->http.method = text_of(r, "method");
     struct str path = text_of(r, "path");
     size_t query = str_find_char(path, '?');
-    assert_ok(mesh_path_normalise(&arena, MESH_PATH_BASE, str_sub(path, 0, MIN(query, path.n)), &b->req.path));
+    assert_ok(mesh_path_normalise(&arena, MESH_PATH_BASE, str_sub(path, 0, MIN(query, path.n)),
+                                  &b->req.path));
     b->req.headers = b->http.headers = b->headers;
     add_headers(b, r);
     b->http.n_headers = b->req.n_headers;
@@ -262,7 +268,8 @@ static void test_decisions(void **state)
     assert_int_equal(n, 440);
 }
 
-static void check_upstream(const struct json *want, const struct mesh_jwt_outcome *o, const struct built *b)
+static void check_upstream(const struct json *want, const struct mesh_jwt_outcome *o,
+                           const struct built *b)
 {
     for (uint32_t i = 0; want != NULL && i < want->n; i++) {
         struct str name = want->members[i].key, got = STR_EMPTY;
@@ -283,10 +290,12 @@ static void check_upstream(const struct json *want, const struct mesh_jwt_outcom
             str_split(&expect, '.');
             expect = str_split(&expect, '.');
         } else if (json_get(v, "$bearer") != NULL) {
-            expect = arena_printf(&arena, "Bearer %.*s", STR_FMT(token_text(text_of(v, "$bearer"))));
+            expect =
+                arena_printf(&arena, "Bearer %.*s", STR_FMT(token_text(text_of(v, "$bearer"))));
         }
         if (!str_eq(got, expect)) {
-            fail_msg("upstream header %.*s is '%.*s', not '%.*s'", STR_FMT(name), STR_FMT(got), STR_FMT(expect));
+            fail_msg("upstream header %.*s is '%.*s', not '%.*s'", STR_FMT(name), STR_FMT(got),
+                     STR_FMT(expect));
         }
     }
 }
@@ -356,8 +365,10 @@ static struct json *peer_doc(const struct json *p)
 static void test_peer_authentication(void **state)
 {
     (void)state;
-    const struct json *cases = json_get(suite_json("istio/peer-authentication-merge.json"), "cases");
-    struct mesh_label labels[] = {{STR_INIT("app"), STR_INIT("foo")}, {STR_INIT("stage"), STR_INIT("prod")}};
+    const struct json *cases =
+        json_get(suite_json("istio/peer-authentication-merge.json"), "cases");
+    struct mesh_label labels[] = {{STR_INIT("app"), STR_INIT("foo")},
+                                  {STR_INIT("stage"), STR_INIT("prod")}};
     struct mesh_workload w = {.ns = S("my-ns"), .labels = labels, .n_labels = 2};
     struct mesh_config config = {.root_namespace = S("root-namespace")};
     for (uint32_t i = 0; i < cases->n; i++) {
@@ -377,7 +388,8 @@ static void test_peer_authentication(void **state)
         for (uint32_t k = 0; k < ports->n; k++) {
             uint64_t port;
             assert_ok(str_to_u64(ports->members[k].key, &port));
-            assert_int_equal(mesh_mtls_mode(set, (uint16_t)port), mode_named(json_str(ports->members[k].value)));
+            assert_int_equal(mesh_mtls_mode(set, (uint16_t)port),
+                             mode_named(json_str(ports->members[k].value)));
         }
     }
     print_message("istio peer authentication: %u agree\n", cases->n);
@@ -395,14 +407,14 @@ static void test_reachability(void **state)
         bool port = str_find(scope, S("port DISABLE")) != STR_NPOS;
         struct str yaml = S("[]");
         if (!str_is(scope, "none")) {
-            yaml = arena_printf(
-                &arena,
-                "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: p, namespace: %s}\n"
-                "spec: {%s mtls: {mode: %.*s}%s}\n",
-                str_is(scope, "mesh") ? "istio-system" : "n",
-                str_is(scope, "mesh") ? "" : "selector: {matchLabels: {app: b}},",
-                STR_FMT(port ? S("STRICT") : text_of(c, "mode")),
-                port ? ", portLevelMtls: {\"80\": {mode: DISABLE}}" : "");
+            yaml = arena_printf(&arena,
+                                "apiVersion: security.istio.io/v1\nkind: "
+                                "PeerAuthentication\nmetadata: {name: p, namespace: %s}\n"
+                                "spec: {%s mtls: {mode: %.*s}%s}\n",
+                                str_is(scope, "mesh") ? "istio-system" : "n",
+                                str_is(scope, "mesh") ? "" : "selector: {matchLabels: {app: b}},",
+                                STR_FMT(port ? S("STRICT") : text_of(c, "mode")),
+                                port ? ", portLevelMtls: {\"80\": {mode: DISABLE}}" : "");
         }
         struct json *docs;
         assert_ok(yaml_parse(&arena, yaml, S("case"), NULL, &docs));
@@ -423,7 +435,8 @@ static void test_reachability(void **state)
 static void test_paths(void **state)
 {
     (void)state;
-    static const char *const modes[] = {"BASE", "NONE", "MERGE_SLASHES", "DECODE_AND_MERGE_SLASHES"};
+    static const char *const modes[] = {"BASE", "NONE", "MERGE_SLASHES",
+                                        "DECODE_AND_MERGE_SLASHES"};
     const struct json *cases = json_get(suite_json("istio/path-normalization.json"), "cases");
     for (uint32_t i = 0; i < cases->n; i++) {
         const struct json *c = cases->items[i], *want = json_get(c, "out");
@@ -432,11 +445,12 @@ static void test_paths(void **state)
             mode++;
         }
         struct str got = STR_EMPTY;
-        struct err e = mesh_path_normalise(&arena, (enum mesh_path_mode)mode, text_of(c, "in"), &got);
+        struct err e =
+            mesh_path_normalise(&arena, (enum mesh_path_mode)mode, text_of(c, "in"), &got);
         bool ok = json_is(want, JSON_STRING) ? !failed(e) && str_eq(got, want->text) : failed(e);
         if (!ok) {
-            fail_msg("%s '%.*s': '%.*s', not '%.*s'", modes[mode], STR_FMT(text_of(c, "in")), STR_FMT(got),
-                     STR_FMT(json_str(want)));
+            fail_msg("%s '%.*s': '%.*s', not '%.*s'", modes[mode], STR_FMT(text_of(c, "in")),
+                     STR_FMT(got), STR_FMT(json_str(want)));
         }
     }
     print_message("istio paths: %u agree\n", cases->n);
@@ -451,7 +465,8 @@ static struct json *whole_doc(const struct json *row, struct str kind)
     json_set(&arena, doc, S("kind"), json_new_string(&arena, kind));
     json_set(&arena, meta, S("name"), json_new_string(&arena, name.n > 0 ? name : S("name")));
     if (json_get(row, "annotations") != NULL) {
-        json_set(&arena, meta, S("annotations"), (struct json *)(uintptr_t)json_get(row, "annotations"));
+        json_set(&arena, meta, S("annotations"),
+                 (struct json *)(uintptr_t)json_get(row, "annotations"));
     }
     json_set(&arena, doc, S("metadata"), meta);
     json_set(&arena, doc, S("spec"), (struct json *)(uintptr_t)json_get(row, "spec"));
@@ -467,13 +482,14 @@ static void test_webhook(void **state)
         const struct json *rows = kinds->members[k].value;
         for (uint32_t i = 0; i < rows->n; i++) {
             struct str warning = STR_EMPTY;
-            struct err e = mesh_policy_validate(&arena, whole_doc(rows->items[i], kinds->members[k].key), &warning);
+            struct err e = mesh_policy_validate(
+                &arena, whole_doc(rows->items[i], kinds->members[k].key), &warning);
             bool valid = json_true(json_get(rows->items[i], "valid"));
             if (failed(e) == valid ||
                 (valid && (warning.n > 0) != json_true(json_get(rows->items[i], "warning")))) {
                 fail_msg("%.*s '%.*s': %s; warning '%.*s'", STR_FMT(kinds->members[k].key),
-                         STR_FMT(text_of(rows->items[i], "name")), failed(e) ? err_detail() : "accepted",
-                         STR_FMT(warning));
+                         STR_FMT(text_of(rows->items[i], "name")),
+                         failed(e) ? err_detail() : "accepted", STR_FMT(warning));
             }
             n++;
         }
@@ -514,7 +530,8 @@ static void rows_values(const struct json *rows, enum mesh_field field, const ch
     for (uint32_t i = 0; i < rows->n; i++) {
         struct mesh_reader r = {.arena = &arena};
         struct mesh_values out;
-        struct err e = mesh_read_values(&r, field, json_get(rows->items[i], "values"), "values", S("n"), &out);
+        struct err e =
+            mesh_read_values(&r, field, json_get(rows->items[i], "values"), "values", S("n"), &out);
         if (failed(e) != json_true(json_get(rows->items[i], "wantError"))) {
             fail_msg("%s: %.*s", what, STR_FMT(text_of(rows->items[i], "name")));
         }
@@ -529,7 +546,8 @@ static void rows_conditions(const struct json *rows)
         struct mesh_values out;
         struct err e = mesh_read_condition_key(&r, json_get(rows->items[i], "key"), &c);
         if (!failed(e)) {
-            e = mesh_read_values(&r, c.field, json_get(rows->items[i], "values"), "values", S("n"), &out);
+            e = mesh_read_values(&r, c.field, json_get(rows->items[i], "values"), "values", S("n"),
+                                 &out);
         }
         if (failed(e) != json_true(json_get(rows->items[i], "wantError"))) {
             fail_msg("condition %.*s: %s", STR_FMT(text_of(rows->items[i], "key")),
@@ -541,7 +559,8 @@ static void rows_conditions(const struct json *rows)
 static void rows_aliases(const struct json *rows)
 {
     for (uint32_t i = 0; i < rows->n; i++) {
-        const struct json *bundle = json_get(rows->items[i], "bundle"), *in = json_get(rows->items[i], "principals");
+        const struct json *bundle = json_get(rows->items[i], "bundle"),
+                          *in = json_get(rows->items[i], "principals");
         const struct json *want = json_get(rows->items[i], "expect");
         struct mesh_policies all = {.n_trust_domains = bundle->n};
         struct str *values = arena_array(&arena, struct str, in->n);
@@ -610,9 +629,12 @@ static void test_unit_tables(void **state)
         assert_false(mesh_namespace_matches(v, text_of(namespaces->items[i], "noMatch")));
     }
     for (uint32_t i = 0; i < uris->n; i++) {
-        struct str yaml = arena_printf(&arena, "{metadata: {name: x}, apiVersion: security.istio.io/v1, kind: "
-                                               "RequestAuthentication, spec: {jwtRules: [{issuer: x, jwksUri: "
-                                               "'%.*s'}]}}", STR_FMT(text_of(uris->items[i], "in")));
+        struct str yaml =
+            arena_printf(&arena,
+                         "{metadata: {name: x}, apiVersion: security.istio.io/v1, kind: "
+                         "RequestAuthentication, spec: {jwtRules: [{issuer: x, jwksUri: "
+                         "'%.*s'}]}}",
+                         STR_FMT(text_of(uris->items[i], "in")));
         struct json *docs;
         struct str warning;
         assert_ok(yaml_parse(&arena, yaml, S("row"), NULL, &docs));
@@ -631,8 +653,10 @@ static void test_article(void **state)
     struct mesh_policies *all;
     assert_ok(mesh_policies_load(&arena, docs, 2, NULL, &all));
     struct mesh_label b = {S("app"), S("service-b")}, other = {S("app"), S("other")};
-    struct mesh_workload wb = {S("prod"), &b, 1}, wo = {S("prod"), &other, 1}, elsewhere = {S("dev"), &b, 1};
-    const struct mesh_set *sb = mesh_policies_for(&arena, all, &wb), *so = mesh_policies_for(&arena, all, &wo);
+    struct mesh_workload wb = {S("prod"), &b, 1}, wo = {S("prod"), &other, 1},
+                         elsewhere = {S("dev"), &b, 1};
+    const struct mesh_set *sb = mesh_policies_for(&arena, all, &wb),
+                          *so = mesh_policies_for(&arena, all, &wo);
     const struct mesh_set *se = mesh_policies_for(&arena, all, &elsewhere);
     assert_int_equal(mesh_mtls_mode(sb, 80), MESH_MTLS_STRICT);
     assert_int_equal(mesh_mtls_mode(so, 80), MESH_MTLS_STRICT);

@@ -40,7 +40,8 @@ static bool rule_holds(const struct mesh_rule *r, const struct mesh_set *set,
            some_clause_holds(r->to, r->n_to, set, req) && clause_holds(&r->when, set, req);
 }
 
-static const struct mesh_rule *first_match(const struct mesh_rules *rules, const struct mesh_set *set,
+static const struct mesh_rule *first_match(const struct mesh_rules *rules,
+                                           const struct mesh_set *set,
                                            const struct mesh_request *req)
 {
     for (size_t i = 0; i < rules->n; i++) {
@@ -75,9 +76,8 @@ static bool one_provider(const struct mesh_rules *rules)
 static struct mesh_decision decided(enum mesh_verdict verdict, const struct mesh_rule *rule,
                                     const char *reason)
 {
-    return (struct mesh_decision){.verdict = verdict,
-                                  .policy_key = rule != NULL ? rule->key : STR_EMPTY,
-                                  .reason = reason};
+    return (struct mesh_decision){
+        .verdict = verdict, .policy_key = rule != NULL ? rule->key : STR_EMPTY, .reason = reason};
 }
 
 static struct mesh_decision decide_deny_allow(const struct mesh_set *set,

@@ -23,7 +23,8 @@ static void add_token(struct tokens *t, struct str text, struct str header, stru
     }
 }
 
-static void from_header(const struct mesh_http *req, struct str name, struct str prefix, struct tokens *t)
+static void from_header(const struct mesh_http *req, struct str name, struct str prefix,
+                        struct tokens *t)
 {
     for (size_t i = 0; i < req->n_headers; i++) {
         struct str value = req->headers[i].value;
@@ -33,7 +34,8 @@ static void from_header(const struct mesh_http *req, struct str name, struct str
     }
 }
 
-static void from_param(struct arena *a, const struct mesh_http *req, struct str name, struct tokens *t)
+static void from_param(struct arena *a, const struct mesh_http *req, struct str name,
+                       struct tokens *t)
 {
     for (struct str rest = req->query; rest.p != NULL;) {
         struct str value = str_split(&rest, '&'), key = str_split(&value, '='), k, v;

@@ -18,8 +18,8 @@ static bool is_header_name(struct str s)
 {
     for (size_t i = 0; i < s.n; i++) {
         char c = s.p[i];
-        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-              c == '_')) {
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+              c == '-' || c == '_')) {
             return false;
         }
     }
@@ -37,8 +37,8 @@ static struct err check_jwks_uri(const struct json *v)
     bool bracket = authority.n > 0 && authority.p[authority.n - 1] == ']';
     uint64_t port = 1;
     bool bad_port = colon != STR_NPOS && !bracket &&
-                    (failed(str_to_u64(str_sub(authority, colon + 1, authority.n), &port)) || port < 1 ||
-                     port > 65535);
+                    (failed(str_to_u64(str_sub(authority, colon + 1, authority.n), &port)) ||
+                     port < 1 || port > 65535);
     if (authority.n == 0 || colon == 0 || bad_port) {
         return mesh_invalid(v, "jwksUri must be http://HOST[:PORT]/... or https://HOST[:PORT]/...");
     }
@@ -61,7 +61,8 @@ static struct err check_jwks(struct mesh_reader *r, const struct json *v)
             return mesh_invalid(v, "a key of jwks has no kty");
         }
         if (json_get(keys->items[i], "d") != NULL || str_is(kty, "oct")) {
-            r->warning = S("jwks holds a private or symmetric key; whoever reads the policy can forge tokens");
+            r->warning = S(
+                "jwks holds a private or symmetric key; whoever reads the policy can forge tokens");
         }
     }
     return OK;
@@ -79,8 +80,8 @@ static struct err read_from_headers(struct mesh_reader *r, const struct json *li
         if (name.n == 0) {
             return mesh_invalid(list->items[i], "fromHeaders needs a name");
         }
-        out->from_headers[out->n_from_headers++] =
-            (struct mesh_jwt_header){lower(r->arena, name), json_str(json_get(list->items[i], "prefix"))};
+        out->from_headers[out->n_from_headers++] = (struct mesh_jwt_header){
+            lower(r->arena, name), json_str(json_get(list->items[i], "prefix"))};
     }
     return OK;
 }
@@ -96,8 +97,9 @@ static struct err read_output_claims(struct mesh_reader *r, const struct json *l
         struct str header = json_str(json_get(list->items[i], "header"));
         struct str claim = json_str(json_get(list->items[i], "claim"));
         if (!is_header_name(header) || claim.n == 0) {
-            return mesh_invalid(list->items[i], "outputClaimToHeaders needs header (letters, digits, '-', '_') "
-                                                "and claim");
+            return mesh_invalid(list->items[i],
+                                "outputClaimToHeaders needs header (letters, digits, '-', '_') "
+                                "and claim");
         }
         out->output_claims[out->n_output_claims++] =
             (struct mesh_claim_header){lower(r->arena, header), claim};
@@ -119,7 +121,8 @@ static struct err read_timeout(const struct json *v, struct mesh_jwt_rule *out)
     return OK;
 }
 
-static struct err read_keys(struct mesh_reader *r, const struct json *obj, struct mesh_jwt_rule *out)
+static struct err read_keys(struct mesh_reader *r, const struct json *obj,
+                            struct mesh_jwt_rule *out)
 {
     const struct json *uri = json_get(obj, "jwksUri"), *jwks = json_get(obj, "jwks");
     out->issuer = json_str(json_get(obj, "issuer"));
@@ -141,15 +144,26 @@ static struct err read_keys(struct mesh_reader *r, const struct json *obj, struc
     return OK;
 }
 
-static struct err read_rule(struct mesh_reader *r, const struct json *obj, struct mesh_jwt_rule *out)
+static struct err read_rule(struct mesh_reader *r, const struct json *obj,
+                            struct mesh_jwt_rule *out)
 {
-    static const char *const known[] = {
-        "issuer", "audiences", "jwksUri", "jwks", "fromHeaders", "fromParams", "fromCookies",
-        "outputPayloadToHeader", "forwardOriginalToken", "outputClaimToHeaders", "timeout",
-        "spaceDelimitedClaims", NULL};
+    static const char *const known[] = {"issuer",
+                                        "audiences",
+                                        "jwksUri",
+                                        "jwks",
+                                        "fromHeaders",
+                                        "fromParams",
+                                        "fromCookies",
+                                        "outputPayloadToHeader",
+                                        "forwardOriginalToken",
+                                        "outputClaimToHeaders",
+                                        "timeout",
+                                        "spaceDelimitedClaims",
+                                        NULL};
     TRY(mesh_check_fields(obj, "a JWT rule", known));
     TRY(read_keys(r, obj, out));
-    TRY(mesh_read_strings(r, json_get(obj, "audiences"), "audiences", &out->audiences, &out->n_audiences));
+    TRY(mesh_read_strings(r, json_get(obj, "audiences"), "audiences", &out->audiences,
+                          &out->n_audiences));
     TRY(read_from_headers(r, json_get(obj, "fromHeaders"), out));
     TRY(mesh_read_strings(r, json_get(obj, "fromParams"), "fromParams", &out->from_params,
                           &out->n_from_params));
@@ -183,8 +197,9 @@ struct err mesh_read_request_auth(struct mesh_reader *r, const struct json *doc,
     out->rules = arena_array(r->arena, struct mesh_jwt_rule, n);
     for (size_t i = 0; i < n; i++) {
         TRY(read_rule(r, rules->items[i], &out->rules[i]));
-        out->rules[i].policy_key = arena_printf(r->arena, "ns[%.*s]-policy[%.*s]-rule[%zu]",
-                                                STR_FMT(out->object.ns), STR_FMT(out->object.name), i);
+        out->rules[i].policy_key =
+            arena_printf(r->arena, "ns[%.*s]-policy[%.*s]-rule[%zu]", STR_FMT(out->object.ns),
+                         STR_FMT(out->object.name), i);
         out->n_rules++;
     }
     return OK;

@@ -17,7 +17,8 @@ static enum kind kind_of(const struct json *doc)
                                                    : KIND_NONE;
 }
 
-static void fill_config(struct arena *a, const struct mesh_config *config, struct mesh_policies *all)
+static void fill_config(struct arena *a, const struct mesh_config *config,
+                        struct mesh_policies *all)
 {
     static const struct mesh_config none;
     all->config = config != NULL ? *config : none;
@@ -87,7 +88,8 @@ struct err mesh_policies_load(struct arena *a, struct json *const *docs, size_t 
         const struct json *meta = json_get(docs[i], "metadata");
         struct err e = read_doc(&r, docs[i], all);
         if (failed(e)) {
-            return err_wrap(e, "%.*s %.*s/%.*s line %u", STR_FMT(json_str(json_get(docs[i], "kind"))),
+            return err_wrap(e, "%.*s %.*s/%.*s line %u",
+                            STR_FMT(json_str(json_get(docs[i], "kind"))),
                             STR_FMT(json_str(json_get(meta, "namespace"))),
                             STR_FMT(json_str(json_get(meta, "name"))),
                             err_line() > 0 ? err_line() : docs[i]->line);
@@ -123,8 +125,9 @@ struct err mesh_policy_validate(struct arena *a, const struct json *doc, struct 
         TRY(mesh_read_request_auth(&r, doc, &request));
         break;
     case KIND_NONE:
-        FAIL(ERR_UNSUPPORTED, "not a PeerAuthentication, AuthorizationPolicy or RequestAuthentication of "
-                              "security.istio.io/v1");
+        FAIL(ERR_UNSUPPORTED,
+             "not a PeerAuthentication, AuthorizationPolicy or RequestAuthentication of "
+             "security.istio.io/v1");
     }
     ENSURE(!arena_exhausted(a), ERR_LIMIT, "the policy needs more memory than allowed");
     *warning = r.warning;
@@ -148,7 +151,8 @@ static bool labels_hold(const struct mesh_selector *s, const struct mesh_workloa
     return true;
 }
 
-bool mesh_object_selects(const struct mesh_object *o, struct str root_ns, const struct mesh_workload *w)
+bool mesh_object_selects(const struct mesh_object *o, struct str root_ns,
+                         const struct mesh_workload *w)
 {
     if (o->selector.target_refs) {
         return false; /* meant for a gateway or waypoint */
@@ -186,7 +190,8 @@ static void select_authz(struct arena *a, const struct mesh_policies *all,
     for (int pass = 0; pass < 2; pass++) {
         for (size_t i = 0; i < all->n_authz; i++) {
             const struct mesh_authz *p = all->authz[i];
-            if (str_eq(p->object.ns, root) != (pass == 0) || !mesh_object_selects(&p->object, root, w)) {
+            if (str_eq(p->object.ns, root) != (pass == 0) ||
+                !mesh_object_selects(&p->object, root, w)) {
                 continue;
             }
             add_rules(a, set, p, p->dry_run ? &set->dry_run : &set->rules[p->action], cap);
@@ -230,7 +235,8 @@ static void select_request(struct arena *a, const struct mesh_policies *all,
     set->jwt = arena_array(a, struct mesh_jwt_rule, cap);
     for (size_t i = 0; i < all->n_request; i++) {
         const struct mesh_request_auth *p = all->request[i];
-        for (size_t r = 0; mesh_object_selects(&p->object, all->config.root_namespace, w) && r < p->n_rules;
+        for (size_t r = 0;
+             mesh_object_selects(&p->object, all->config.root_namespace, w) && r < p->n_rules;
              r++) {
             set->jwt[set->n_jwt++] = p->rules[r];
         }

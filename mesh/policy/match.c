@@ -25,7 +25,8 @@ bool mesh_field_is_identity(enum mesh_field f)
 
 bool mesh_field_is_token(enum mesh_field f)
 {
-    return f == FIELD_REQUEST_PRINCIPAL || f == FIELD_AUDIENCE || f == FIELD_PRESENTER || f == FIELD_CLAIM;
+    return f == FIELD_REQUEST_PRINCIPAL || f == FIELD_AUDIENCE || f == FIELD_PRESENTER ||
+           f == FIELD_CLAIM;
 }
 
 bool mesh_pattern_matches(const struct mesh_value *v, struct str s)
@@ -74,8 +75,7 @@ bool mesh_template_matches(const struct mesh_value *v, struct str path)
     while (t.n > 0) {
         if (str_starts(t, S("{**}"))) {
             struct str tail = str_sub(t, 4, t.n);
-            return str_ends(path, tail) &&
-                   run_is_taken(v, str_sub(path, 0, path.n - tail.n), true);
+            return str_ends(path, tail) && run_is_taken(v, str_sub(path, 0, path.n - tail.n), true);
         }
         if (str_starts(t, S("{*}"))) {
             size_t end = str_find_char(path, '/');
@@ -208,7 +208,8 @@ static bool request_principal_matches(const struct mesh_value *v, const struct j
     case PATTERN_EXACT:
         return slash != STR_NPOS && str_eq(iss, left) && str_eq(sub, right);
     case PATTERN_PREFIX:
-        return slash == STR_NPOS ? str_starts(iss, left) : str_eq(iss, left) && str_starts(sub, right);
+        return slash == STR_NPOS ? str_starts(iss, left)
+                                 : str_eq(iss, left) && str_starts(sub, right);
     case PATTERN_SUFFIX:
         return slash == STR_NPOS ? str_ends(sub, left) : str_ends(iss, left) && str_eq(sub, right);
     default:
@@ -217,7 +218,8 @@ static bool request_principal_matches(const struct mesh_value *v, const struct j
 }
 
 /* Does this issuer's rule say that the claim is a list written with blanks? */
-static bool is_space_delimited(const struct mesh_set *set, const struct json *claims, struct str claim)
+static bool is_space_delimited(const struct mesh_set *set, const struct json *claims,
+                               struct str claim)
 {
     if (str_is(claim, "scope") || str_is(claim, "permission")) {
         return true;
@@ -254,7 +256,8 @@ static bool claim_matches(const struct mesh_value *v, const struct json *claim, 
         return text_claim_matches(v, claim->text, split);
     }
     for (uint32_t i = 0; json_is(claim, JSON_ARRAY) && i < claim->n; i++) {
-        if (json_is(claim->items[i], JSON_STRING) && mesh_pattern_matches(v, claim->items[i]->text)) {
+        if (json_is(claim->items[i], JSON_STRING) &&
+            mesh_pattern_matches(v, claim->items[i]->text)) {
             return true;
         }
     }
@@ -297,7 +300,8 @@ static struct str path_only(struct str path)
 }
 
 /* A header that comes several times is one value joined by commas (RFC 9110 section 5.3). */
-static bool header_matches(const struct mesh_value *v, const struct mesh_request *req, struct str name)
+static bool header_matches(const struct mesh_value *v, const struct mesh_request *req,
+                           struct str name)
 {
     char joined[8192];
     size_t n = 0, found = 0;

@@ -43,7 +43,8 @@ static struct err read_ports(struct mesh_reader *r, const struct json *ports,
         uint64_t port;
         if (failed(str_to_u64(ports->members[i].key, &port)) || port < 1 || port > 65535) {
             return err_make_at(ERR_INVALID, ports->members[i].line, ports->members[i].col,
-                               "'%.*s' is not a port from 1 to 65535", STR_FMT(ports->members[i].key));
+                               "'%.*s' is not a port from 1 to 65535",
+                               STR_FMT(ports->members[i].key));
         }
         out->ports[out->n_ports].port = (uint16_t)port;
         TRY(read_mode(ports->members[i].value, &out->ports[out->n_ports].mode));

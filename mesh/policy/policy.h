@@ -36,7 +36,7 @@ enum mesh_path_mode {
 /* An external authorizer that CUSTOM policies name. The mesh does the calling. */
 struct mesh_provider {
     struct str name;
-    bool http;       /* HTTP check service; else Envoy ext_authz gRPC. HTTP does not apply to TCP */
+    bool http; /* HTTP check service; else Envoy ext_authz gRPC. HTTP does not apply to TCP */
     bool fail_open;
     int status_on_error; /* 0 means 403 */
     void *ctx;           /* the caller's */
@@ -116,21 +116,22 @@ struct mesh_header {
 };
 
 struct mesh_request {
-    bool http;                 /* false: a TCP connection; then only the first group below counts */
-    struct str peer_id;        /* verified SPIFFE id of the peer, spiffe://...; empty: plaintext */
-    struct ip source_ip;       /* direct peer */
-    struct ip remote_ip;       /* original client (X-Forwarded-For, PROXY); family 0: source_ip */
+    bool http;           /* false: a TCP connection; then only the first group below counts */
+    struct str peer_id;  /* verified SPIFFE id of the peer, spiffe://...; empty: plaintext */
+    struct ip source_ip; /* direct peer */
+    struct ip remote_ip; /* original client (X-Forwarded-For, PROXY); family 0: source_ip */
     struct ip destination_ip;
     uint16_t destination_port; /* the workload's own port */
     struct str sni;
 
-    struct str host;   /* :authority or Host as sent, with the port if there was one */
+    struct str host; /* :authority or Host as sent, with the port if there was one */
     struct str method;
-    struct str path;   /* normalised by mesh_path_normalise; a query is ignored */
+    struct str path; /* normalised by mesh_path_normalise; a query is ignored */
     const struct mesh_header *headers;
     size_t n_headers;
-    const struct json *claims;   /* payload of the verified token, or NULL */
-    const struct json *metadata; /* {"filter name": {"key": value}} for experimental.envoy.filters, or NULL */
+    const struct json *claims; /* payload of the verified token, or NULL */
+    /* {"filter name": {"key": value}} for experimental.envoy.filters, or NULL */
+    const struct json *metadata;
 };
 
 enum mesh_verdict { MESH_DENY, MESH_ALLOW, MESH_CUSTOM };
@@ -139,10 +140,10 @@ struct mesh_decision {
     enum mesh_verdict verdict;
     /* ns[NS]-policy[NAME]-rule[i] of the rule that decided; empty when no rule did. Lives as long as the set. */
     struct str policy_key;
-    const char *reason; /* static text, e.g. "no ALLOW policy matches" */
+    const char *reason;                   /* static text, e.g. "no ALLOW policy matches" */
     const struct mesh_provider *provider; /* CUSTOM only */
-    struct str audit_key;   /* first AUDIT rule that matched, or empty */
-    struct str dry_run_key; /* first dry-run rule that matched, or empty */
+    struct str audit_key;                 /* first AUDIT rule that matched, or empty */
+    struct str dry_run_key;               /* first dry-run rule that matched, or empty */
 };
 
 /* Fail closed: anything that cannot be evaluated (unknown provider, no address) is a denial. */
@@ -165,19 +166,25 @@ struct mesh_claim_header {
 
 struct mesh_jwt_rule {
     struct str issuer;
-    struct str *audiences; size_t n_audiences; /* none: any audience */
+    struct str *audiences;
+    size_t n_audiences;  /* none: any audience */
     struct str jwks_uri; /* empty when jwks is inline */
     struct str jwks;     /* inline JSON text */
-    struct mesh_jwt_header *from_headers; size_t n_from_headers;
-    struct str *from_params; size_t n_from_params;
-    struct str *from_cookies; size_t n_from_cookies;
+    struct mesh_jwt_header *from_headers;
+    size_t n_from_headers;
+    struct str *from_params;
+    size_t n_from_params;
+    struct str *from_cookies;
+    size_t n_from_cookies;
     struct str output_payload_to_header; /* lower case; empty: none */
     bool forward_original_token;
-    struct mesh_claim_header *output_claims; size_t n_output_claims;
-    struct str *space_delimited; size_t n_space_delimited; /* beside scope and permission */
+    struct mesh_claim_header *output_claims;
+    size_t n_output_claims;
+    struct str *space_delimited;
+    size_t n_space_delimited; /* beside scope and permission */
     int64_t timeout_ms;
     struct str policy_key; /* ns[NS]-policy[NAME]-rule[i] */
-    void *user; /* for the caller: its key set for this rule; starts NULL */
+    void *user;            /* for the caller: its key set for this rule; starts NULL */
 };
 
 /* All rules that hold for the workload, ordered by issuer. */
@@ -204,13 +211,17 @@ struct mesh_http {
 };
 
 struct mesh_jwt_outcome {
-    int status;                  /* 200, 401 or 403 */
-    const char *reason;          /* static text */
-    const struct json *claims;   /* of the accepted token, for mesh_request.claims; NULL without one */
+    int status;         /* 200, 401 or 403 */
+    const char *reason; /* static text */
+    /* of the accepted token, for mesh_request.claims; NULL without one */
+    const struct json *claims;
     const struct mesh_jwt_rule *rule; /* that accepted it */
-    struct str *remove_headers; size_t n_remove_headers; /* from the request sent upstream */
-    struct mesh_header *set_headers; size_t n_set_headers; /* to it, after the removal */
-    struct str remove_param;     /* query parameter that held the token and must not go upstream, or empty */
+    struct str *remove_headers;
+    size_t n_remove_headers; /* from the request sent upstream */
+    struct mesh_header *set_headers;
+    size_t n_set_headers; /* to it, after the removal */
+    struct str
+        remove_param; /* query parameter that held the token and must not go upstream, or empty */
 };
 
 /*
@@ -235,11 +246,11 @@ struct err mesh_path_normalise(struct arena *a, enum mesh_path_mode mode, struct
 /* --- findings ------------------------------------------------------------------------------ */
 
 struct mesh_finding {
-    const char *code;  /* IST0106 ..., or SXM0001 ... for findings of our own */
+    const char *code; /* IST0106 ..., or SXM0001 ... for findings of our own */
     enum { MESH_INFO, MESH_WARNING, MESH_ERROR } level;
     struct str resource; /* Kind ns/name */
     unsigned line;
-    struct str text;     /* what is wrong and what would be right */
+    struct str text; /* what is wrong and what would be right */
 };
 
 struct mesh_workload_info {

@@ -29,7 +29,13 @@ bool mesh_field_needs_http(enum mesh_field f);
 bool mesh_field_is_identity(enum mesh_field f); /* of the mTLS peer */
 bool mesh_field_is_token(enum mesh_field f);    /* of the request's JWT */
 
-enum pattern_kind { PATTERN_EXACT, PATTERN_PREFIX, PATTERN_SUFFIX, PATTERN_PRESENT, PATTERN_TEMPLATE };
+enum pattern_kind {
+    PATTERN_EXACT,
+    PATTERN_PREFIX,
+    PATTERN_SUFFIX,
+    PATTERN_PRESENT,
+    PATTERN_TEMPLATE
+};
 
 /* One value of a field, read according to the field. */
 struct mesh_value {
@@ -38,7 +44,7 @@ struct mesh_value {
     struct str ns;         /* service accounts: the namespace */
     struct ip_block block; /* addresses */
     uint16_t port;
-    bool list;             /* metadata [x]: some element of a list */
+    bool list; /* metadata [x]: some element of a list */
     bool envoy_template;
 };
 
@@ -50,8 +56,8 @@ struct mesh_values {
 /* One field's test: some value matches (or none is listed), and no not-value does. */
 struct mesh_cond {
     enum mesh_field field;
-    struct str key;    /* header, or metadata filter */
-    struct str *path;  /* claim, or metadata key */
+    struct str key;   /* header, or metadata filter */
+    struct str *path; /* claim, or metadata key */
     size_t n_path;
     struct mesh_values any, none;
 };
@@ -138,7 +144,7 @@ struct mesh_set {
     const struct mesh_policies *all;
     struct mesh_rules rules[ACTION_MAX]; /* enforced ones, in order */
     struct mesh_rules dry_run;
-    bool has_allow;                      /* an enforced ALLOW policy selects the workload */
+    bool has_allow; /* an enforced ALLOW policy selects the workload */
     bool needs_http;
     const struct mesh_peer_auth *peer[3]; /* workload, namespace, mesh; the oldest of each */
     struct mesh_jwt_rule *jwt;

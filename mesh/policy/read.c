@@ -12,7 +12,8 @@ struct err mesh_invalid(const struct json *at, const char *fmt, ...)
     va_start(args, fmt);
     vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
-    return err_make_at(ERR_INVALID, at != NULL ? at->line : 0, at != NULL ? at->col : 0, "%s", text);
+    return err_make_at(ERR_INVALID, at != NULL ? at->line : 0, at != NULL ? at->col : 0, "%s",
+                       text);
 }
 
 struct err mesh_check_fields(const struct json *obj, const char *what, const char *const *known)
@@ -47,7 +48,8 @@ struct err mesh_read_strings(struct mesh_reader *r, const struct json *list, con
     for (uint32_t i = 0; i < list->n; i++) {
         items[i] = json_str(list->items[i]);
         if (items[i].n == 0) {
-            return mesh_invalid(list->items[i], "%s must hold no empty value, and only strings", what);
+            return mesh_invalid(list->items[i], "%s must hold no empty value, and only strings",
+                                what);
         }
     }
     *out = items;
@@ -78,8 +80,9 @@ static struct err read_selector(struct mesh_reader *r, const struct json *obj,
         const struct json_member *m = &labels->members[i];
         if (m->key.n == 0 || str_find_char(m->key, '*') != STR_NPOS ||
             !json_is(m->value, JSON_STRING) || str_find_char(m->value->text, '*') != STR_NPOS) {
-            return mesh_invalid(m->value, "selector.matchLabels takes non-empty keys and string values "
-                                          "without '*'");
+            return mesh_invalid(m->value,
+                                "selector.matchLabels takes non-empty keys and string values "
+                                "without '*'");
         }
         out->labels[out->n++] = (struct mesh_label){m->key, m->value->text};
     }
@@ -92,8 +95,11 @@ static struct err read_target_ref(const struct json *ref)
     static const char *const known[] = {"group", "kind", "name", "namespace", NULL};
     static const struct {
         const char *group, *kind;
-    } allowed[] = {{"gateway.networking.k8s.io", "Gateway"}, {"gateway.networking.k8s.io", "GatewayClass"},
-                   {"", "Service"}, {"core", "Service"}, {"networking.istio.io", "ServiceEntry"}};
+    } allowed[] = {{"gateway.networking.k8s.io", "Gateway"},
+                   {"gateway.networking.k8s.io", "GatewayClass"},
+                   {"", "Service"},
+                   {"core", "Service"},
+                   {"networking.istio.io", "ServiceEntry"}};
     TRY(mesh_check_fields(ref, "targetRef", known));
     struct str group = json_str(json_get(ref, "group")), kind = json_str(json_get(ref, "kind"));
     if (json_str(json_get(ref, "name")).n == 0) {
@@ -107,8 +113,10 @@ static struct err read_target_ref(const struct json *ref)
             return OK;
         }
     }
-    return mesh_invalid(ref, "targetRef cannot be %.*s of group '%.*s'; it takes Gateway, GatewayClass, "
-                             "Service and ServiceEntry", STR_FMT(kind), STR_FMT(group));
+    return mesh_invalid(ref,
+                        "targetRef cannot be %.*s of group '%.*s'; it takes Gateway, GatewayClass, "
+                        "Service and ServiceEntry",
+                        STR_FMT(kind), STR_FMT(group));
 }
 
 static struct err read_target_refs(const struct json *spec, struct mesh_selector *out)

@@ -70,8 +70,11 @@ static struct err read_path(struct mesh_reader *r, const struct json *at, struct
         return OK;
     }
     if (!mesh_template_valid(text)) {
-        return mesh_invalid(at, "'%.*s' is not a path template: segments are literals, {*} or {**}, at most "
-                                "five operators, {**} the last of them", STR_FMT(text));
+        return mesh_invalid(
+            at,
+            "'%.*s' is not a path template: segments are literals, {*} or {**}, at most "
+            "five operators, {**} the last of them",
+            STR_FMT(text));
     }
     v->kind = PATTERN_TEMPLATE;
     v->text = text;
@@ -90,8 +93,11 @@ static struct err read_service_account(const struct json *at, struct str policy_
     struct str name = slash == STR_NPOS ? text : str_sub(text, slash + 1, text.n);
     if (text.n > 320 || ns.n == 0 || name.n == 0 || str_find_char(name, '/') != STR_NPOS ||
         str_find_char(text, '*') != STR_NPOS) {
-        return mesh_invalid(at, "'%.*s' is not a service account: write NAMESPACE/NAME or NAME, without '*', "
-                                "at most 320 characters", STR_FMT(text));
+        return mesh_invalid(
+            at,
+            "'%.*s' is not a service account: write NAMESPACE/NAME or NAME, without '*', "
+            "at most 320 characters",
+            STR_FMT(text));
     }
     *v = (struct mesh_value){.kind = PATTERN_EXACT, .text = name, .ns = ns};
     return OK;
@@ -100,7 +106,8 @@ static struct err read_service_account(const struct json *at, struct str policy_
 static struct err check_trust_domain(const struct json *at, const struct mesh_value *v)
 {
     if (str_find_char(v->text, '*') != STR_NPOS || str_find_char(v->text, '/') != STR_NPOS) {
-        return mesh_invalid(at, "'%.*s' is not a trust domain: no '/', and one '*' at one end at most",
+        return mesh_invalid(at,
+                            "'%.*s' is not a trust domain: no '/', and one '*' at one end at most",
                             STR_FMT(json_str(at)));
     }
     return OK;
@@ -127,7 +134,8 @@ static struct err read_value(struct mesh_reader *r, enum mesh_field f, const str
     case FIELD_REMOTE_IP:
     case FIELD_DESTINATION_IP:
         if (failed(ip_or_block_parse(text, &v.block))) {
-            return mesh_invalid(at, "'%.*s' is not an address or block such as 10.0.0.0/8", STR_FMT(text));
+            return mesh_invalid(at, "'%.*s' is not an address or block such as 10.0.0.0/8",
+                                STR_FMT(text));
         }
         break;
     case FIELD_PORT:
@@ -355,6 +363,9 @@ struct err mesh_read_condition_key(struct mesh_reader *r, const struct json *key
     if (read_metadata_key(r, k, out)) {
         return OK;
     }
-    return mesh_invalid(key, "'%.*s' is not a condition key such as request.headers[x-team], source.ip or "
-                             "request.auth.claims[group]", STR_FMT(k));
+    return mesh_invalid(
+        key,
+        "'%.*s' is not a condition key such as request.headers[x-team], source.ip or "
+        "request.auth.claims[group]",
+        STR_FMT(k));
 }
