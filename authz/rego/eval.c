@@ -255,6 +255,7 @@ static bool deliver(struct eval *ev, const struct code *k, const struct insn *i,
     return !ev->failed;
 }
 
+/* dispatch: the machine's instructions are cases of one switch, since a call for each would cost more than most do */
 bool eval_run(struct eval *ev, const struct code *k, struct val *r, struct sink *s)
 {
     uint32_t pc = 0;
