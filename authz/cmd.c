@@ -231,6 +231,7 @@ static int cmd_version_text(struct daemon *d, int argc, char **argv)
 const struct daemon_command authz_commands[] = {
     {"eval", "[-d PATH] [-i FILE] QUERY", "evaluate a query, as `opa eval` does", cmd_eval, false},
     {"check", "PATH...", "check policies for errors", cmd_check, false},
+    {"fmt", "[-w|-d|-l] [PATH...]", "format policies", cmd_fmt, false},
     {"parse", "FILE", "print the syntax tree of a policy", cmd_parse_file, false},
     {"test", "[-v] PATH...", "run the tests of policies", cmd_test, false},
     {"bench", "[-d PATH] [-i FILE] QUERY", "measure a query", cmd_bench, false},
