@@ -298,6 +298,8 @@ static void write_block(struct writer *w, struct rule *r, bool unexpected, bool 
     struct expr *first = r->body->v[0];
     if (uses_if && !r->is_else && first->kind == E_TERM && is_union(first->term) && !first->negated) {
         w->paren_expr = first;
+    } else if (uses_if && !r->is_else && first->kind == E_TERM && !first->negated) {
+        w->union_lead = first->term->type == T_CALL;
     }
     w->level++;
     (void)write_body(w, r->body);

@@ -18,6 +18,7 @@ struct writer {
     const struct comment *before_end; /* goes to the end of the current line */
     bool v1, ifs, contains, ref_heads;
     const struct expr *paren_expr;
+    bool union_lead; /* the next expression opens a body: a union in front needs parentheses */
 };
 
 struct str loc_text(const struct writer *w, struct loc l);

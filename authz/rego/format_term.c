@@ -48,7 +48,8 @@ static bool plain_name(struct str s)
 }
 
 static const char *const keywords[] = {"package", "import", "as", "default", "else", "not", "some", "with",
-                                       "null", "true", "false", "in", "every", "if", "contains"};
+                                       "null", "true", "false", "in", "every", "if", "contains",
+                                       "and", "or"};
 
 static bool is_keyword(const struct writer *w, struct str s)
 {
@@ -326,6 +327,42 @@ static enum written write_collection(struct writer *w, struct term *t)
     return W_OK;
 }
 
+static void put_template_text(struct writer *w, struct str s, bool raw)
+{
+    struct buf b;
+    buf_init(&b, 16 * s.n + 64);
+    if (raw) {
+        buf_puts(&b, s);
+    } else {
+        val_to_rego(&b, val_str(w->a, s));
+    }
+    struct str text = raw ? buf_str(&b) : str_sub(buf_str(&b), 1, b.n - 1);
+    for (size_t i = 0; i < text.n; i++) {
+        put(w, text.p[i] == '{' ? "\\" : "");
+        buf_putc(w->out, text.p[i]);
+    }
+    buf_release(&b);
+}
+
+static enum written write_template(struct writer *w, struct term *t)
+{
+    put(w, t->raw ? "$`" : "$\"");
+    for (size_t i = 0; i < t->list.n; i++) {
+        struct term *p = t->list.v[i];
+        if (p->type == T_STRING) {
+            put_template_text(w, p->str, t->raw);
+        } else if (p->type != T_EXPR) {
+            term_write(w->out, p);
+        } else {
+            put(w, "{");
+            WRITE(write_expr(w, p->expr));
+            put(w, "}");
+        }
+    }
+    put(w, t->raw ? "`" : "\"");
+    return W_OK;
+}
+
 enum written write_term_parens(struct writer *w, struct term *t, bool parens)
 {
     WRITE(insert_comments(w, t->loc.row));
@@ -349,8 +386,7 @@ enum written write_term_parens(struct writer *w, struct term *t, bool parens)
     case T_CALL:
         return write_call(w, t, parens);
     case T_TEMPLATE:
-        buf_puts(w->out, loc_text(w, t->loc));
-        return W_OK;
+        return write_template(w, t);
     default:
         term_write(w->out, t);
         return W_OK;
@@ -403,12 +439,52 @@ static enum written write_every(struct writer *w, struct expr *e)
     return r;
 }
 
-static enum written write_operand(struct writer *w, struct body *b, bool explicit, struct loc around)
+/* Would the text of the term begin with a brace, and so be read as a body? */
+static bool brace_led(const struct term *t)
+{
+    switch (t->type) {
+    case T_SET:
+        return t->list.n > 0;
+    case T_OBJECT:
+    case T_SET_COMP:
+    case T_OBJECT_COMP:
+        return true;
+    case T_REF:
+        return brace_led(t->list.v[0]);
+    case T_CALL:
+        return infix_of(t) != NULL && t->list.n >= 3 &&
+               brace_led(t->list.n == 4 ? t->list.v[3] : t->list.v[1]);
+    default:
+        return false;
+    }
+}
+
+/* Parentheses keep what the tree says: a group, a `with` of its own, a value in braces. */
+static bool operand_parens(const struct expr *e, enum term_type parent, bool right)
+{
+    if (e->n_with > 0) {
+        return true;
+    }
+    if (e->kind != E_TERM) {
+        return false;
+    }
+    if (parent == T_NOT) {
+        return e->term->type >= T_AND || brace_led(e->term);
+    }
+    if (e->term->type == T_OR) {
+        return parent == T_AND || right;
+    }
+    if (e->term->type == T_AND) {
+        return parent == T_AND && right;
+    }
+    return e->term->type < T_AND && brace_led(e->term);
+}
+
+static enum written write_operand(struct writer *w, struct body *b, bool explicit, struct loc around,
+                                  enum term_type parent, bool right)
 {
     if (!explicit) {
-        struct term *t = b->v[0]->kind == E_TERM ? b->v[0]->term : NULL;
-        bool parens = t != NULL && (t->type == T_OR || t->type == T_AND || b->v[0]->n_with > 0);
-        parens = parens && led_by_paren(w, &(struct term){.loc = b->v[0]->loc});
+        bool parens = operand_parens(b->v[0], parent, right);
         put(w, parens ? "(" : "");
         enum written e = write_expr(w, b->v[0]);
         put(w, parens ? ")" : "");
@@ -425,9 +501,9 @@ static enum written write_logic(struct writer *w, struct expr *e)
     struct term *t = e->term;
     if (t->type == T_NOT) {
         put(w, "not ");
-        return write_operand(w, t->logic.lhs, t->logic.explicit_lhs, e->loc);
+        return write_operand(w, t->logic.lhs, t->logic.explicit_lhs, e->loc, T_NOT, false);
     }
-    WRITE(write_operand(w, t->logic.lhs, t->logic.explicit_lhs, e->loc));
+    WRITE(write_operand(w, t->logic.lhs, t->logic.explicit_lhs, e->loc, t->type, false));
     put(w, t->type == T_AND ? " and" : " or");
     struct loc left = t->logic.lhs->v[t->logic.lhs->n - 1]->loc, right = t->logic.rhs->v[0]->loc;
     bool breaks = (int64_t)right.row > end_row(w, left) && !t->logic.explicit_rhs;
@@ -438,7 +514,7 @@ static enum written write_logic(struct writer *w, struct expr *e)
     } else {
         put(w, " ");
     }
-    enum written r = write_operand(w, t->logic.rhs, t->logic.explicit_rhs, right);
+    enum written r = write_operand(w, t->logic.rhs, t->logic.explicit_rhs, right, t->type, true);
     w->level -= breaks;
     return r;
 }
@@ -446,6 +522,8 @@ static enum written write_logic(struct writer *w, struct expr *e)
 static enum written write_call_expr(struct writer *w, struct term *t)
 {
     const char *infix = infix_of(t);
+    bool lead = w->union_lead;
+    w->union_lead = false;
     if (is_in(t)) {
         return write_in(w, t, false);
     }
@@ -456,8 +534,10 @@ static enum written write_call_expr(struct writer *w, struct term *t)
         WRITE(write_term(w, t->list.v[3]));
         put(w, " = ");
     }
+    lead = lead && t->list.n == 3 && is_union(t->list.v[1]);
+    put(w, lead ? "(" : "");
     WRITE(write_term(w, t->list.v[1]));
-    put(w, " ");
+    put(w, lead ? ") " : " ");
     put(w, infix);
     put(w, " ");
     return write_term(w, t->list.v[2]);

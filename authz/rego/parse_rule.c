@@ -508,7 +508,7 @@ void check_v1_rule(struct parser *p, const struct rule *r)
     if (r->head->ref->list.n < 2 && is_keyword_in_version(name, REGO_V1)) {
         parser_error(p, r->loc, "%.*s keyword cannot be used for rule name", STR_FMT(name));
     }
-    if (r->generated_body && r->head->generated_value) {
+    if (r->generated_body && r->head->generated_value && !r->head->is_func) {
         parser_error(p, r->loc, "%s must have value assignment and/or body declaration", what);
     }
     if (!r->generated_body && !r->head->uses_if && !r->is_default) {
