@@ -4,6 +4,7 @@
 const {execFileSync} = require('child_process');
 const crypto = require('crypto');
 const path = require('path');
+const http = require('http');
 const grpc = require('@grpc/grpc-js');
 const loader = require('@grpc/proto-loader');
 
@@ -31,8 +32,12 @@ function open(method, md = metadata) {
   call.on('data', (message) => put({message, at: process.hrtime.bigint()}));
   call.on('error', (error) => put({error, at: process.hrtime.bigint()}));
   call.on('end', () => put({end: true}));
-  return {call, next: (ms = 15000) => queue.length ? Promise.resolve(queue.shift())
-    : Promise.race([new Promise((done) => waiting.push(done)), sleep(ms).then(() => ({timeout: true}))])};
+  const next = (ms = 15000) => queue.length ? Promise.resolve(queue.shift()) : new Promise((done) => {
+    const timer = setTimeout(() => { waiting.splice(waiting.indexOf(take), 1); done({timeout: true}); }, ms);
+    const take = (item) => { clearTimeout(timer); done(item); };
+    waiting.push(take);
+  });
+  return {call, next};
 }
 const run = (...args) => execFileSync(cli, [...args, '--config', config], {encoding: 'utf8'});
 
@@ -102,6 +107,29 @@ async function jwt() {
   check('forged token: InvalidArgument', forged && forged.code === 3, forged);
 }
 
+// From a changed entry to the message on an open stream; the admin API is called over its socket, as respond does.
+function change(names) {
+  const body = JSON.stringify({spiffe_id: ID, parent_id: TD + '/sextant/identity', dns_names: names, x509_svid_ttl: 3600,
+    selectors: ['unix:path:' + process.execPath]});
+  const headers = {'content-type': 'application/json', 'content-length': Buffer.byteLength(body), 'x-sextant-caller': 'operator'};
+  return new Promise((done, fail) => http.request({socketPath: path.dirname(socket) + '/admin.sock', method: 'PUT',
+    path: '/v1/entries/js', headers}, (r) => { r.resume(); r.on('end', () => done(r.statusCode)); }).on('error', fail).end(body));
+}
+
+async function push(stream) {
+  const took = [];
+  for (let i = 0; i < 20; i++) {
+    for (let item; !(item = await stream.next(50)).timeout;) if (!item.message) return check('the stream stays open', false, item);
+    const start = process.hrtime.bigint(), status = await change(['n' + i + '.test']);
+    const {message, at} = await stream.next();
+    if (status !== 200 || !message) return check('a changed entry is pushed', false, {status, message});
+    took.push(Number(at - start) / 1e6);
+  }
+  took.sort((a, b) => a - b);
+  console.log(`     a changed entry was on the stream after ${took[10].toFixed(1)} ms (median), ${took[19].toFixed(1)} ms (most)`);
+  check('a changed entry is on the open stream within a second', took[19] < 1000, took);
+}
+
 async function rest(stream) {
   const bundles = await open('FetchX509Bundles').next();
   check('X.509 bundles by trust domain id', bundles.message && Object.keys(bundles.message.bundles).join() === TD &&
@@ -126,6 +154,7 @@ async function rest(stream) {
 (async () => {
   const stream = await x509();
   await jwt();
+  await push(stream);
   await rest(stream);
   client.close();
   process.exit(failures ? 1 : 0);
