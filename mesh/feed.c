@@ -114,6 +114,11 @@ static const struct mark *find_mark(const struct map *map, const char *kind, str
     return n > 0 && (size_t)n < sizeof(key) ? map_get(map, str_n(key, (size_t)n)) : NULL;
 }
 
+bool mesh_id_is_denied(const struct mesh *m, struct str spiffe_id)
+{
+    return map_len(&m->denied) > 0 && find_mark(&m->denied, "spiffe_id", spiffe_id) != NULL;
+}
+
 bool mesh_is_denied(const struct mesh *m, const struct flow *f)
 {
     if (map_len(&m->denied) == 0 || f->peer_id == NULL) {

@@ -10,14 +10,30 @@
 
 /* ---- identity ---- */
 
+/* Out of reach: the last SVID serves until it expires. Withdrawn: we are nobody from this moment. */
+static void no_svid(struct mesh *m, struct err e)
+{
+    bool withdrawn = e.code == ERR_DENIED && !m->withdrawn;
+    if (withdrawn || (e.code != ERR_DENIED && !m->api_away)) { /* said once, not at each attempt */
+        log_warn(withdrawn ? "the identity is withdrawn" : "no word from the Workload API",
+                 {"error", LOG_CSTR(err_detail())});
+    }
+    m->api_away = e.code != ERR_DENIED;
+    if (withdrawn) {
+        m->withdrawn = true;
+        daemon_lost(m->svid_dep, "the identity is withdrawn");
+        mesh_recheck(m, "identity withdrawn");
+    }
+}
+
 static void on_svid(void *ctx, struct svid_source *s, struct err e)
 {
     struct mesh *m = ctx;
     if (failed(e)) {
-        log_warn("identity is withdrawn or out of reach", {"error", LOG_CSTR(err_detail())});
-        mesh_recheck(m, "identity withdrawn");
+        no_svid(m, e);
         return;
     }
+    m->withdrawn = m->api_away = false;
     struct str id = svid_source_id(s);
     free(m->own_id);
     m->own_id = strndup(id.p, id.n);

@@ -163,6 +163,8 @@ struct mesh {
     struct svid_source *svid;
     struct dependency *svid_dep;
     char *own_id;             /* owned; our SPIFFE id, from the SVID */
+    bool withdrawn;           /* identity says that we are nobody now */
+    bool api_away;            /* the Workload API is out of reach */
     bool stopping;
 };
 
@@ -208,7 +210,7 @@ void proxy_conn_closed(void *flow);
 struct target {
     char address[64];
     struct str identity; /* empty: plain */
-    bool refused;
+    const char *refused; /* why nothing may be sent there now; NULL: it may */
 };
 void target_of(struct mesh *m, const struct flow *f, struct target *out);
 
@@ -252,6 +254,7 @@ void tokens_close(struct mesh *m);
 struct err feeds_open(struct mesh *m);
 void feeds_close(struct mesh *m);
 bool mesh_is_denied(const struct mesh *m, const struct flow *f);
+bool mesh_id_is_denied(const struct mesh *m, struct str spiffe_id);
 bool mesh_token_revoked(const struct mesh *m, const struct json *claims);
 
 /* recheck.c */

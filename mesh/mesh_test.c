@@ -588,6 +588,42 @@ static void test_tcp_of_others_is_refused(void **state)
     assert_int_equal(logged("\"outcome\":\"denied\""), 1);
 }
 
+static void wait_cut(void)
+{
+    for (int i = 0; i < 400 && !tcp_closed; i++) {
+        wait_ms(5);
+    }
+    assert_true(tcp_closed);
+}
+
+static void test_who_lost_an_identity_calls_nobody(void **state)
+{
+    open_tcp(&a);
+    a.m.withdrawn = true;
+    mesh_recheck(&a.m, "test");
+    wait_cut();
+    assert_int_equal(fetch(&a, "/y"), 502);
+    a.m.withdrawn = false;
+    assert_int_equal(fetch(&a, "/y"), 200);
+    open_tcp(&a);
+    map_set(&a.m.denied, S("spiffe_id " SA_B), calloc(1, sizeof(int64_t)));
+    mesh_recheck(&a.m, "test");
+    wait_cut();
+    assert_int_equal(fetch(&a, "/y"), 502);
+    assert_non_null(strstr(last_body, "deny-list"));
+}
+
+static void test_a_denied_caller_is_cut(void **state)
+{
+    open_tcp(&a);
+    map_set(&b.m.denied, S("spiffe_id " SA_A), calloc(1, sizeof(int64_t)));
+    mesh_recheck(&b.m, "test");
+    wait_cut();
+    assert_int_equal(fetch(&a, "/y") / 100, 5);
+    wait_ms(20);
+    assert_true(logged("the identity is on the deny-list") > 0);
+}
+
 static struct http_client *stream_client;
 
 static void start_stream(void)
@@ -775,6 +811,7 @@ int main(void)
         T(test_a_foreign_trust_domain_is_refused), T(test_the_wrong_destination_is_refused),
         T(test_big_bodies_both_ways), T(test_external_authorization), T(test_no_audit_no_service),
         T(test_grpc), T(test_tcp_is_relayed_and_cut_when_policy_changes), T(test_tcp_of_others_is_refused),
+        T(test_who_lost_an_identity_calls_nobody), T(test_a_denied_caller_is_cut),
         T(test_a_stream_is_cut_when_policy_changes), T(test_a_stream_is_cut_when_trust_goes),
         T(test_people_come_with_tokens), T(test_hello_of_a_sidecar_is_told_from_others),
         T(test_hop_by_hop_headers_stay_behind),

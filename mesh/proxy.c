@@ -385,9 +385,8 @@ static void send_on(struct px *px)
     struct http_req *req = px->req;
     struct target where;
     target_of(px->m, px->flow, &where);
-    if (where.refused) {
-        deny_for(px, 502, S("this destination is not among those the workload may call"),
-                 "destination not listed");
+    if (where.refused != NULL) {
+        deny_for(px, 502, arena_printf(req->arena, "not sent on: %s", where.refused), where.refused);
         return;
     }
     bool h2 = req->version == 20 && (!px->flow->door->people || px->is_grpc);
@@ -585,25 +584,37 @@ struct px *proxy_next(const struct px *px)
     return px->next;
 }
 
-/* A request that is on its way under what held a moment ago. */
-void proxy_judge(struct px *px)
+/* What holds now for a request that is on its way. */
+static struct mesh_decision judge(struct px *px)
 {
     struct mesh *m = px->m;
-    if (!px->allowed || px->req == NULL || px->flow->door->dir == OUTBOUND) {
-        return;
-    }
-    struct mesh_decision d = mesh_authz_decide(m->epoch->set, &px->mr);
-    if (d.verdict == MESH_CUSTOM) {
-        d = mesh_authz_decide_after_custom(m->epoch->set, &px->mr);
+    struct mesh_decision d = {.verdict = MESH_ALLOW};
+    struct target where;
+    if (px->flow->door->dir == OUTBOUND) {
+        target_of(m, px->flow, &where);
+        if (where.refused != NULL) {
+            d = (struct mesh_decision){.verdict = MESH_DENY, .reason = where.refused};
+        }
+        return d;
     }
     if (px->jwt.claims != NULL && mesh_token_revoked(m, px->jwt.claims)) {
-        d = (struct mesh_decision){.verdict = MESH_DENY, .reason = "the token has been revoked"};
+        return (struct mesh_decision){.verdict = MESH_DENY, .reason = "the token has been revoked"};
     }
+    d = mesh_authz_decide(m->epoch->set, &px->mr);
+    return d.verdict == MESH_CUSTOM ? mesh_authz_decide_after_custom(m->epoch->set, &px->mr) : d;
+}
+
+void proxy_judge(struct px *px)
+{
+    if (!px->allowed || px->req == NULL) {
+        return;
+    }
+    struct mesh_decision d = judge(px);
     if (d.verdict == MESH_ALLOW) {
         return;
     }
     struct http_req *req = px->req;
-    audit_decision(m, px->flow, req, &d, "denied", px->user, &req->trace, NULL, NULL);
+    audit_decision(px->m, px->flow, req, &d, "denied", px->user, &req->trace, NULL, NULL);
     px_leave(px);
     http_reply_abort(req);
 }

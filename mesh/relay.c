@@ -204,7 +204,9 @@ static void connect_up(struct relay *r)
     struct mesh *m = r->flow->m;
     struct target t;
     target_of(m, r->flow, &t);
-    if (t.refused) {
+    if (t.refused != NULL) {
+        struct mesh_decision d = {.verdict = MESH_DENY, .reason = t.refused};
+        audit_decision(m, r->flow, NULL, &d, "denied", STR_EMPTY, &r->trace, NULL, NULL);
         relay_cut(r);
         return;
     }
@@ -292,18 +294,31 @@ void relay_start(struct flow *f)
     decide(r);
 }
 
-void relay_judge(struct relay *r)
+static struct mesh_decision judge(const struct flow *f)
 {
-    struct flow *f = r->flow;
-    if (f->door->dir == OUTBOUND || !r->decided) {
-        return;
+    struct mesh_decision d = {.verdict = MESH_ALLOW};
+    if (f->door->dir == OUTBOUND) {
+        struct target t;
+        target_of(f->m, f, &t);
+        if (t.refused != NULL) {
+            d = (struct mesh_decision){.verdict = MESH_DENY, .reason = t.refused};
+        }
+        return d;
     }
     struct mesh_request q;
     flow_request(f, &q);
-    struct mesh_decision d = mesh_authz_decide(f->m->epoch->set, &q);
-    if (d.verdict == MESH_CUSTOM) { /* the provider has allowed this connection; the rest is judged anew */
-        d = mesh_authz_decide_after_custom(f->m->epoch->set, &q);
+    d = mesh_authz_decide(f->m->epoch->set, &q);
+    /* The provider has allowed this connection; the rest is judged anew. */
+    return d.verdict == MESH_CUSTOM ? mesh_authz_decide_after_custom(f->m->epoch->set, &q) : d;
+}
+
+void relay_judge(struct relay *r)
+{
+    struct flow *f = r->flow;
+    if (!r->decided) {
+        return;
     }
+    struct mesh_decision d = judge(f);
     epoch_unref(r->epoch);
     r->epoch = epoch_ref(f->m->epoch);
     if (d.verdict != MESH_ALLOW) {

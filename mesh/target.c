@@ -25,8 +25,21 @@ static void look_up(struct mesh *m, struct str dst, struct target *out)
     }
     if (best != NULL) {
         out->identity = best->identity;
-    } else {
-        out->refused = !str_is(m->o->other_destinations, "plain");
+    } else if (!str_is(m->o->other_destinations, "plain")) {
+        out->refused = "destination not listed";
+    }
+}
+
+/* Who lost their identity call nobody in its name, and nobody is called who lost theirs. */
+static void check_identities(const struct mesh *m, struct target *out)
+{
+    if (out->identity.n == 0 || out->refused != NULL) {
+        return;
+    }
+    if (m->withdrawn) {
+        out->refused = "the workload's identity is withdrawn";
+    } else if (mesh_id_is_denied(m, out->identity)) {
+        out->refused = "the destination's identity is on the deny-list";
     }
 }
 
@@ -48,8 +61,9 @@ void target_of(struct mesh *m, const struct flow *f, struct target *out)
     if (c != NULL) {
         snprintf(out->address, sizeof(out->address), "%.*s", STR_FMT(c->to));
         out->identity = c->identity;
-        return;
+    } else {
+        snprintf(out->address, sizeof(out->address), "%s", f->dst);
+        look_up(m, str_of(f->dst), out);
     }
-    snprintf(out->address, sizeof(out->address), "%s", f->dst);
-    look_up(m, str_of(f->dst), out);
+    check_identities(m, out);
 }
