@@ -1,8 +1,10 @@
 /*
  * Events to others, in order, each from a cursor (an index of the log) that survives restarts: so a gap at a
  * receiver is found by comparing indexes. The file is exact: it is cut back to the cursor's length
- * when it is opened. Syslog has no acknowledgements: what the kernel has taken counts as
- * delivered, and what was on its way when a connection broke is sent again.
+ * when it is opened. Syslog has no acknowledgements, so nobody can tell what a receiver has taken when a
+ * connection breaks: what was sent in its last seconds is sent again, and the index tells.
+ *
+ * Exporters live in the boot arena: their connections may close after them.
  */
 #include "audit_daemon.h"
 
@@ -20,6 +22,7 @@ enum {
     EXPORT_STEP = 512,          /* events at a time */
     EXPORT_BYTES = 1 << 20,     /* ... or bytes */
     RECONNECT_MS = 2000,
+    SETTLED_MS = 5000,          /* what was sent so long ago on a live connection counts as taken */
 };
 
 struct exporter {
@@ -27,6 +30,7 @@ struct exporter {
     const char *cursor_path;
     uint64_t next;      /* event */
     uint64_t saved;
+    uint64_t taken;     /* what is surely with the receiver: the cursor */
     /* file */
     int fd;
     off_t length;
@@ -37,7 +41,8 @@ struct exporter {
     unsigned facility;
     struct conn *conn;
     bool connecting, complained;
-    int64_t retry_ms;
+    uint64_t older;     /* sent at mark_ms */
+    int64_t retry_ms, mark_ms;
 };
 
 static int64_t now_ms(void)
@@ -63,23 +68,23 @@ static struct err load_cursor(struct exporter *e)
     }
     arena_release(&a);
     e->length = (off_t)length;
-    e->saved = e->next;
+    e->saved = e->taken = e->next;
     return failed(err) ? err_wrap(err, "%s", e->cursor_path) : OK;
 }
 
 static void save_cursor(struct exporter *e)
 {
     char text[64];
-    if (e->saved == e->next) {
+    if (e->saved == e->taken) {
         return;
     }
-    int n = snprintf(text, sizeof(text), "%" PRIu64 " %lld\n", e->next, (long long)e->length);
+    int n = snprintf(text, sizeof(text), "%" PRIu64 " %lld\n", e->taken, (long long)e->length);
     struct err err = file_replace(AT_FDCWD, e->cursor_path, str_n(text, (size_t)n), true);
     if (failed(err)) {
         log_warn("an export's cursor was not saved", {"error", LOG_CSTR(err_detail())});
         return;
     }
-    e->saved = e->next;
+    e->saved = e->taken;
 }
 
 /* Up to EXPORT_STEP events from the cursor, each through `put`; *next is the cursor behind them. */
@@ -133,7 +138,7 @@ static void step_file(struct exporter *e)
     } else if (out.n > 0) {
         e->complained = false;
         e->length += (off_t)out.n;
-        e->next = next;
+        e->next = e->taken = next;
         save_cursor(e);
     }
     buf_release(&out);
@@ -141,8 +146,7 @@ static void step_file(struct exporter *e)
 
 struct err exporter_file(struct audit *a, struct str path, struct exporter **out)
 {
-    struct exporter *e = calloc(1, sizeof(*e));
-    BUG_ON(e == NULL);
+    struct exporter *e = arena_new(&a->d->boot, struct exporter);
     char *name = arena_cstr(&a->d->boot, path);
     *e = (struct exporter){.a = a, .fd = -1,
                            .path = path.p[0] == '/' ? name : daemon_state_path(a->d, name),
@@ -183,7 +187,12 @@ static void send_more(struct exporter *e)
     if (e->conn == NULL || conn_pending(e->conn) > 0) {
         return;
     }
-    save_cursor(e); /* all before the cursor has left */
+    if (now_ms() - e->mark_ms >= SETTLED_MS) {
+        e->taken = e->older;
+        e->older = e->next;
+        e->mark_ms = now_ms();
+        save_cursor(e);
+    }
     buf_init(&out, EXPORT_BYTES * 2);
     struct err err = gather(e, &out, &next, put_syslog);
     if (failed(err)) {
@@ -209,7 +218,7 @@ static void on_close(struct conn *c, struct err why, void *ctx)
 {
     struct exporter *e = ctx;
     e->conn = NULL;
-    e->next = e->saved;
+    e->next = e->older = e->taken;
     e->retry_ms = now_ms() + RECONNECT_MS;
     log_warn("the syslog receiver has closed the connection");
 }
@@ -231,6 +240,8 @@ static void on_connected(void *ctx, struct err err, struct conn *c)
     }
     e->complained = false;
     e->conn = c;
+    e->older = e->next;
+    e->mark_ms = now_ms();
     log_info("exporting to syslog", {"receiver", LOG_STR(e->address)}, {"from", LOG_INT(e->next)});
     conn_start(c, &handler, e);
     send_more(e);
@@ -251,8 +262,7 @@ struct err exporter_syslog(struct audit *a, struct str address, struct exporter 
     uint64_t facility;
     TRY(str_to_u64(a->config->facility, &facility));
     ENSURE(facility <= SYSLOG_FACILITY_MAX, ERR_RANGE, "syslog_facility is 0 to %d", SYSLOG_FACILITY_MAX);
-    struct exporter *e = calloc(1, sizeof(*e));
-    BUG_ON(e == NULL);
+    struct exporter *e = arena_new(&a->d->boot, struct exporter);
     *e = (struct exporter){.a = a, .fd = -1, .address = address, .facility = (unsigned)facility,
                            .cursor_path = daemon_state_path(a->d, "export-syslog.cursor")};
     if (gethostname(e->host, SYSLOG_HOST_MAX) != 0) {
@@ -287,5 +297,4 @@ void exporter_free(struct exporter *e)
     if (e->conn != NULL) {
         conn_abort(e->conn);
     }
-    free(e);
 }
