@@ -59,7 +59,7 @@ void decision_record(struct authz *z, const struct decision *d, const struct htt
         .policy_path = d->path,
         .policy_rule = str_of(rule),
         .resource_type = S("policy"),
-        .resource_uid = d->path,
+        .resource_uid = d->resource.n > 0 ? d->resource : d->path,
         .reason = d->eval.failed ? d->eval.error.message : STR_EMPTY,
         .trace = req->trace,
     };
@@ -67,6 +67,9 @@ void decision_record(struct authz *z, const struct decision *d, const struct htt
         daemon_audit_caller(&e, &caller, &req->trace);
     } else if (req->peer != NULL) {
         e.source_addr = req->peer->addr;
+    }
+    if (d->actor.n > 0) {
+        e.actor_spiffe_id = d->actor; /* the proxy asks on behalf of this one */
     }
     audit_emit(z->audit, &e, done, ctx);
 }

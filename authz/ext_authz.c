@@ -327,6 +327,20 @@ static size_t decision_path(struct arena *a, struct str path, struct val *out, s
     return n;
 }
 
+/* Whom and what the decision is about, for its audit event. */
+static void describe(struct arena *a, const Extauthz__CheckRequest *in, struct decision *d)
+{
+    const Extauthz__AttributeContext *c = in->attributes;
+    const Extauthz__HttpRequest *h = c != NULL && c->request != NULL ? c->request->http : NULL;
+    if (c != NULL && c->source != NULL && strncmp(c->source->principal, "spiffe://", 9) == 0) {
+        d->actor = arena_str(a, str_of(c->source->principal));
+    }
+    if (h != NULL) {
+        struct str path = str_of(h->path);
+        d->resource = arena_printf(a, "%s %.*s", h->method, STR_FMT(str_sub(path, 0, str_find_char(path, '?'))));
+    }
+}
+
 static void check_request(struct grpc_call *call, const ProtobufCMessage *m, void *ctx)
 {
     struct authz *z = ctx;
@@ -342,6 +356,7 @@ static void check_request(struct grpc_call *call, const ProtobufCMessage *m, voi
     const Extauthz__CheckRequest *in = (const Extauthz__CheckRequest *)m;
     decide(z, path, n, input_of(&k->memory, in), false, &k->memory, &k->d);
     struct http_req *req = grpc_request(call);
+    describe(&k->memory, in, &k->d);
     if (val_undef(k->d.result) || !allowed(k->d.result)) {
         k->d.result = val_undef(k->d.result) ? VAL_FALSE : k->d.result;
     }
