@@ -47,8 +47,8 @@ static inline void bench_all(struct bench_case *c, size_t n_cases)
     printf("%-44s %12s %12s %14s\n", "", "min us", "median us", "per CPU-s");
     for (size_t i = 0; i < n_cases; i++) {
         qsort(c[i].ns, BENCH_ROUNDS, sizeof(double), bench_order);
-        printf("%-44s %12.2f %12.2f %14.0f\n", c[i].name, c[i].ns[0] / 1e3, c[i].ns[BENCH_ROUNDS / 2] / 1e3,
-               1e9 / c[i].ns[BENCH_ROUNDS / 2]);
+        printf("%-44s %12.2f %12.2f %14.0f\n", c[i].name, c[i].ns[0] / 1e3,
+               c[i].ns[BENCH_ROUNDS / 2] / 1e3, 1e9 / c[i].ns[BENCH_ROUNDS / 2]);
     }
 }
 

@@ -30,9 +30,15 @@ static void make_authority(void)
     buf_init(&csr, X509_CSR_MAX);
     BUG_ON(failed(key_generate(KEY_P256, &ca.now.key)) || failed(key_generate(KEY_P256, &plain)));
     x509_name_put(&name, &(struct x509_name){.common_name = S("bench")});
-    struct x509_spec spec = {.subject = buf_str(&name), .issuer = buf_str(&name), .not_after_s = clock_wall_s() + 86400,
-                             .spki = key_spki(ca.now.key), .is_ca = true, .path_len = 0, .alg = SIG_ES256};
-    BUG_ON(failed(x509_issue(&spec, ca.now.key, &der)) || failed(x509_cert_parse(buf_str(&der), &ca.now.cert)));
+    struct x509_spec spec = {.subject = buf_str(&name),
+                             .issuer = buf_str(&name),
+                             .not_after_s = clock_wall_s() + 86400,
+                             .spki = key_spki(ca.now.key),
+                             .is_ca = true,
+                             .path_len = 0,
+                             .alg = SIG_ES256};
+    BUG_ON(failed(x509_issue(&spec, ca.now.key, &der)) ||
+           failed(x509_cert_parse(buf_str(&der), &ca.now.cert)));
     ca.jwt = jwks_new();
     struct str uri = S("spiffe://bench.test/ns/shop/sa/cart");
     BUG_ON(failed(x509_csr_make(plain, STR_EMPTY, &uri, 1, NULL, 0, &csr)));
@@ -41,7 +47,10 @@ static void make_authority(void)
 static void issue(struct key *key)
 {
     struct svid *s;
-    struct svid_request r = {.spiffe_id = S("spiffe://bench.test/ns/shop/sa/cart"), .ttl_s = 3600, .now_s = clock_wall_s(), .key = key};
+    struct svid_request r = {.spiffe_id = S("spiffe://bench.test/ns/shop/sa/cart"),
+                             .ttl_s = 3600,
+                             .now_s = clock_wall_s(),
+                             .key = key};
     BUG_ON(failed(ca_issue(&ca, &r, &s)));
     svid_unref(s);
 }
@@ -86,13 +95,16 @@ static void in_process(void)
 {
     make_authority();
     struct bench_case cases[] = {
-        {"P-256 signature alone", sign_alone, NULL, 4000}, {"P-256 key generation alone", key_alone, NULL, 2000},
-        {"X.509-SVID, key made here", with_key, NULL, 1500}, {"X.509-SVID from a request, checked", with_request, NULL, 1500},
+        {"P-256 signature alone", sign_alone, NULL, 4000},
+        {"P-256 key generation alone", key_alone, NULL, 2000},
+        {"X.509-SVID, key made here", with_key, NULL, 1500},
+        {"X.509-SVID from a request, checked", with_request, NULL, 1500},
     };
     bench_all(cases, ARRAY_LEN(cases));
-    printf("\nSPIRE 1.15.3 (its own figures on such a machine, per CPU-s of the server): mint 1830, in batches of 500 3570\n");
-    printf("ratio to SPIRE's batches: with key %.1f, from request %.1f\n", 1e9 / bench_median(&cases[2]) / 3570,
-           1e9 / bench_median(&cases[3]) / 3570);
+    printf("\nSPIRE 1.15.3 (its own figures on such a machine, per CPU-s of the server): mint "
+           "1830, in batches of 500 3570\n");
+    printf("ratio to SPIRE's batches: with key %.1f, from request %.1f\n",
+           1e9 / bench_median(&cases[2]) / 3570, 1e9 / bench_median(&cases[3]) / 3570);
 }
 
 /* ---- over the Workload API ---- */
@@ -169,10 +181,15 @@ static void start_call(struct load *l)
     JWTSVIDRequest j = JWTSVIDREQUEST__INIT;
     j.n_audience = 1;
     j.audience = audiences;
-    struct grpc_out o = {.path = l->jwt ? "/SpiffeWorkloadAPI/FetchJWTSVID" : "/SpiffeWorkloadAPI/FetchX509SVID",
-                         .request = l->jwt ? &j.base : &x.base, .metadata = &metadata, .n_metadata = 1,
-                         .reply = l->jwt ? &jwtsvidresponse__descriptor : &x509_svidresponse__descriptor,
-                         .on_message = on_message, .on_end = on_end, .ctx = c};
+    struct grpc_out o = {
+        .path = l->jwt ? "/SpiffeWorkloadAPI/FetchJWTSVID" : "/SpiffeWorkloadAPI/FetchX509SVID",
+        .request = l->jwt ? &j.base : &x.base,
+        .metadata = &metadata,
+        .n_metadata = 1,
+        .reply = l->jwt ? &jwtsvidresponse__descriptor : &x509_svidresponse__descriptor,
+        .on_message = on_message,
+        .on_end = on_end,
+        .ctx = c};
     l->started++;
     c->stream = grpc_client_call(l->client, &o);
 }
@@ -198,13 +215,16 @@ static void over_socket(const char *socket, const char *pid)
     static const struct {
         const char *name;
         bool jwt, fresh;
-    } kinds[] = {{"FetchX509SVID, SVID in memory", false, false}, {"FetchJWTSVID, same audience", true, false},
+    } kinds[] = {{"FetchX509SVID, SVID in memory", false, false},
+                 {"FetchJWTSVID, same audience", true, false},
                  {"FetchJWTSVID, new audience each (signed by crypto)", true, true}};
     char address[512];
     snprintf(address, sizeof(address), "unix:%s", socket);
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
-        struct load l = {.jwt = kinds[i].jwt, .fresh = kinds[i].fresh, .calls = kinds[i].jwt ? CALLS : STREAMS};
-        BUG_ON(failed(loop_new(&l.loop)) || failed(grpc_client_new(l.loop, str_of(address), NULL, &l.client)));
+        struct load l = {
+            .jwt = kinds[i].jwt, .fresh = kinds[i].fresh, .calls = kinds[i].jwt ? CALLS : STREAMS};
+        BUG_ON(failed(loop_new(&l.loop)) ||
+               failed(grpc_client_new(l.loop, str_of(address), NULL, &l.client)));
         double cpu = process_cpu_ns(pid), wall = (double)clock_mono_ns();
         for (unsigned k = 0; k < CONCURRENT; k++) {
             start_call(&l);
@@ -212,8 +232,9 @@ static void over_socket(const char *socket, const char *pid)
         loop_run(l.loop);
         cpu = process_cpu_ns(pid) - cpu;
         wall = (double)clock_mono_ns() - wall;
-        printf("%-50s %8.1f us CPU a call, %8.0f a CPU-s, %8.0f a second, %u failed\n", kinds[i].name, cpu / l.calls / 1e3,
-               1e9 * l.calls / cpu, 1e9 * l.calls / wall, l.failed);
+        printf("%-50s %8.1f us CPU a call, %8.0f a CPU-s, %8.0f a second, %u failed\n",
+               kinds[i].name, cpu / l.calls / 1e3, 1e9 * l.calls / cpu, 1e9 * l.calls / wall,
+               l.failed);
         grpc_client_free(l.client);
         loop_free(l.loop);
     }

@@ -43,7 +43,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         ignore_err(jwe_decrypt(&a, str_n(data, size), keys[i], &plain));
         if (!failed(json_parse(&a, str_n(data, size), NULL, &doc))) {
             ignore_err(jwe_decrypt_json(&a, doc, keys[i], &plain));
-            BUG_ON(!failed(jws_json_verify(&a, doc, set, &(struct jws_policy){.algs = JOSE_ALGS_ASYMMETRIC}, NULL, &out)));
+            BUG_ON(!failed(jws_json_verify(
+                &a, doc, set, &(struct jws_policy){.algs = JOSE_ALGS_ASYMMETRIC}, NULL, &out)));
         }
         buf_release(&plain);
         arena_release(&a);

@@ -17,10 +17,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     arena_init(&a, 16 << 20);
     struct jws t;
     struct jwt claims;
-    if (!failed(jws_parse(&a, str_n(data, size), &(struct jws_policy){.algs = JOSE_ALGS_ASYMMETRIC}, &t))) {
+    if (!failed(jws_parse(&a, str_n(data, size), &(struct jws_policy){.algs = JOSE_ALGS_ASYMMETRIC},
+                          &t))) {
         ignore_err(jwt_check_text(&a, t.payload, &(struct jwt_policy){.now_s = 1000}, &claims));
     }
-    BUG_ON(!failed(jwt_verify(&a, str_n(data, size), set, NULL, &(struct jwt_policy){.now_s = 1000}, &t, &claims)));
+    BUG_ON(!failed(jwt_verify(&a, str_n(data, size), set, NULL, &(struct jwt_policy){.now_s = 1000},
+                              &t, &claims)));
     arena_release(&a);
     return 0;
 }

@@ -15,9 +15,15 @@ static struct tls_server *make(void)
     buf_init(&der, X509_CERT_MAX);
     BUG_ON(failed(key_generate(KEY_P256, &key)));
     x509_name_put(&name, &(struct x509_name){.common_name = S("fuzz")});
-    struct x509_spec spec = {.subject = buf_str(&name), .issuer = buf_str(&name), .not_after_s = INT64_C(4000000000),
-                             .spki = key_spki(key), .uris = &uri, .n_uris = 1, .alg = SIG_ES256};
-    BUG_ON(failed(x509_issue(&spec, key, &der)) || failed(x509_chain_from_der(buf_str(&der), &chain)));
+    struct x509_spec spec = {.subject = buf_str(&name),
+                             .issuer = buf_str(&name),
+                             .not_after_s = INT64_C(4000000000),
+                             .spki = key_spki(key),
+                             .uris = &uri,
+                             .n_uris = 1,
+                             .alg = SIG_ES256};
+    BUG_ON(failed(x509_issue(&spec, key, &der)) ||
+           failed(x509_chain_from_der(buf_str(&der), &chain)));
     BUG_ON(failed(tls_identity_new(&chain, key, &identity)));
     BUG_ON(failed(tls_server_new(&(struct tls_server_opts){.identity = identity}, &server)));
     tls_identity_unref(identity);

@@ -13,7 +13,8 @@ enum { MINT_TTL_MAX_S = 86400 };
 
 /* ---- who may ---- */
 
-static bool may_administer(const struct identity *id, const struct http_req *req, struct caller *who)
+static bool may_administer(const struct identity *id, const struct http_req *req,
+                           struct caller *who)
 {
     bool named = !failed(daemon_caller(id->d, req, who));
     if (!named) {
@@ -63,18 +64,22 @@ static void change_audited(void *ctx, struct err e)
     if (failed(e)) {
         http_reply_json(c->req, 503, S("{\"error\":\"audit is not reachable\"}"));
     } else if (c->denied) {
-        http_reply_json(c->req, 403, S("{\"error\":\"only root, operator and respond may administer identity\"}"));
+        http_reply_json(
+            c->req, 403,
+            S("{\"error\":\"only root, operator and respond may administer identity\"}"));
     } else {
         c->make(c);
     }
     change_free(c);
 }
 
-static void change_begin(struct change *c, const char *activity, struct str type, struct str resource)
+static void change_begin(struct change *c, const char *activity, struct str type,
+                         struct str resource)
 {
     struct caller who;
     c->denied = !may_administer(c->id, c->req, &who);
-    struct audit_event ev = identity_event(OCSF_ENTITY_MANAGEMENT, activity, c->denied ? "denied" : "allowed");
+    struct audit_event ev =
+        identity_event(OCSF_ENTITY_MANAGEMENT, activity, c->denied ? "denied" : "allowed");
     daemon_audit_caller(&ev, &who, &c->req->trace);
     struct json *extra = json_new_object(c->req->arena);
     json_set(c->req->arena, extra, S("uid"), json_new_int(c->req->arena, c->req->peer->uid));
@@ -86,7 +91,8 @@ static void change_begin(struct change *c, const char *activity, struct str type
     audit_emit(c->id->d->audit, &ev, change_audited, c);
 }
 
-static struct change *change_new(struct identity *id, struct http_req *req, void (*make)(struct change *c))
+static struct change *change_new(struct identity *id, struct http_req *req,
+                                 void (*make)(struct change *c))
 {
     struct change *c = calloc(1, sizeof(*c));
     BUG_ON(c == NULL);
@@ -101,7 +107,8 @@ static bool may_read(struct identity *id, struct http_req *req)
     if (may_administer(id, req, &who)) {
         return true;
     }
-    http_reply_json(req, 403, S("{\"error\":\"only root, operator and respond may administer identity\"}"));
+    http_reply_json(req, 403,
+                    S("{\"error\":\"only root, operator and respond may administer identity\"}"));
     return false;
 }
 
@@ -307,7 +314,8 @@ static void after_ban(struct change *c, struct err e)
     jwt_cache_drop(c->id->jwt);
     streams_push(c->id);
     struct json *o = json_new_object(c->req->arena);
-    json_set(c->req->arena, o, S("sequence"), json_new_int(c->req->arena, (int64_t)c->id->deny.sequence));
+    json_set(c->req->arena, o, S("sequence"),
+             json_new_int(c->req->arena, (int64_t)c->id->deny.sequence));
     reply_value(c->req, 200, o);
 }
 
@@ -340,7 +348,8 @@ static struct err read_ban(struct http_req *req, struct change *c)
     return denylist_check(c->kind, c->value, c->reason);
 }
 
-static void change_ban(struct http_req *req, struct identity *id, void (*make)(struct change *c), const char *activity)
+static void change_ban(struct http_req *req, struct identity *id, void (*make)(struct change *c),
+                       const char *activity)
 {
     struct change *c = change_new(id, req, make);
     struct err e = read_ban(req, c);
@@ -431,13 +440,15 @@ static struct err mint(struct change *c, struct json **out)
     uint64_t ttl = 0;
     if (json_get(v, "ttl") != NULL) {
         TRY(json_u64(json_get(v, "ttl"), &ttl));
-        ENSURE(ttl <= MINT_TTL_MAX_S, ERR_RANGE, "a ttl of %llu s; at most %d", (unsigned long long)ttl, MINT_TTL_MAX_S);
+        ENSURE(ttl <= MINT_TTL_MAX_S, ERR_RANGE, "a ttl of %llu s; at most %d",
+               (unsigned long long)ttl, MINT_TTL_MAX_S);
     }
     struct x509_csr csr;
     TRY(x509_csr_parse(der, &csr));
     struct spiffe_id who;
-    struct err e = csr.n_uris == 1 ? spiffe_id_parse(csr.uris[0], &who)
-                                   : err_make(ERR_INVALID, "a request must name exactly one SPIFFE id");
+    struct err e = csr.n_uris == 1
+                       ? spiffe_id_parse(csr.uris[0], &who)
+                       : err_make(ERR_INVALID, "a request must name exactly one SPIFFE id");
     if (!failed(e) && (who.path.n == 0 || !str_eq(who.trust_domain, c->id->ca.domain) ||
                        denylist_has(&c->id->deny, "spiffe_id", who.text))) {
         e = err_make(ERR_DENIED, "'%.*s' can not be minted", STR_FMT(who.text));
@@ -445,8 +456,12 @@ static struct err mint(struct change *c, struct json **out)
     struct svid *svid;
     if (!failed(e)) {
         struct strs names = {csr.dns_names, csr.n_dns_names};
-        struct svid_request r = {.spiffe_id = who.text, .names = &names, .now_s = clock_wall_s(), .key = csr.key,
-                                 .ttl_s = ttl > 0 ? (int64_t)ttl : c->id->cfg->x509_ttl_ns / NS_PER_S};
+        struct svid_request r = {.spiffe_id = who.text,
+                                 .names = &names,
+                                 .now_s = clock_wall_s(),
+                                 .key = csr.key,
+                                 .ttl_s =
+                                     ttl > 0 ? (int64_t)ttl : c->id->cfg->x509_ttl_ns / NS_PER_S};
         e = ca_issue(&c->id->ca, &r, &svid);
     }
     if (!failed(e)) {

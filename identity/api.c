@@ -42,10 +42,23 @@ static void on_end(void *ctx, int status, struct str message)
     struct session *s = ctx;
     s->stream = NULL;
     if (status != GRPC_OK) {
-        static const char *const names[] = {
-            "OK", "Canceled", "Unknown", "InvalidArgument", "DeadlineExceeded", "NotFound", "AlreadyExists",
-            "PermissionDenied", "ResourceExhausted", "FailedPrecondition", "Aborted", "OutOfRange", "Unimplemented",
-            "Internal", "Unavailable", "DataLoss", "Unauthenticated"};
+        static const char *const names[] = {"OK",
+                                            "Canceled",
+                                            "Unknown",
+                                            "InvalidArgument",
+                                            "DeadlineExceeded",
+                                            "NotFound",
+                                            "AlreadyExists",
+                                            "PermissionDenied",
+                                            "ResourceExhausted",
+                                            "FailedPrecondition",
+                                            "Aborted",
+                                            "OutOfRange",
+                                            "Unimplemented",
+                                            "Internal",
+                                            "Unavailable",
+                                            "DataLoss",
+                                            "Unauthenticated"};
         fprintf(stderr, "rpc error: code = %s desc = %.*s\n",
                 (size_t)status < ARRAY_LEN(names) ? names[status] : "Unknown", STR_FMT(message));
         s->code = 1;
@@ -59,13 +72,16 @@ static struct str endpoint(struct cli *c)
     const char *path = cli_flag(c, "socketPath"), *env = getenv("SPIFFE_ENDPOINT_SOCKET");
     if (path == NULL && env != NULL) {
         struct str e = str_of(env);
-        return str_starts(e, S("unix://")) ? arena_printf(&c->arena, "unix:%.*s", STR_FMT(str_sub(e, 7, e.n))) : e;
+        return str_starts(e, S("unix://"))
+                   ? arena_printf(&c->arena, "unix:%.*s", STR_FMT(str_sub(e, 7, e.n)))
+                   : e;
     }
     if (path != NULL) {
         return arena_printf(&c->arena, "unix:%s", path);
     }
     struct str admin = str_of(c->address); /* beside the admin socket */
-    return arena_printf(&c->arena, "%.*sworkload.sock", STR_FMT(str_sub(admin, 0, str_rfind_char(admin, '/') + 1)));
+    return arena_printf(&c->arena, "%.*sworkload.sock",
+                        STR_FMT(str_sub(admin, 0, str_rfind_char(admin, '/') + 1)));
 }
 
 static int run(struct session *s, const char *path, const ProtobufCMessage *request,
@@ -80,8 +96,15 @@ static int run(struct session *s, const char *path, const ProtobufCMessage *requ
     if (failed(e)) {
         return cli_fail(err_detail());
     }
-    struct grpc_out o = {.path = path, .request = request, .reply = reply, .metadata = &metadata, .n_metadata = 1,
-                         .timeout_ms = s->keep ? 0 : API_TIMEOUT_MS, .on_message = on_message, .on_end = on_end, .ctx = s};
+    struct grpc_out o = {.path = path,
+                         .request = request,
+                         .reply = reply,
+                         .metadata = &metadata,
+                         .n_metadata = 1,
+                         .timeout_ms = s->keep ? 0 : API_TIMEOUT_MS,
+                         .on_message = on_message,
+                         .on_end = on_end,
+                         .ctx = s};
     s->stream = grpc_client_call(s->client, &o);
     loop_run(s->loop);
     grpc_client_free(s->client);
@@ -91,12 +114,14 @@ static int run(struct session *s, const char *path, const ProtobufCMessage *requ
 
 /* ---- X.509 ---- */
 
-static bool write_file(struct cli *c, const char *dir, const char *name, size_t i, const char *suffix, struct str text, int mode)
+static bool write_file(struct cli *c, const char *dir, const char *name, size_t i,
+                       const char *suffix, struct str text, int mode)
 {
     char path[4096];
     snprintf(path, sizeof(path), "%s/%s.%zu.%s", dir, name, i, suffix);
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
-    bool good = fd >= 0 && fchmod(fd, (mode_t)mode) == 0 && write(fd, text.p, text.n) == (ssize_t)text.n;
+    bool good =
+        fd >= 0 && fchmod(fd, (mode_t)mode) == 0 && write(fd, text.p, text.n) == (ssize_t)text.n;
     if (fd >= 0) {
         close(fd);
     }
@@ -171,10 +196,12 @@ static struct json *b64(struct arena *a, ProtobufCBinaryData d)
 static void print_x509_json(struct cli *c, const X509SVIDResponse *r)
 {
     struct arena *a = &c->arena;
-    struct json *o = json_new_object(a), *list = json_new_array(a), *crl = json_new_array(a), *fed = json_new_object(a);
+    struct json *o = json_new_object(a), *list = json_new_array(a), *crl = json_new_array(a),
+                *fed = json_new_object(a);
     for (size_t i = 0; i < r->n_svids; i++) {
         struct json *v = json_new_object(a);
-        json_set(a, v, S("spiffe_id"), json_new_string(a, arena_str(a, str_of(r->svids[i]->spiffe_id))));
+        json_set(a, v, S("spiffe_id"),
+                 json_new_string(a, arena_str(a, str_of(r->svids[i]->spiffe_id))));
         json_set(a, v, S("x509_svid"), b64(a, r->svids[i]->x509_svid));
         json_set(a, v, S("x509_svid_key"), b64(a, r->svids[i]->x509_svid_key));
         json_set(a, v, S("bundle"), b64(a, r->svids[i]->bundle));
@@ -185,7 +212,8 @@ static void print_x509_json(struct cli *c, const X509SVIDResponse *r)
         json_push(a, crl, b64(a, r->crl[i]));
     }
     for (size_t i = 0; i < r->n_federated_bundles; i++) {
-        json_set(a, fed, arena_str(a, str_of(r->federated_bundles[i]->key)), b64(a, r->federated_bundles[i]->value));
+        json_set(a, fed, arena_str(a, str_of(r->federated_bundles[i]->key)),
+                 b64(a, r->federated_bundles[i]->value));
     }
     json_set(a, o, S("svids"), list);
     json_set(a, o, S("crl"), crl);
@@ -233,7 +261,8 @@ static void print_jwt(struct session *s, const ProtobufCMessage *m)
         }
         struct json *v = json_new_object(a);
         json_set(a, v, S("hint"), json_new_string(a, arena_str(a, str_of(r->svids[i]->hint))));
-        json_set(a, v, S("spiffe_id"), json_new_string(a, arena_str(a, str_of(r->svids[i]->spiffe_id))));
+        json_set(a, v, S("spiffe_id"),
+                 json_new_string(a, arena_str(a, str_of(r->svids[i]->spiffe_id))));
         json_set(a, v, S("svid"), json_new_string(a, arena_str(a, str_of(r->svids[i]->svid))));
         json_push(a, list, v);
     }
@@ -275,7 +304,9 @@ static struct json *claim_value(struct arena *a, const Google__Protobuf__Value *
         for (size_t i = 0; i < v->list_value->n_values; i++) {
             const Google__Protobuf__Value *item = v->list_value->values[i];
             bool text = item->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE;
-            json_push(a, list, json_new_string(a, text ? arena_str(a, str_of(item->string_value)) : STR_EMPTY));
+            json_push(
+                a, list,
+                json_new_string(a, text ? arena_str(a, str_of(item->string_value)) : STR_EMPTY));
         }
         return list;
     default:
@@ -289,7 +320,8 @@ static void print_valid(struct session *s, const ProtobufCMessage *m)
     struct arena *a = &s->cli->arena;
     struct json *o = json_new_object(a), *claims = json_new_object(a);
     for (size_t i = 0; r->claims != NULL && i < r->claims->n_fields; i++) {
-        json_set(a, claims, arena_str(a, str_of(r->claims->fields[i]->key)), claim_value(a, r->claims->fields[i]->value));
+        json_set(a, claims, arena_str(a, str_of(r->claims->fields[i]->key)),
+                 claim_value(a, r->claims->fields[i]->value));
     }
     if (!s->cli->json) {
         printf("SVID is valid.\nSPIFFE ID : %s\nClaims    :\n", r->spiffe_id);
@@ -310,13 +342,15 @@ static int validate_jwt(struct cli *c)
     }
     r.audience = arena_cstr(&c->arena, str_of(cli_flag(c, "audience")));
     r.svid = arena_cstr(&c->arena, str_of(cli_flag(c, "svid")));
-    return run(&s, "/SpiffeWorkloadAPI/ValidateJWTSVID", &r.base, &validate_jwtsvidresponse__descriptor);
+    return run(&s, "/SpiffeWorkloadAPI/ValidateJWTSVID", &r.base,
+               &validate_jwtsvidresponse__descriptor);
 }
 
 int cli_api(struct daemon *d, int argc, char **argv)
 {
     static const char *const known[] = {"write", "audience", "spiffeID", "svid", "timeout", NULL};
-    const char *verb = argc > 1 ? argv[1] : "", *what = argc > 2 && argv[2][0] != '-' ? argv[2] : NULL;
+    const char *verb = argc > 1 ? argv[1] : "",
+               *what = argc > 2 && argv[2][0] != '-' ? argv[2] : NULL;
     int used = what != NULL ? 3 : 2;
     struct cli c;
     if (!cli_parse(&c, argc - MIN(used, argc), argv + MIN(used, argc), known, NULL)) {
@@ -332,8 +366,11 @@ int cli_api(struct daemon *d, int argc, char **argv)
     } else if (strcmp(verb, "watch") == 0) {
         code = fetch_x509(&c, true);
     } else {
-        fprintf(stderr, "usage: api fetch [x509] [-write DIR] | api fetch jwt -audience A [-spiffeID ID] |\n"
-                        "    api validate jwt -audience A -svid TOKEN | api watch     [-socketPath PATH] [-output json]\n");
+        fprintf(
+            stderr,
+            "usage: api fetch [x509] [-write DIR] | api fetch jwt -audience A [-spiffeID ID] |\n"
+            "    api validate jwt -audience A -svid TOKEN | api watch     [-socketPath PATH] "
+            "[-output json]\n");
     }
     cli_release(&c);
     return code;

@@ -110,7 +110,8 @@ static struct err check_ids(struct str status, const struct attest_peer *p)
     ENSURE(next_number(&uids, &real) && next_number(&uids, &uid) && next_number(&gids, &real) &&
                next_number(&gids, &gid),
            ERR_UNAVAILABLE, "the process has no ids to read");
-    ENSURE(uid == p->uid && gid == p->gid, ERR_DENIED, "the process has changed its ids since it connected");
+    ENSURE(uid == p->uid && gid == p->gid, ERR_DENIED,
+           "the process has changed its ids since it connected");
     return OK;
 }
 
@@ -138,8 +139,9 @@ static struct hashed hash_cache[HASH_CACHE];
 
 static bool same_file(const struct hashed *h, const struct stat *st)
 {
-    return h->hex[0] != '\0' && h->dev == st->st_dev && h->ino == st->st_ino && h->size == st->st_size &&
-           h->changed.tv_sec == st->st_ctim.tv_sec && h->changed.tv_nsec == st->st_ctim.tv_nsec;
+    return h->hex[0] != '\0' && h->dev == st->st_dev && h->ino == st->st_ino &&
+           h->size == st->st_size && h->changed.tv_sec == st->st_ctim.tv_sec &&
+           h->changed.tv_nsec == st->st_ctim.tv_nsec;
 }
 
 static bool hash_fd(int fd, char hex[65])
@@ -175,7 +177,8 @@ static struct err add_hash(int dir, struct strs *s)
     struct hashed *slot = &hash_cache[(size_t)st.st_ino % HASH_CACHE];
     bool good = same_file(slot, &st);
     if (!good) {
-        *slot = (struct hashed){.dev = st.st_dev, .ino = st.st_ino, .size = st.st_size, .changed = st.st_ctim};
+        *slot = (struct hashed){
+            .dev = st.st_dev, .ino = st.st_ino, .size = st.st_size, .changed = st.st_ctim};
         good = hash_fd(fd, slot->hex);
         slot->hex[0] = good ? slot->hex[0] : '\0';
     }
@@ -237,7 +240,8 @@ static struct err attest_held(const struct attest_peer *p, int pidfd, bool hash,
     int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     ENSURE(dir >= 0, ERR_DENIED, "the process that connected is gone");
     /* Alive after the handle was opened: so the number meant this process when it was. */
-    struct err e = attest_alive(pidfd) ? OK : err_make(ERR_DENIED, "the process that connected is gone");
+    struct err e =
+        attest_alive(pidfd) ? OK : err_make(ERR_DENIED, "the process that connected is gone");
     if (!failed(e) && p->pidfd < 0) {
         e = started_before(dir, p->connected_ns);
     }
@@ -253,7 +257,8 @@ static struct err attest_held(const struct attest_peer *p, int pidfd, bool hash,
 
 struct err attest_process(const struct attest_peer *p, bool hash, struct strs *selectors)
 {
-    ENSURE(p->pid > 0, ERR_UNAVAILABLE, "the process is in a pid namespace that cannot be seen from here");
+    ENSURE(p->pid > 0, ERR_UNAVAILABLE,
+           "the process is in a pid namespace that cannot be seen from here");
     int own = p->pidfd < 0 ? (int)syscall(SYS_pidfd_open, p->pid, 0) : -1;
     int pidfd = p->pidfd < 0 ? own : p->pidfd;
     struct strs s = {NULL, 0};

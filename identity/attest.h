@@ -23,8 +23,9 @@ struct attest_peer {
     pid_t pid;
     uid_t uid;
     gid_t gid;
-    int pidfd;               /* SO_PEERPIDFD, or -1 */
-    int64_t connected_ns;    /* CLOCK_BOOTTIME at or before accept; only for kernels without SO_PEERPIDFD */
+    int pidfd; /* SO_PEERPIDFD, or -1 */
+    int64_t
+        connected_ns; /* CLOCK_BOOTTIME at or before accept; only for kernels without SO_PEERPIDFD */
 };
 
 /*

@@ -30,7 +30,8 @@ static bool find_program(struct str name, char out[PROGRAM_PATH_MAX])
         if (i == 0) {
             snprintf(found, sizeof(found), "%s/sextant-%.*s", self, STR_FMT(name));
         } else {
-            snprintf(found, sizeof(found), "%s/../%.*s/sextant-%.*s", self, STR_FMT(name), STR_FMT(name));
+            snprintf(found, sizeof(found), "%s/../%.*s/sextant-%.*s", self, STR_FMT(name),
+                     STR_FMT(name));
         }
         if (access(found, X_OK) == 0) {
             char *real = realpath(found, NULL);
@@ -54,16 +55,19 @@ static size_t names_of_uid(const struct config *c, struct str uid)
     return n;
 }
 
-static struct json *entry_document(struct arena *a, const struct bootstrap *b, struct str name, struct str uid,
-                                   const char *program)
+static struct json *entry_document(struct arena *a, const struct bootstrap *b, struct str name,
+                                   struct str uid, const char *program)
 {
     struct json *o = json_new_object(a), *selectors = json_new_array(a);
     bool is_id = str_starts(name, S("spiffe://"));
-    struct str id = is_id ? name
-                          : arena_printf(a, "spiffe://%.*s/sextant/%.*s", STR_FMT(b->domain), STR_FMT(name));
+    struct str id =
+        is_id ? name
+              : arena_printf(a, "spiffe://%.*s/sextant/%.*s", STR_FMT(b->domain), STR_FMT(name));
     json_set(a, o, S("id"), json_new_string(a, arena_printf(a, "sextant:%.*s", STR_FMT(name))));
     json_set(a, o, S("spiffe_id"), json_new_string(a, id));
-    json_set(a, o, S("parent_id"), json_new_string(a, arena_printf(a, "spiffe://%.*s/sextant/identity", STR_FMT(b->domain))));
+    json_set(
+        a, o, S("parent_id"),
+        json_new_string(a, arena_printf(a, "spiffe://%.*s/sextant/identity", STR_FMT(b->domain))));
     json_push(a, selectors, json_new_string(a, arena_printf(a, "unix:uid:%.*s", STR_FMT(uid))));
     if (program != NULL) {
         json_push(a, selectors, json_new_string(a, arena_printf(a, "unix:path:%s", program)));
@@ -73,7 +77,8 @@ static struct json *entry_document(struct arena *a, const struct bootstrap *b, s
     return o;
 }
 
-static struct err add_one(const struct bootstrap *b, struct registry *r, struct str name, struct str uid)
+static struct err add_one(const struct bootstrap *b, struct registry *r, struct str name,
+                          struct str uid)
 {
     char program[PROGRAM_PATH_MAX];
     bool known = find_program(name, program);
@@ -84,7 +89,8 @@ static struct err add_one(const struct bootstrap *b, struct registry *r, struct 
     struct arena a;
     struct entry *e;
     arena_init(&a, 1 << 20);
-    struct err err = entry_from_json(entry_document(&a, b, name, uid, known ? program : NULL), b->domain, &e);
+    struct err err =
+        entry_from_json(entry_document(&a, b, name, uid, known ? program : NULL), b->domain, &e);
     arena_release(&a);
     TRY(err);
     err = registry_add_builtin(r, e);
@@ -116,7 +122,8 @@ struct err bootstrap_machine_names(struct strs *out)
     char host[256] = "";
     bool plain = gethostname(host, sizeof(host) - 1) == 0 && host[0] != '\0';
     for (const char *p = host; *p != '\0'; p++) {
-        plain = plain && ((*p >= 'a' && *p <= 'z') || (*p >= '0' && *p <= '9') || *p == '-' || (*p == '.' && p != host));
+        plain = plain && ((*p >= 'a' && *p <= 'z') || (*p >= '0' && *p <= '9') || *p == '-' ||
+                          (*p == '.' && p != host));
     }
     if (plain && host[0] != '-' && !strs_has(out, str_of(host))) {
         TRY(strs_add(out, str_of(host), ENTRY_NAMES_MAX));
@@ -125,12 +132,16 @@ struct err bootstrap_machine_names(struct strs *out)
     if (getifaddrs(&all) != 0) {
         return OK;
     }
-    for (const struct ifaddrs *i = all; i != NULL && out->n < ENTRY_NAMES_MAX / 2; i = i->ifa_next) {
+    for (const struct ifaddrs *i = all; i != NULL && out->n < ENTRY_NAMES_MAX / 2;
+         i = i->ifa_next) {
         char text[INET6_ADDRSTRLEN] = "";
         if (i->ifa_addr != NULL && i->ifa_addr->sa_family == AF_INET) {
-            inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)i->ifa_addr)->sin_addr, text, sizeof(text));
+            inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)i->ifa_addr)->sin_addr,
+                      text, sizeof(text));
         } else if (i->ifa_addr != NULL && i->ifa_addr->sa_family == AF_INET6) {
-            inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)(const void *)i->ifa_addr)->sin6_addr, text, sizeof(text));
+            inet_ntop(AF_INET6,
+                      &((const struct sockaddr_in6 *)(const void *)i->ifa_addr)->sin6_addr, text,
+                      sizeof(text));
         }
         if (text[0] != '\0' && strncmp(text, "fe80", 4) != 0 && !strs_has(out, str_of(text))) {
             ignore_err(strs_add(out, str_of(text), ENTRY_NAMES_MAX)); /* bounded by the loop */

@@ -20,7 +20,9 @@ static void finish(struct ca *ca, struct err e)
 
 static void root_name(const struct ca *ca, struct buf *out)
 {
-    x509_name_put(out, &(struct x509_name){.organization = S("Sextant"), .unit = S("trust root"), .common_name = ca->domain});
+    x509_name_put(out, &(struct x509_name){.organization = S("Sextant"),
+                                           .unit = S("trust root"),
+                                           .common_name = ca->domain});
 }
 
 static void intermediate_name(struct buf *out)
@@ -30,13 +32,16 @@ static void intermediate_name(struct buf *out)
     random_bytes(random, sizeof(random));
     buf_init(&serial, 64);
     hex_put(&serial, str_n(random, sizeof(random)));
-    x509_name_put(out, &(struct x509_name){.organization = S("Sextant"), .unit = S("identity"), .serial_number = buf_str(&serial)});
+    x509_name_put(out, &(struct x509_name){.organization = S("Sextant"),
+                                           .unit = S("identity"),
+                                           .serial_number = buf_str(&serial)});
     buf_release(&serial);
 }
 
 /* Writes the to-be-signed part of a CA certificate and asks crypto for its signature. */
 static struct err ask_for_certificate(struct ca *ca, struct str spki, bool is_root,
-                                      void (*done)(void *ctx, struct err e, struct str sig, uint64_t version))
+                                      void (*done)(void *ctx, struct err e, struct str sig,
+                                                   uint64_t version))
 {
     struct buf subject, issuer, tbs, uri;
     struct buf *const bufs[] = {&subject, &issuer, &tbs, &uri};
@@ -52,11 +57,18 @@ static struct err ask_for_certificate(struct ca *ca, struct str spki, bool is_ro
     buf_printf(&uri, "spiffe://%.*s", STR_FMT(ca->domain));
     struct str uris[] = {buf_str(&uri)};
     int64_t now = clock_wall_s();
-    struct x509_spec spec = {
-        .subject = buf_str(&subject), .issuer = buf_str(&issuer), .not_before_s = now - CA_BACKDATE_S,
-        .not_after_s = is_root ? now + CA_ROOT_LIFE_S : MIN(now + ca->life_s, ca->root->not_after_s),
-        .spki = spki, .issuer_key_id = is_root ? STR_EMPTY : ca->root->subject_key_id, .uris = uris,
-        .n_uris = 1, .is_ca = true, .path_len = is_root ? -1 : 0, .alg = SIG_ES256};
+    struct x509_spec spec = {.subject = buf_str(&subject),
+                             .issuer = buf_str(&issuer),
+                             .not_before_s = now - CA_BACKDATE_S,
+                             .not_after_s = is_root ? now + CA_ROOT_LIFE_S
+                                                    : MIN(now + ca->life_s, ca->root->not_after_s),
+                             .spki = spki,
+                             .issuer_key_id = is_root ? STR_EMPTY : ca->root->subject_key_id,
+                             .uris = uris,
+                             .n_uris = 1,
+                             .is_ca = true,
+                             .path_len = is_root ? -1 : 0,
+                             .alg = SIG_ES256};
     struct err e = x509_tbs_put(&spec, &tbs);
     if (!failed(e)) {
         uint8_t sum[DIGEST_MAX];
@@ -140,7 +152,10 @@ static struct err read_number(struct ca *ca, const char *name, int64_t *out)
 static struct err write_number(struct ca *ca, const char *name, int64_t value)
 {
     struct stmt *q;
-    TRY(store_stmt(ca->store, "INSERT INTO number(name, value) VALUES(?1, ?2) ON CONFLICT(name) DO UPDATE SET value = ?2", &q));
+    TRY(store_stmt(
+        ca->store,
+        "INSERT INTO number(name, value) VALUES(?1, ?2) ON CONFLICT(name) DO UPDATE SET value = ?2",
+        &q));
     stmt_bind_str(q, 1, str_of(name));
     stmt_bind_int(q, 2, value);
     return stmt_run(q);
@@ -233,8 +248,10 @@ static void begin_intermediate(struct ca *ca)
 static struct err store_root(struct ca *ca)
 {
     struct stmt *q;
-    TRY(store_stmt(ca->store, "INSERT INTO root(version, certificate) VALUES(?1, ?2) "
-                              "ON CONFLICT(version) DO UPDATE SET certificate=?2", &q));
+    TRY(store_stmt(ca->store,
+                   "INSERT INTO root(version, certificate) VALUES(?1, ?2) "
+                   "ON CONFLICT(version) DO UPDATE SET certificate=?2",
+                   &q));
     stmt_bind_int(q, 1, (int64_t)ca->root_version);
     stmt_bind_blob(q, 2, ca->root->der);
     return stmt_run(q);

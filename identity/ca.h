@@ -34,13 +34,14 @@ struct ca {
     struct x509_cert *root;
     uint64_t root_version; /* of trust-root */
     struct authority now, before;
-    struct jwks *jwt;      /* public keys of identity-jwt, kid = thumbprint */
+    struct jwks *jwt; /* public keys of identity-jwt, kid = thumbprint */
     uint64_t jwt_version;
-    struct str jwt_kid;    /* of the latest; owned */
-    uint64_t sequence;     /* of the bundle: grows with every change of its keys, also across restarts */
-    bool working;          /* a chain of questions to crypto is under way */
-    bool released;         /* an answer may still come; it changes nothing */
-    struct str tbs;        /* owned: of the certificate being signed */
+    struct str jwt_kid; /* of the latest; owned */
+    uint64_t
+        sequence;   /* of the bundle: grows with every change of its keys, also across restarts */
+    bool working;   /* a chain of questions to crypto is under way */
+    bool released;  /* an answer may still come; it changes nothing */
+    struct str tbs; /* owned: of the certificate being signed */
     struct key *next_key;
     void (*on_change)(void *ctx, struct err e); /* authorities are new, or could not be had */
     void *ctx;
@@ -56,17 +57,17 @@ void ca_release(struct ca *ca);
 
 struct svid {
     unsigned refs;
-    struct buf chain;  /* DER, leaf first, without the root */
-    struct key *key;   /* NULL when made from a request */
+    struct buf chain; /* DER, leaf first, without the root */
+    struct key *key;  /* NULL when made from a request */
     uint8_t serial[CA_SERIAL];
     int64_t not_before_s, not_after_s, renew_s;
 };
 
 struct svid_request {
     struct str spiffe_id;
-    const struct strs *names;  /* DNS names and addresses; may be NULL */
+    const struct strs *names; /* DNS names and addresses; may be NULL */
     int64_t ttl_s, now_s;
-    struct key *key;           /* of a request; NULL: make one */
+    struct key *key; /* of a request; NULL: make one */
 };
 
 /* The life is cut at that of the intermediate. ERR_UNAVAILABLE before the first authority is there. */

@@ -36,7 +36,8 @@ static bool add_flag(struct cli *c, const char *name, size_t n, const char *valu
     return true;
 }
 
-static bool parse_flags(struct cli *c, int argc, char **argv, const char *const *known, const char *const *booleans)
+static bool parse_flags(struct cli *c, int argc, char **argv, const char *const *known,
+                        const char *const *booleans)
 {
     static const char *const always[] = {"config", "socketPath", "output", NULL};
     for (int i = 0; i < argc; i++) {
@@ -53,7 +54,10 @@ static bool parse_flags(struct cli *c, int argc, char **argv, const char *const 
             fprintf(stderr, "unknown flag '-%.*s'\n", (int)n, a);
             return false;
         }
-        const char *value = equals != NULL ? equals + 1 : flag ? "true" : i + 1 < argc ? argv[++i] : NULL;
+        const char *value = equals != NULL ? equals + 1
+                            : flag         ? "true"
+                            : i + 1 < argc ? argv[++i]
+                                           : NULL;
         if (value == NULL) {
             fprintf(stderr, "flag '-%.*s' needs a value\n", (int)n, a);
             return false;
@@ -112,12 +116,15 @@ static bool find_server(struct cli *c)
         c->caller = config_uid(config, S("operator"), &uid) && uid == getuid() ? "operator" : NULL;
         config_free(config);
     }
-    c->address = arena_cstr(&c->arena, socket != NULL ? arena_printf(&c->arena, "unix:%s", socket)
-                                                      : arena_printf(&c->arena, "unix:%.*s/identity/admin.sock", STR_FMT(run_dir)));
+    c->address = arena_cstr(
+        &c->arena, socket != NULL ? arena_printf(&c->arena, "unix:%s", socket)
+                                  : arena_printf(&c->arena, "unix:%.*s/identity/admin.sock",
+                                                 STR_FMT(run_dir)));
     return true;
 }
 
-bool cli_parse(struct cli *c, int argc, char **argv, const char *const *known, const char *const *booleans)
+bool cli_parse(struct cli *c, int argc, char **argv, const char *const *known,
+               const char *const *booleans)
 {
     *c = (struct cli){.n = 0};
     arena_init(&c->arena, CLI_ARENA_MAX);
@@ -135,7 +142,8 @@ void cli_release(struct cli *c)
     arena_release(&c->arena);
 }
 
-bool cli_call(struct cli *c, const char *method, struct str path, const struct json *body, struct json **out)
+bool cli_call(struct cli *c, const char *method, struct str path, const struct json *body,
+              struct json **out)
 {
     struct buf text;
     buf_init(&text, 16 << 20);
@@ -143,9 +151,13 @@ bool cli_call(struct cli *c, const char *method, struct str path, const struct j
         json_write(&text, body);
     }
     struct http_header caller = {S("x-sextant-caller"), str_of(c->caller)};
-    struct http_call call = {.method = str_of(method), .url = arena_printf(&c->arena, "%s:%.*s", c->address, STR_FMT(path)),
-                             .headers = &caller, .n_headers = c->caller != NULL, .body = buf_str(&text),
-                             .content_type = body != NULL ? S("application/json") : STR_EMPTY, .body_max = ANSWER_MAX};
+    struct http_call call = {.method = str_of(method),
+                             .url = arena_printf(&c->arena, "%s:%.*s", c->address, STR_FMT(path)),
+                             .headers = &caller,
+                             .n_headers = c->caller != NULL,
+                             .body = buf_str(&text),
+                             .content_type = body != NULL ? S("application/json") : STR_EMPTY,
+                             .body_max = ANSWER_MAX};
     struct http_client_opts o = {.body_max = ANSWER_MAX};
     struct http_result res;
     struct json *v = NULL;
@@ -282,7 +294,9 @@ static int cli_bundle(struct daemon *d, int argc, char **argv)
         const char *verb;
         int (*run)(struct cli *c);
         bool needs_id;
-    } verbs[] = {{"show", bundle_show, false}, {"list", bundle_list, false}, {"set", bundle_set, true},
+    } verbs[] = {{"show", bundle_show, false},
+                 {"list", bundle_list, false},
+                 {"set", bundle_set, true},
                  {"delete", bundle_delete, true}};
     for (size_t i = 0; argc > 1 && i < ARRAY_LEN(verbs); i++) {
         struct cli c;
@@ -292,12 +306,15 @@ static int cli_bundle(struct daemon *d, int argc, char **argv)
         if (!cli_parse(&c, argc - 2, argv + 2, known, NULL)) {
             return CLI_USAGE;
         }
-        int code = verbs[i].needs_id && cli_flag(&c, "id") == NULL ? cli_fail("-id spiffe://TRUST_DOMAIN is needed")
-                                                                   : verbs[i].run(&c);
+        int code = verbs[i].needs_id && cli_flag(&c, "id") == NULL
+                       ? cli_fail("-id spiffe://TRUST_DOMAIN is needed")
+                       : verbs[i].run(&c);
         cli_release(&c);
         return code;
     }
-    fprintf(stderr, "usage: bundle show|list|set|delete [-id spiffe://TD] [-path FILE] [-format pem|spiffe]\n");
+    fprintf(
+        stderr,
+        "usage: bundle show|list|set|delete [-id spiffe://TD] [-path FILE] [-format pem|spiffe]\n");
     return CLI_USAGE;
 }
 
@@ -315,7 +332,8 @@ static int change_ban(int argc, char **argv, const char *path)
     struct json *body = json_new_object(&c.arena);
     for (size_t i = 0; i < ARRAY_LEN(members); i++) {
         if (cli_flag(&c, known[i]) != NULL) {
-            json_set(&c.arena, body, str_of(members[i]), json_new_string(&c.arena, str_of(cli_flag(&c, known[i]))));
+            json_set(&c.arena, body, str_of(members[i]),
+                     json_new_string(&c.arena, str_of(cli_flag(&c, known[i]))));
         }
     }
     bool good = cli_call(&c, "POST", str_of(path), body, &v);
@@ -365,12 +383,16 @@ static int cli_healthcheck(struct daemon *d, int argc, char **argv)
 }
 
 const struct daemon_command identity_commands[] = {
-    {"entry", "create|update|delete|show|list|count [-flag value ...]", "registration entries", cli_entry, false},
-    {"bundle", "show|list|set|delete [-id spiffe://TD] [-path FILE]", "trust bundles, ours and of others", cli_bundle, false},
-    {"ban", "-spiffeID ID | -serial HEX | -jti ID [-reason TEXT]", "stop an identity, a certificate or a token", cli_ban, false},
+    {"entry", "create|update|delete|show|list|count [-flag value ...]", "registration entries",
+     cli_entry, false},
+    {"bundle", "show|list|set|delete [-id spiffe://TD] [-path FILE]",
+     "trust bundles, ours and of others", cli_bundle, false},
+    {"ban", "-spiffeID ID | -serial HEX | -jti ID [-reason TEXT]",
+     "stop an identity, a certificate or a token", cli_ban, false},
     {"unban", "-spiffeID ID | -serial HEX | -jti ID", "let it be believed again", cli_unban, false},
     {"bans", "", "what is banned", cli_bans, false},
-    {"api", "fetch x509|jwt, validate jwt, watch", "the Workload API, as a workload sees it", cli_api, false},
+    {"api", "fetch x509|jwt, validate jwt, watch", "the Workload API, as a workload sees it",
+     cli_api, false},
     {"healthcheck", "", "is the daemon ready?", cli_healthcheck, false},
     {NULL, NULL, NULL, NULL, false},
 };

@@ -21,14 +21,16 @@ struct cli {
 };
 
 /* `booleans` is a NULL-terminated list of flags that take no value. Prints what is wrong and returns false. */
-bool cli_parse(struct cli *c, int argc, char **argv, const char *const *known, const char *const *booleans);
+bool cli_parse(struct cli *c, int argc, char **argv, const char *const *known,
+               const char *const *booleans);
 void cli_release(struct cli *c);
 const char *cli_flag(const struct cli *c, const char *name); /* last value, or NULL */
 bool cli_is(const struct cli *c, const char *name);
-struct json *cli_list(struct cli *c, const char *name);      /* all values, commas split */
+struct json *cli_list(struct cli *c, const char *name); /* all values, commas split */
 
 /* Calls the admin API; prints the failure and returns false when it is not a success. */
-bool cli_call(struct cli *c, const char *method, struct str path, const struct json *body, struct json **out);
+bool cli_call(struct cli *c, const char *method, struct str path, const struct json *body,
+              struct json **out);
 void cli_print_json(const struct json *v);
 int cli_fail(const char *what);
 

@@ -6,14 +6,16 @@
 
 #include <stdio.h>
 
-static const char *const flags[] = {"spiffeID", "parentID", "selector", "x509SVIDTTL", "jwtSVIDTTL", "dns", "hint",
-                                    "federatesWith", "entryID", "entryExpiry", NULL};
+static const char *const flags[] = {"spiffeID",   "parentID",    "selector", "x509SVIDTTL",
+                                    "jwtSVIDTTL", "dns",         "hint",     "federatesWith",
+                                    "entryID",    "entryExpiry", NULL};
 static const char *const booleans[] = {"admin", "downstream", "storeSVID", NULL};
 
 static void set_text(struct cli *c, struct json *o, const char *member, const char *flag)
 {
     if (cli_flag(c, flag) != NULL) {
-        json_set(&c->arena, o, str_of(member), json_new_string(&c->arena, str_of(cli_flag(c, flag))));
+        json_set(&c->arena, o, str_of(member),
+                 json_new_string(&c->arena, str_of(cli_flag(c, flag))));
     }
 }
 
@@ -86,7 +88,8 @@ static void print_entry(const struct json *e)
     print_ttl(e, "JWT-SVID TTL", "jwt_svid_ttl");
     const struct json *selectors = json_get(e, "selectors");
     for (uint32_t i = 0; selectors != NULL && i < selectors->n; i++) {
-        printf("%-17s: %.*s:%.*s\n", "Selector", STR_FMT(json_str(json_get(selectors->items[i], "type"))),
+        printf("%-17s: %.*s:%.*s\n", "Selector",
+               STR_FMT(json_str(json_get(selectors->items[i], "type"))),
                STR_FMT(json_str(json_get(selectors->items[i], "value"))));
     }
     print_strings(json_get(e, "dns_names"), "DNS name");
@@ -114,7 +117,8 @@ static void print_result(struct cli *c, struct json *entry, const char *says)
         return;
     }
     struct arena *a = &c->arena;
-    struct json *o = json_new_object(a), *results = json_new_array(a), *r = json_new_object(a), *status = json_new_object(a);
+    struct json *o = json_new_object(a), *results = json_new_array(a), *r = json_new_object(a),
+                *status = json_new_object(a);
     json_set(a, status, S("code"), json_new_int(a, 0));
     json_set(a, status, S("message"), json_new_string(a, S("OK")));
     json_set(a, r, S("status"), status);
@@ -161,7 +165,7 @@ static int update(struct cli *c)
     return 0;
 }
 
-static int delete(struct cli *c)
+static int delete (struct cli *c)
 {
     struct json *v;
     if (cli_flag(c, "entryID") == NULL) {
@@ -180,7 +184,10 @@ static struct str list_path(struct cli *c)
 {
     static const struct {
         const char *flag, *parameter;
-    } filters[] = {{"spiffeID", "spiffe_id"}, {"parentID", "parent_id"}, {"selector", "selector"}, {"hint", "hint"}};
+    } filters[] = {{"spiffeID", "spiffe_id"},
+                   {"parentID", "parent_id"},
+                   {"selector", "selector"},
+                   {"hint", "hint"}};
     struct buf b;
     buf_init(&b, 16 * 1024);
     buf_puts(&b, S("/v1/entries?"));
@@ -251,7 +258,8 @@ int cli_entry(struct daemon *d, int argc, char **argv)
     static const struct {
         const char *verb;
         int (*run)(struct cli *c);
-    } verbs[] = {{"create", create}, {"update", update}, {"delete", delete}, {"show", show}, {"list", show}, {"count", count}};
+    } verbs[] = {{"create", create}, {"update", update}, {"delete", delete},
+                 {"show", show},     {"list", show},     {"count", count}};
     for (size_t i = 0; argc > 1 && i < ARRAY_LEN(verbs); i++) {
         struct cli c;
         if (strcmp(argv[1], verbs[i].verb) != 0) {
@@ -264,8 +272,11 @@ int cli_entry(struct daemon *d, int argc, char **argv)
         cli_release(&c);
         return code;
     }
-    fprintf(stderr, "usage: entry create|update|delete|show|list|count [-spiffeID ID] [-parentID ID] [-selector TYPE:VALUE]...\n"
-                    "    [-entryID ID] [-x509SVIDTTL S] [-jwtSVIDTTL S] [-dns NAME]... [-federatesWith TD]... [-hint TEXT]\n"
-                    "    [-admin] [-downstream] [-storeSVID] [-entryExpiry S] [-output json] [-config FILE | -socketPath PATH]\n");
+    fprintf(stderr, "usage: entry create|update|delete|show|list|count [-spiffeID ID] [-parentID "
+                    "ID] [-selector TYPE:VALUE]...\n"
+                    "    [-entryID ID] [-x509SVIDTTL S] [-jwtSVIDTTL S] [-dns NAME]... "
+                    "[-federatesWith TD]... [-hint TEXT]\n"
+                    "    [-admin] [-downstream] [-storeSVID] [-entryExpiry S] [-output json] "
+                    "[-config FILE | -socketPath PATH]\n");
     return CLI_USAGE;
 }

@@ -33,8 +33,8 @@ struct err denylist_check(struct str kind, struct str value, struct str reason)
     TRY(kind_of(kind, &known));
     ENSURE(value.n > 0 && value.n <= DENYLIST_VALUE_MAX && str_is_utf8(value), ERR_INVALID,
            "%.*s must have 1 to %d bytes", STR_FMT(kind), DENYLIST_VALUE_MAX);
-    ENSURE(reason.n <= DENYLIST_REASON_MAX && str_is_utf8(reason), ERR_LIMIT, "a reason of %zu bytes; at most %d",
-           reason.n, DENYLIST_REASON_MAX);
+    ENSURE(reason.n <= DENYLIST_REASON_MAX && str_is_utf8(reason), ERR_LIMIT,
+           "a reason of %zu bytes; at most %d", reason.n, DENYLIST_REASON_MAX);
     struct spiffe_id id;
     if (str_is(kind, "spiffe_id")) {
         struct err e = spiffe_id_parse(value, &id);
@@ -63,7 +63,8 @@ bool denylist_has(const struct denylist *d, const char *kind, struct str value)
     return d->n > 0 && find(d, str_of(kind), value) != NULL;
 }
 
-static void remember(struct denylist *d, struct str kind, struct str value, struct str reason, int64_t since_s)
+static void remember(struct denylist *d, struct str kind, struct str value, struct str reason,
+                     int64_t since_s)
 {
     struct ban *b = find(d, kind, value);
     if (b != NULL) {
@@ -73,7 +74,8 @@ static void remember(struct denylist *d, struct str kind, struct str value, stru
     }
     d->bans = realloc(d->bans, (d->n + 1) * sizeof(*d->bans));
     BUG_ON(d->bans == NULL);
-    d->bans[d->n++] = (struct ban){.kind = kind, .value = str_own(value), .reason = str_own(reason), .since_s = since_s};
+    d->bans[d->n++] = (struct ban){
+        .kind = kind, .value = str_own(value), .reason = str_own(reason), .since_s = since_s};
 }
 
 /* ---- certificates that are still valid, of those who are banned ---- */
@@ -108,8 +110,10 @@ static struct err reload_revoked(struct denylist *d)
     struct stmt *q;
     forget_revoked(d);
     TRY(store_stmt(d->store,
-                   "SELECT i.serial, b.since FROM issued i JOIN ban b ON (b.kind = 'spiffe_id' AND b.value = i.spiffe_id) "
-                   "OR (b.kind = 'serial' AND b.value = i.serial) GROUP BY i.serial LIMIT 10000", &q));
+                   "SELECT i.serial, b.since FROM issued i JOIN ban b ON (b.kind = 'spiffe_id' AND "
+                   "b.value = i.spiffe_id) "
+                   "OR (b.kind = 'serial' AND b.value = i.serial) GROUP BY i.serial LIMIT 10000",
+                   &q));
     for (bool row = true;;) {
         TRY(stmt_step(q, &row));
         if (!row) {
@@ -133,7 +137,9 @@ static struct err write_issued(void *ctx)
 {
     struct issued *i = ctx;
     struct stmt *q;
-    TRY(store_stmt(i->list->store, "INSERT OR IGNORE INTO issued(serial, spiffe_id, not_after) VALUES(?, ?, ?)", &q));
+    TRY(store_stmt(i->list->store,
+                   "INSERT OR IGNORE INTO issued(serial, spiffe_id, not_after) VALUES(?, ?, ?)",
+                   &q));
     stmt_bind_str(q, 1, i->serial);
     stmt_bind_str(q, 2, i->id);
     stmt_bind_int(q, 3, i->not_after_s);
@@ -148,7 +154,8 @@ static void wrote_issued(void *ctx, struct err e)
     free(i);
 }
 
-void denylist_issued(struct denylist *d, struct str spiffe_id, struct str serial, int64_t not_after_s)
+void denylist_issued(struct denylist *d, struct str spiffe_id, struct str serial,
+                     int64_t not_after_s)
 {
     struct issued *i = calloc(1, sizeof(*i));
     BUG_ON(i == NULL);
@@ -175,7 +182,8 @@ void denylist_prune(struct denylist *d, int64_t now_s)
 static struct err read_bans(struct denylist *d)
 {
     struct stmt *q;
-    TRY(store_stmt(d->store, "SELECT kind, value, reason, since FROM ban ORDER BY since, rowid", &q));
+    TRY(store_stmt(d->store, "SELECT kind, value, reason, since FROM ban ORDER BY since, rowid",
+                   &q));
     for (bool row = true;;) {
         TRY(stmt_step(q, &row));
         if (!row) {
@@ -214,8 +222,10 @@ static struct err write_change(struct denylist *d, struct stmt *change)
 {
     struct stmt *q;
     TRY(stmt_run(change));
-    TRY(store_stmt(d->store, "INSERT INTO number(name, value) VALUES('denylist', ?1) "
-                             "ON CONFLICT(name) DO UPDATE SET value = ?1", &q));
+    TRY(store_stmt(d->store,
+                   "INSERT INTO number(name, value) VALUES('denylist', ?1) "
+                   "ON CONFLICT(name) DO UPDATE SET value = ?1",
+                   &q));
     stmt_bind_int(q, 1, (int64_t)d->sequence + 1);
     return stmt_run(q);
 }
@@ -234,7 +244,8 @@ static struct err commit_change(struct denylist *d, struct stmt *change)
 
 static void answer_all(struct denylist *d);
 
-struct err denylist_add(struct denylist *d, struct str kind, struct str value, struct str reason, int64_t now_s)
+struct err denylist_add(struct denylist *d, struct str kind, struct str value, struct str reason,
+                        int64_t now_s)
 {
     struct str known;
     struct stmt *q;
@@ -242,8 +253,10 @@ struct err denylist_add(struct denylist *d, struct str kind, struct str value, s
     TRY(kind_of(kind, &known));
     ENSURE(d->n < DENYLIST_MAX, ERR_LIMIT, "over %d bans", DENYLIST_MAX);
     store_flush(d->store);
-    TRY(store_stmt(d->store, "INSERT INTO ban(kind, value, reason, since) VALUES(?1, ?2, ?3, ?4) "
-                             "ON CONFLICT(kind, value) DO UPDATE SET reason = ?3", &q));
+    TRY(store_stmt(d->store,
+                   "INSERT INTO ban(kind, value, reason, since) VALUES(?1, ?2, ?3, ?4) "
+                   "ON CONFLICT(kind, value) DO UPDATE SET reason = ?3",
+                   &q));
     stmt_bind_str(q, 1, known);
     stmt_bind_str(q, 2, value);
     stmt_bind_str(q, 3, reason);

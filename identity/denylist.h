@@ -12,14 +12,20 @@
 #define SEXTANT_IDENTITY_DENYLIST_H
 
 #include "lib/http/router.h"
-#include "lib/store/store.h"
 #include "lib/json/json.h"
+#include "lib/store/store.h"
 #include "lib/x509/issue.h"
 
-enum { DENYLIST_MAX = 100000, DENYLIST_WAITERS_MAX = 10000, DENYLIST_WAIT_MS = 30000, DENYLIST_VALUE_MAX = 2048, DENYLIST_REASON_MAX = 1024 };
+enum {
+    DENYLIST_MAX = 100000,
+    DENYLIST_WAITERS_MAX = 10000,
+    DENYLIST_WAIT_MS = 30000,
+    DENYLIST_VALUE_MAX = 2048,
+    DENYLIST_REASON_MAX = 1024
+};
 
 struct ban {
-    struct str kind;   /* "spiffe_id", "serial" or "jti"; a constant */
+    struct str kind;          /* "spiffe_id", "serial" or "jti"; a constant */
     struct str value, reason; /* owned */
     int64_t since_s;
 };
@@ -42,11 +48,14 @@ struct err denylist_open(struct store *s, struct loop *l, struct denylist *out);
 void denylist_close(struct denylist *d);
 /* ERR_INVALID for another kind or a malformed value. Banning again renews the reason. */
 struct err denylist_check(struct str kind, struct str value, struct str reason);
-struct err denylist_add(struct denylist *d, struct str kind, struct str value, struct str reason, int64_t now_s);
-struct err denylist_remove(struct denylist *d, struct str kind, struct str value); /* ERR_NOT_FOUND */
+struct err denylist_add(struct denylist *d, struct str kind, struct str value, struct str reason,
+                        int64_t now_s);
+struct err denylist_remove(struct denylist *d, struct str kind,
+                           struct str value); /* ERR_NOT_FOUND */
 bool denylist_has(const struct denylist *d, const char *kind, struct str value);
 /* A certificate was handed out: remembered until it expires, for revocation lists. */
-void denylist_issued(struct denylist *d, struct str spiffe_id, struct str serial, int64_t not_after_s);
+void denylist_issued(struct denylist *d, struct str spiffe_id, struct str serial,
+                     int64_t not_after_s);
 void denylist_prune(struct denylist *d, int64_t now_s);
 
 struct json *denylist_to_json(struct arena *a, const struct denylist *d);

@@ -98,14 +98,17 @@ static bool is_plain(struct str s)
     return true;
 }
 
-static struct err read_id(const struct json *v, const char *name, struct str domain, struct str *out)
+static struct err read_id(const struct json *v, const char *name, struct str domain,
+                          struct str *out)
 {
     char text[SPIFFE_ID_MAX + 16];
     struct str s = json_str(v);
     if (json_is(v, JSON_OBJECT)) {
-        ENSURE(is_plain(json_str(json_get(v, "trust_domain"))) && is_plain(json_str(json_get(v, "path"))),
+        ENSURE(is_plain(json_str(json_get(v, "trust_domain"))) &&
+                   is_plain(json_str(json_get(v, "path"))),
                ERR_INVALID, "%s has control characters", name);
-        int n = snprintf(text, sizeof(text), "spiffe://%.*s%.*s", STR_FMT(json_str(json_get(v, "trust_domain"))),
+        int n = snprintf(text, sizeof(text), "spiffe://%.*s%.*s",
+                         STR_FMT(json_str(json_get(v, "trust_domain"))),
                          STR_FMT(json_str(json_get(v, "path"))));
         ENSURE(n > 0 && n < (int)sizeof(text), ERR_LIMIT, "%s is too long", name);
         s = str_n(text, (size_t)n);
@@ -115,8 +118,8 @@ static struct err read_id(const struct json *v, const char *name, struct str dom
     if (failed(e)) {
         return err_wrap(e, "%s '%.*s'", name, STR_FMT(str_sub(s, 0, 200)));
     }
-    ENSURE(str_eq(id.trust_domain, domain), ERR_INVALID, "%s '%.*s' is not of trust domain '%.*s'", name,
-           STR_FMT(s), STR_FMT(domain));
+    ENSURE(str_eq(id.trust_domain, domain), ERR_INVALID, "%s '%.*s' is not of trust domain '%.*s'",
+           name, STR_FMT(s), STR_FMT(domain));
     *out = str_own(s);
     return OK;
 }
@@ -128,7 +131,8 @@ static struct err read_selectors(const struct json *v, struct strs *out)
     for (uint32_t i = 0; i < v->n; i++) {
         char text[ENTRY_SELECTOR_MAX + 1];
         struct str s = json_str(v->items[i]);
-        const struct json *type = json_get(v->items[i], "type"), *value = json_get(v->items[i], "value");
+        const struct json *type = json_get(v->items[i], "type"),
+                          *value = json_get(v->items[i], "value");
         ENSURE(is_plain(s) && is_plain(json_str(type)) && is_plain(json_str(value)), ERR_INVALID,
                "selector %u has control characters", i + 1);
         if (json_is(v->items[i], JSON_OBJECT)) {
@@ -138,8 +142,9 @@ static struct err read_selectors(const struct json *v, struct strs *out)
             s = str_n(text, (size_t)n);
         }
         size_t colon = str_find_char(s, ':');
-        ENSURE(s.n <= ENTRY_SELECTOR_MAX && colon != STR_NPOS && colon > 0 && colon + 1 < s.n, ERR_INVALID,
-               "selector '%.*s' is not of the form type:value, as unix:uid:1000", STR_FMT(str_sub(s, 0, 100)));
+        ENSURE(s.n <= ENTRY_SELECTOR_MAX && colon != STR_NPOS && colon > 0 && colon + 1 < s.n,
+               ERR_INVALID, "selector '%.*s' is not of the form type:value, as unix:uid:1000",
+               STR_FMT(str_sub(s, 0, 100)));
         TRY(strs_add(out, s, ENTRY_SELECTORS_MAX));
     }
     strs_sort(out);
@@ -152,8 +157,9 @@ static struct err read_federates(const struct json *v, struct strs *out)
     struct strs raw = {NULL, 0};
     struct err e = strs_from_json(v, ENTRY_FEDERATES_MAX, &raw);
     for (size_t i = 0; i < raw.n && !failed(e); i++) {
-        struct str name = str_starts(raw.items[i], S("spiffe://")) ? str_sub(raw.items[i], 9, raw.items[i].n)
-                                                                   : raw.items[i];
+        struct str name = str_starts(raw.items[i], S("spiffe://"))
+                              ? str_sub(raw.items[i], 9, raw.items[i].n)
+                              : raw.items[i];
         e = spiffe_trust_domain_check(name);
         e = failed(e) ? err_wrap(e, "federates_with '%.*s'", STR_FMT(str_sub(name, 0, 100)))
                       : strs_add(out, name, ENTRY_FEDERATES_MAX);
@@ -172,8 +178,8 @@ static struct err read_seconds(const struct json *obj, const char *name, int64_t
         return OK;
     }
     struct err e = json_is(v, JSON_STRING) ? str_to_u64(v->text, &n) : json_u64(v, &n);
-    ENSURE(!failed(e) && n <= (uint64_t)max, ERR_INVALID, "%s must be a number of seconds up to %lld", name,
-           (long long)max);
+    ENSURE(!failed(e) && n <= (uint64_t)max, ERR_INVALID,
+           "%s must be a number of seconds up to %lld", name, (long long)max);
     *out = (int64_t)n;
     return OK;
 }
@@ -181,15 +187,18 @@ static struct err read_seconds(const struct json *obj, const char *name, int64_t
 static struct err check_members(const struct json *v)
 {
     static const char *const known[] = {
-        "id", "entry_id", "spiffe_id", "parent_id", "selectors", "x509_svid_ttl", "jwt_svid_ttl", "federates_with",
-        "admin", "downstream", "store_svid", "expires_at", "dns_names", "hint", "revision_number", "created_at"};
+        "id",        "entry_id",      "spiffe_id",       "parent_id",
+        "selectors", "x509_svid_ttl", "jwt_svid_ttl",    "federates_with",
+        "admin",     "downstream",    "store_svid",      "expires_at",
+        "dns_names", "hint",          "revision_number", "created_at"};
     ENSURE(json_is(v, JSON_OBJECT), ERR_INVALID, "an entry must be an object");
     for (uint32_t i = 0; i < v->n; i++) {
         bool found = false;
         for (size_t k = 0; k < ARRAY_LEN(known) && !found; k++) {
             found = str_is(v->members[i].key, known[k]);
         }
-        ENSURE(found, ERR_INVALID, "an entry has no member '%.*s'", STR_FMT(str_sub(v->members[i].key, 0, 64)));
+        ENSURE(found, ERR_INVALID, "an entry has no member '%.*s'",
+               STR_FMT(str_sub(v->members[i].key, 0, 64)));
     }
     return OK;
 }
@@ -198,7 +207,8 @@ static struct err read_entry(const struct json *v, struct str domain, struct ent
 {
     TRY(check_members(v));
     struct str id = json_str(json_get(v, json_get(v, "id") != NULL ? "id" : "entry_id"));
-    ENSURE(id.n <= ENTRY_ID_MAX, ERR_LIMIT, "an entry id of %zu bytes; at most %d", id.n, ENTRY_ID_MAX);
+    ENSURE(id.n <= ENTRY_ID_MAX, ERR_LIMIT, "an entry id of %zu bytes; at most %d", id.n,
+           ENTRY_ID_MAX);
     char fresh[UUID_TEXT];
     uuid4(fresh);
     e->id = str_own(id.n > 0 ? id : str_of(fresh));
@@ -206,15 +216,15 @@ static struct err read_entry(const struct json *v, struct str domain, struct ent
     TRY(read_id(json_get(v, "parent_id"), "parent_id", domain, &e->parent_id));
     struct spiffe_id parsed;
     TRY(spiffe_id_parse(e->spiffe_id, &parsed));
-    ENSURE(parsed.path.n > 0, ERR_INVALID, "spiffe_id must have a path: '%.*s' is the trust domain itself",
-           STR_FMT(e->spiffe_id));
+    ENSURE(parsed.path.n > 0, ERR_INVALID,
+           "spiffe_id must have a path: '%.*s' is the trust domain itself", STR_FMT(e->spiffe_id));
     ENSURE(!str_starts(parsed.path, S("/spire/")), ERR_INVALID, "ids below /spire are reserved");
     TRY(read_selectors(json_get(v, "selectors"), &e->selectors));
     TRY(strs_from_json(json_get(v, "dns_names"), ENTRY_NAMES_MAX, &e->dns_names));
     TRY(read_federates(json_get(v, "federates_with"), &e->federates_with));
     struct str hint = json_str(json_get(v, "hint"));
-    ENSURE(hint.n <= ENTRY_HINT_MAX && str_is_utf8(hint), ERR_LIMIT, "a hint of %zu bytes; at most %d", hint.n,
-           ENTRY_HINT_MAX);
+    ENSURE(hint.n <= ENTRY_HINT_MAX && str_is_utf8(hint), ERR_LIMIT,
+           "a hint of %zu bytes; at most %d", hint.n, ENTRY_HINT_MAX);
     e->hint = str_own(hint);
     TRY(read_seconds(v, "x509_svid_ttl", ENTRY_TTL_MAX_S, &e->x509_ttl_s));
     TRY(read_seconds(v, "jwt_svid_ttl", ENTRY_TTL_MAX_S, &e->jwt_ttl_s));

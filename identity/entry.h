@@ -15,8 +15,13 @@
 #include "lib/x509/spiffe_id.h"
 
 enum {
-    ENTRY_ID_MAX = 255, ENTRY_SELECTORS_MAX = 64, ENTRY_NAMES_MAX = 64, ENTRY_FEDERATES_MAX = 64,
-    ENTRY_HINT_MAX = 1024, ENTRY_SELECTOR_MAX = 1024, ENTRY_TTL_MAX_S = 90 * 86400
+    ENTRY_ID_MAX = 255,
+    ENTRY_SELECTORS_MAX = 64,
+    ENTRY_NAMES_MAX = 64,
+    ENTRY_FEDERATES_MAX = 64,
+    ENTRY_HINT_MAX = 1024,
+    ENTRY_SELECTOR_MAX = 1024,
+    ENTRY_TTL_MAX_S = 90 * 86400
 };
 
 struct svid;
@@ -32,13 +37,13 @@ struct entry {
     struct strs dns_names;               /* names and addresses for the X.509-SVID */
     struct strs federates_with;          /* bare trust domain names */
     struct str hint;
-    int64_t x509_ttl_s, jwt_ttl_s;       /* 0: the daemon's default */
-    int64_t expires_at, created_at;      /* seconds since 1970; expires_at 0: never */
+    int64_t x509_ttl_s, jwt_ttl_s;  /* 0: the daemon's default */
+    int64_t expires_at, created_at; /* seconds since 1970; expires_at 0: never */
     int64_t revision;
     bool admin, downstream, store_svid;
-    bool builtin;                        /* made from `uids` at each start: not stored, not changed */
-    struct svid *svid;                   /* the one in use; svid.h */
-    unsigned matched;                    /* scratch of registry_match */
+    bool builtin;      /* made from `uids` at each start: not stored, not changed */
+    struct svid *svid; /* the one in use; svid.h */
+    unsigned matched;  /* scratch of registry_match */
 };
 
 /* ERR_INVALID, ERR_SYNTAX, ERR_LIMIT, with what would be right. The trust domain must be `domain`. */

@@ -11,7 +11,8 @@ static void federated_free(struct federated *f)
     }
 }
 
-static struct err read_document(struct str trust_domain, struct str document, struct federated **out)
+static struct err read_document(struct str trust_domain, struct str document,
+                                struct federated **out)
 {
     struct spiffe_bundle b;
     TRY(spiffe_bundle_parse(trust_domain, document, &b));
@@ -63,10 +64,13 @@ struct err federation_set(struct federation *f, struct str trust_domain, struct 
     struct stmt *q;
     ENSURE(!str_eq(trust_domain, f->own_domain), ERR_INVALID, "'%.*s' is our own trust domain",
            STR_FMT(trust_domain));
-    ENSURE(map_len(&f->by_domain) < FEDERATION_MAX, ERR_LIMIT, "over %d federated trust domains", FEDERATION_MAX);
+    ENSURE(map_len(&f->by_domain) < FEDERATION_MAX, ERR_LIMIT, "over %d federated trust domains",
+           FEDERATION_MAX);
     TRY(read_document(trust_domain, document, &b));
-    struct err e = store_stmt(f->store, "INSERT INTO federated(trust_domain, document) VALUES(?1, ?2) "
-                                        "ON CONFLICT(trust_domain) DO UPDATE SET document = ?2", &q);
+    struct err e = store_stmt(f->store,
+                              "INSERT INTO federated(trust_domain, document) VALUES(?1, ?2) "
+                              "ON CONFLICT(trust_domain) DO UPDATE SET document = ?2",
+                              &q);
     if (!failed(e)) {
         stmt_bind_str(q, 1, trust_domain);
         stmt_bind_str(q, 2, document);

@@ -14,7 +14,7 @@ enum { FEDERATION_MAX = 1000 };
 
 struct federated {
     struct spiffe_bundle bundle;
-    struct str document;  /* owned: the JSON as given */
+    struct str document; /* owned: the JSON as given */
 };
 
 struct federation {

@@ -47,11 +47,11 @@ struct identity {
     struct router workload_router, admin_router, web_router;
     struct http_server *workload, *admin, *web;
     struct tls_server *tls;
-    struct svid *own;      /* our own, for the web */
-    struct strs names;     /* of this machine: for the SVIDs of the daemons */
+    struct svid *own;  /* our own, for the web */
+    struct strs names; /* of this machine: for the SVIDs of the daemons */
     struct timer *tick;
-    int64_t renew_due_s;   /* when the first SVID in use wants a successor */
-    int64_t retry_at_ns;   /* monotonic: when crypto may be asked again */
+    int64_t renew_due_s; /* when the first SVID in use wants a successor */
+    int64_t retry_at_ns; /* monotonic: when crypto may be asked again */
     int64_t pushed_ns, pruned_ns;
     bool push_queued, stopping;
 };
@@ -63,13 +63,15 @@ struct view {
     size_t n;
     bool banned;
 };
-struct err view_peer(const struct identity *id, const struct http_req *req, struct attest_peer *out);
+struct err view_peer(const struct identity *id, const struct http_req *req,
+                     struct attest_peer *out);
 struct err view_caller(struct identity *id, const struct attest_peer *p, struct view *out);
 /* The SVID of an entry, made when there is none that is fresh. *made tells. */
 struct err view_svid(struct identity *id, struct entry *e, struct svid **out, bool *made);
 void view_drop_svid(struct entry *e);
 /* Trust domains other than ours that any of the entries federates with, and for which we have a bundle. */
-size_t view_federated(const struct identity *id, const struct view *v, const struct federated **out, size_t max);
+size_t view_federated(const struct identity *id, const struct view *v, const struct federated **out,
+                      size_t max);
 
 /* Our own bundle as a document and as anchors. */
 struct err identity_bundle(struct identity *id, struct spiffe_bundle *out);
@@ -107,7 +109,8 @@ struct err web_update(struct identity *id); /* own SVID, TLS, bundle.pem */
 
 /* ---- commands: cli.c ---- */
 extern const struct daemon_command identity_commands[];
-const struct sandbox_profile *identity_sandbox(struct arena *a, const struct config *c, const void *section);
+const struct sandbox_profile *identity_sandbox(struct arena *a, const struct config *c,
+                                               const void *section);
 
 /* Audit: actor, source and resource filled in; never a secret. */
 struct audit_event identity_event(enum ocsf_class cls, const char *activity, const char *outcome);

@@ -47,16 +47,22 @@ static void drop(struct entry *e)
     (void)e; /* no SVID was made */
 }
 
-#define ENTRY(id, more) "{\"spiffe_id\":\"spiffe://one.test/" id "\",\"parent_id\":\"spiffe://one.test/p\"," more "}"
+#define ENTRY(id, more)                                                                            \
+    "{\"spiffe_id\":\"spiffe://one.test/" id "\",\"parent_id\":\"spiffe://one.test/p\"," more "}"
 
 /* ---- entries ---- */
 
 static void test_entry_forms(void **state)
 {
     struct entry *e;
-    assert_ok(parse_entry(ENTRY("a", "\"selectors\":[\"unix:uid:2\",{\"type\":\"unix\",\"value\":\"uid:1\"},\"unix:uid:2\"],"
-                                     "\"x509_svid_ttl\":60,\"jwt_svid_ttl\":\"30\",\"federates_with\":[\"spiffe://two.test\",\"three.test\"],"
-                                     "\"dns_names\":[\"a.svc\"],\"hint\":\"main\",\"admin\":true"), &e));
+    assert_ok(parse_entry(
+        ENTRY(
+            "a",
+            "\"selectors\":[\"unix:uid:2\",{\"type\":\"unix\",\"value\":\"uid:1\"},\"unix:uid:2\"],"
+            "\"x509_svid_ttl\":60,\"jwt_svid_ttl\":\"30\",\"federates_with\":[\"spiffe://"
+            "two.test\",\"three.test\"],"
+            "\"dns_names\":[\"a.svc\"],\"hint\":\"main\",\"admin\":true"),
+        &e));
     assert_int_equal(e->selectors.n, 2); /* sorted, once each */
     assert_str(e->selectors.items[0], "unix:uid:1");
     assert_int_equal(e->x509_ttl_s, 60);
@@ -70,7 +76,8 @@ static void test_entry_forms(void **state)
     buf_putc(&b, '\0');
     struct entry *again;
     assert_ok(parse_entry(b.p, &again));
-    assert_true(strs_equal(&e->selectors, &again->selectors) && str_eq(e->spiffe_id, again->spiffe_id));
+    assert_true(strs_equal(&e->selectors, &again->selectors) &&
+                str_eq(e->spiffe_id, again->spiffe_id));
     assert_true(str_eq(e->hint, again->hint) && again->x509_ttl_s == 60);
     entry_free(again);
     entry_free(e);
@@ -81,16 +88,25 @@ static void test_entry_forms(void **state)
 static void test_entries_refused(void **state)
 {
     static const char *const bad[] = {
-        "[]", "{}", ENTRY("a", "\"selectors\":[]"), ENTRY("a", "\"selectors\":\"unix:uid:1\""),
+        "[]",
+        "{}",
+        ENTRY("a", "\"selectors\":[]"),
+        ENTRY("a", "\"selectors\":\"unix:uid:1\""),
         ENTRY("a", "\"selectors\":[{\"type\":\"unix\",\"value\":\"uid:0\\u0000x\"}]"),
-        ENTRY("a", "\"selectors\":[\"unix\"]"), ENTRY("a", "\"selectors\":[\":x\"]"), ENTRY("a", "\"selectors\":[\"unix:\"]"),
-        ENTRY("a", "\"selectors\":[\"unix:uid:1\"],\"ttl\":1"), ENTRY("a/", "\"selectors\":[\"unix:uid:1\"]"),
-        ENTRY("spire/agent/x", "\"selectors\":[\"unix:uid:1\"]"), ENTRY("a", "\"selectors\":[\"unix:uid:1\"],\"x509_svid_ttl\":-1"),
+        ENTRY("a", "\"selectors\":[\"unix\"]"),
+        ENTRY("a", "\"selectors\":[\":x\"]"),
+        ENTRY("a", "\"selectors\":[\"unix:\"]"),
+        ENTRY("a", "\"selectors\":[\"unix:uid:1\"],\"ttl\":1"),
+        ENTRY("a/", "\"selectors\":[\"unix:uid:1\"]"),
+        ENTRY("spire/agent/x", "\"selectors\":[\"unix:uid:1\"]"),
+        ENTRY("a", "\"selectors\":[\"unix:uid:1\"],\"x509_svid_ttl\":-1"),
         ENTRY("a", "\"selectors\":[\"unix:uid:1\"],\"x509_svid_ttl\":99999999"),
         ENTRY("a", "\"selectors\":[\"unix:uid:1\"],\"federates_with\":[\"Two.test\"]"),
         ENTRY("a", "\"selectors\":[\"unix:uid:1\"],\"dns_names\":[1]"),
-        "{\"spiffe_id\":\"spiffe://two.test/a\",\"parent_id\":\"spiffe://one.test/p\",\"selectors\":[\"unix:uid:1\"]}",
-        "{\"spiffe_id\":\"spiffe://one.test\",\"parent_id\":\"spiffe://one.test/p\",\"selectors\":[\"unix:uid:1\"]}",
+        "{\"spiffe_id\":\"spiffe://two.test/a\",\"parent_id\":\"spiffe://one.test/"
+        "p\",\"selectors\":[\"unix:uid:1\"]}",
+        "{\"spiffe_id\":\"spiffe://one.test\",\"parent_id\":\"spiffe://one.test/"
+        "p\",\"selectors\":[\"unix:uid:1\"]}",
         "{\"spiffe_id\":\"spiffe://one.test/a\",\"selectors\":[\"unix:uid:1\"]}"};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         struct entry *e;
@@ -128,14 +144,19 @@ static void test_registry(void **state)
     struct entry *out[REGISTRY_MATCH_MAX];
     assert_ok(registry_open(s, domain, drop, &r));
     assert_ok(registry_create(&r, make(ENTRY("a", "\"id\":\"1\",\"selectors\":[\"unix:uid:1\"]"))));
-    assert_ok(registry_create(&r, make(ENTRY("b", "\"id\":\"2\",\"selectors\":[\"unix:uid:1\",\"unix:path:/x\"]"))));
-    assert_ok(registry_create(&r, make(ENTRY("c", "\"id\":\"3\",\"selectors\":[\"unix:gid:1\"],\"expires_at\":999"))));
+    assert_ok(registry_create(
+        &r, make(ENTRY("b", "\"id\":\"2\",\"selectors\":[\"unix:uid:1\",\"unix:path:/x\"]"))));
+    assert_ok(registry_create(
+        &r, make(ENTRY("c", "\"id\":\"3\",\"selectors\":[\"unix:gid:1\"],\"expires_at\":999"))));
     struct entry *twin = make(ENTRY("a", "\"id\":\"9\",\"selectors\":[\"unix:uid:1\"]"));
     assert_err(registry_create(&r, twin), ERR_EXISTS);
     entry_free(twin);
-    static const char *const one[] = {"unix:uid:1", "unix:gid:1", NULL}, *const both[] = {"unix:path:/x", "unix:uid:1", NULL};
+    static const char *const one[] = {"unix:uid:1", "unix:gid:1", NULL}, *const both[] = {
+                                                                             "unix:path:/x",
+                                                                             "unix:uid:1", NULL};
     static const char *const none[] = {"unix:path:/x", "unix:uid:2", NULL};
-    assert_int_equal(match(&r, one, out), 1); /* all selectors must be there; the third has expired */
+    assert_int_equal(match(&r, one, out),
+                     1); /* all selectors must be there; the third has expired */
     assert_str(out[0]->spiffe_id, "spiffe://one.test/a");
     assert_int_equal(match(&r, both, out), 2);
     assert_int_equal(match(&r, both, out), 2); /* the counters went back */
@@ -194,7 +215,8 @@ static void test_attest_self(void **state)
 static pid_t clone_with_pid(pid_t want)
 {
     struct {
-        uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup;
+        uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid,
+            set_tid_size, cgroup;
     } args = {.exit_signal = SIGCHLD, .set_tid = (uint64_t)(uintptr_t)&want, .set_tid_size = 1};
     return (pid_t)syscall(SYS_clone3, &args, sizeof(args));
 }
@@ -248,7 +270,8 @@ static void test_pid_reuse_attack(void **state)
         char path[64];
         struct strs s;
         snprintf(path, sizeof(path), "/proc/%d/exe", (int)cred.pid);
-        assert_int_equal(access(path, F_OK), 0); /* the number is alive again, with our own program */
+        assert_int_equal(access(path, F_OK),
+                         0); /* the number is alive again, with our own program */
         struct attest_peer p = {.pid = cred.pid, .uid = cred.uid, .gid = cred.gid, .pidfd = pidfd};
         assert_err(attest_process(&p, false, &s), ERR_DENIED);
         p.pidfd = -1; /* an older kernel: the start time gives it away */
@@ -323,7 +346,10 @@ static void test_denylist(void **state)
     arena_init(&a, 1 << 20);
     buf_init(&b, 1 << 16);
     json_write(&b, denylist_to_json(&a, &d));
-    assert_true(str_find(buf_str(&b), S("\"spiffe_id\":\"spiffe://one.test/a\",\"since\":1000,\"reason\":\"stolen\"")) != STR_NPOS);
+    assert_true(
+        str_find(buf_str(&b),
+                 S("\"spiffe_id\":\"spiffe://one.test/a\",\"since\":1000,\"reason\":\"stolen\"")) !=
+        STR_NPOS);
     buf_release(&b);
     arena_release(&a);
     denylist_prune(&d, 6000);
@@ -361,14 +387,18 @@ static void test_bootstrap(void **state)
     struct registry r;
     struct strs names = {NULL, 0};
     struct store *s = open_store();
-    assert_ok(config_parse(S("trust_domain: one.test\nuids: {alone: 5001, x: 5002, y: 5002, \"spiffe://one.test/z\": 5003}\n"), S("t"), &c));
+    assert_ok(config_parse(S("trust_domain: one.test\nuids: {alone: 5001, x: 5002, y: 5002, "
+                             "\"spiffe://one.test/z\": 5003}\n"),
+                           S("t"), &c));
     assert_ok(bootstrap_machine_names(&names));
     assert_true(strs_has(&names, S("localhost")) && strs_has(&names, S("127.0.0.1")));
     assert_ok(registry_open(s, domain, drop, &r));
     struct bootstrap b = {.config = c, .domain = domain, .names = &names};
     assert_ok(bootstrap_entries(&b, &r));
     struct entry *out[REGISTRY_MATCH_MAX];
-    static const char *const alone[] = {"unix:uid:5001", NULL}, *const shared[] = {"unix:uid:5002", NULL}, *const z[] = {"unix:uid:5003", NULL};
+    static const char *const alone[] = {"unix:uid:5001", NULL},
+                             *const shared[] = {"unix:uid:5002", NULL},
+                             *const z[] = {"unix:uid:5003", NULL};
     assert_int_equal(match(&r, alone, out), 1);
     assert_str(out[0]->spiffe_id, "spiffe://one.test/sextant/alone");
     assert_int_equal(match(&r, shared, out), 0); /* two names, nothing to tell them apart */
@@ -398,9 +428,11 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_entry_forms), cmocka_unit_test(test_entries_refused), cmocka_unit_test(test_registry),
-        cmocka_unit_test(test_attest_self), cmocka_unit_test(test_pid_reuse_attack), cmocka_unit_test(test_process_ends),
-        cmocka_unit_test(test_denylist), cmocka_unit_test(test_federation), cmocka_unit_test(test_bootstrap),
+        cmocka_unit_test(test_entry_forms),      cmocka_unit_test(test_entries_refused),
+        cmocka_unit_test(test_registry),         cmocka_unit_test(test_attest_self),
+        cmocka_unit_test(test_pid_reuse_attack), cmocka_unit_test(test_process_ends),
+        cmocka_unit_test(test_denylist),         cmocka_unit_test(test_federation),
+        cmocka_unit_test(test_bootstrap),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -10,7 +10,10 @@
 #include <sys/stat.h>
 
 enum {
-    TICK_MS = 500, PUSH_EVERY_S = 10, PRUNE_EVERY_S = 3600, CRYPTO_RETRY_MS = 500,
+    TICK_MS = 500,
+    PUSH_EVERY_S = 10,
+    PRUNE_EVERY_S = 3600,
+    CRYPTO_RETRY_MS = 500,
     /* Streams are few bytes each; the arenas of calls are what costs. */
     CALL_ARENA_MAX = 16 << 20
 };
@@ -20,27 +23,35 @@ static const char *const pidfd_choices[] = {"required", "preferred", NULL};
 static const struct config_key keys[] = {
     {"listen", CONFIG_STR, offsetof(struct identity_config, listen), .fallback = "127.0.0.1:8081",
      .help = "address of the bundle endpoint (https)"},
-    {"ca_ttl", CONFIG_DURATION, offsetof(struct identity_config, ca_ttl_ns), .fallback = "24h", .min = 10 * NS_PER_S,
-     .max = 365 * 86400 * NS_PER_S, .help = "life of the intermediate that signs X.509-SVIDs"},
-    {"x509_svid_ttl", CONFIG_DURATION, offsetof(struct identity_config, x509_ttl_ns), .fallback = "1h",
-     .min = 2 * NS_PER_S, .max = 90 * 86400 * NS_PER_S, .help = "life of an X.509-SVID whose entry says nothing"},
-    {"jwt_svid_ttl", CONFIG_DURATION, offsetof(struct identity_config, jwt_ttl_ns), .fallback = "5m", .min = 2 * NS_PER_S,
-     .max = 86400 * NS_PER_S, .help = "life of a JWT-SVID whose entry says nothing"},
-    {"refresh_hint", CONFIG_DURATION, offsetof(struct identity_config, refresh_hint_ns), .fallback = "5m",
-     .min = 60 * NS_PER_S, .max = 86400 * NS_PER_S, .help = "how often others should fetch our bundle"},
+    {"ca_ttl", CONFIG_DURATION, offsetof(struct identity_config, ca_ttl_ns), .fallback = "24h",
+     .min = 10 * NS_PER_S, .max = 365 * 86400 * NS_PER_S,
+     .help = "life of the intermediate that signs X.509-SVIDs"},
+    {"x509_svid_ttl", CONFIG_DURATION, offsetof(struct identity_config, x509_ttl_ns),
+     .fallback = "1h", .min = 2 * NS_PER_S, .max = 90 * 86400 * NS_PER_S,
+     .help = "life of an X.509-SVID whose entry says nothing"},
+    {"jwt_svid_ttl", CONFIG_DURATION, offsetof(struct identity_config, jwt_ttl_ns),
+     .fallback = "5m", .min = 2 * NS_PER_S, .max = 86400 * NS_PER_S,
+     .help = "life of a JWT-SVID whose entry says nothing"},
+    {"refresh_hint", CONFIG_DURATION, offsetof(struct identity_config, refresh_hint_ns),
+     .fallback = "5m", .min = 60 * NS_PER_S, .max = 86400 * NS_PER_S,
+     .help = "how often others should fetch our bundle"},
     {"jwt_issuer", CONFIG_STR, offsetof(struct identity_config, jwt_issuer),
      .help = "`iss` of JWT-SVIDs and of the discovery document"},
-    {"daemon_names", CONFIG_LIST, offsetof(struct identity_config, daemon_names), .max = ENTRY_NAMES_MAX,
+    {"daemon_names", CONFIG_LIST, offsetof(struct identity_config, daemon_names),
+     .max = ENTRY_NAMES_MAX,
      .help = "names and addresses in the daemons' certificates (default: all of this machine)"},
     {"peer_pidfd", CONFIG_STR, offsetof(struct identity_config, peer_pidfd), .fallback = "required",
-     .choices = pidfd_choices, .help = "preferred: go by pid and start time where the kernel lacks SO_PEERPIDFD"},
+     .choices = pidfd_choices,
+     .help = "preferred: go by pid and start time where the kernel lacks SO_PEERPIDFD"},
     {0},
 };
 
 struct audit_event identity_event(enum ocsf_class cls, const char *activity, const char *outcome)
 {
-    static struct metric allowed = METRIC_COUNTER("sextant_identity_decisions_total", "Issues and changes by outcome.", "outcome", "allowed");
-    static struct metric denied = METRIC_COUNTER("sextant_identity_decisions_total", "Issues and changes by outcome.", "outcome", "denied");
+    static struct metric allowed = METRIC_COUNTER(
+        "sextant_identity_decisions_total", "Issues and changes by outcome.", "outcome", "allowed");
+    static struct metric denied = METRIC_COUNTER(
+        "sextant_identity_decisions_total", "Issues and changes by outcome.", "outcome", "denied");
     metric_add(strcmp(outcome, "allowed") == 0 ? &allowed : &denied, 1);
     return (struct audit_event){.class_uid = cls, .activity = activity, .outcome = outcome};
 }
@@ -61,7 +72,8 @@ static void on_authority(void *ctx, struct err e)
         }
         return;
     }
-    log_info("authority ready", {"trust_domain", LOG_STR(id->ca.domain)}, {"until", LOG_INT(id->ca.now.cert->not_after_s)});
+    log_info("authority ready", {"trust_domain", LOG_STR(id->ca.domain)},
+             {"until", LOG_INT(id->ca.now.cert->not_after_s)});
     jwt_cache_drop(id->jwt);
     daemon_have(id->crypto_dep);
     streams_push(id);
@@ -70,9 +82,12 @@ static void on_authority(void *ctx, struct err e)
 static void on_tick(void *ctx)
 {
     struct identity *id = ctx;
-    static struct metric streams = METRIC_GAUGE("sextant_identity_streams", "Open streams of the Workload API.", NULL, NULL);
-    static struct metric entries = METRIC_GAUGE("sextant_identity_entries", "Registration entries.", NULL, NULL);
-    static struct metric banned = METRIC_GAUGE("sextant_identity_bans", "Entries of the deny-list.", NULL, NULL);
+    static struct metric streams =
+        METRIC_GAUGE("sextant_identity_streams", "Open streams of the Workload API.", NULL, NULL);
+    static struct metric entries =
+        METRIC_GAUGE("sextant_identity_entries", "Registration entries.", NULL, NULL);
+    static struct metric banned =
+        METRIC_GAUGE("sextant_identity_bans", "Entries of the deny-list.", NULL, NULL);
     int64_t now = clock_wall_s(), mono = clock_mono_ns();
     metric_set(&streams, (int64_t)id->n_streams);
     metric_set(&entries, (int64_t)map_len(&id->registry.by_id));
@@ -122,7 +137,8 @@ static bool uid_is_shared(const struct config *c)
         return false;
     }
     for (size_t i = 0; i < c->uids.n; i++) {
-        shared |= !str_is(c->uids.items[i].key, "identity") && config_uid(c, c->uids.items[i].key, &other) && other == mine;
+        shared |= !str_is(c->uids.items[i].key, "identity") &&
+                  config_uid(c, c->uids.items[i].key, &other) && other == mine;
     }
     return shared;
 }
@@ -130,18 +146,27 @@ static bool uid_is_shared(const struct config *c)
 static void open_authority(struct identity *id)
 {
     struct daemon *d = id->d;
-    id->transit = (struct transit){.http = d->http, .name_self = uid_is_shared(d->config),
-                                   .socket = arena_cstr(&d->boot, daemon_socket(d, "crypto", "crypto.sock"))};
-    id->ca = (struct ca){.transit = &id->transit, .store = id->store, .domain = d->trust_domain,
-                         .life_s = id->cfg->ca_ttl_ns / NS_PER_S, .on_change = on_authority, .ctx = id};
+    id->transit =
+        (struct transit){.http = d->http,
+                         .name_self = uid_is_shared(d->config),
+                         .socket = arena_cstr(&d->boot, daemon_socket(d, "crypto", "crypto.sock"))};
+    id->ca = (struct ca){.transit = &id->transit,
+                         .store = id->store,
+                         .domain = d->trust_domain,
+                         .life_s = id->cfg->ca_ttl_ns / NS_PER_S,
+                         .on_change = on_authority,
+                         .ctx = id};
     id->jwt = jwt_cache_new();
     id->renew_due_s = INT64_MAX;
 }
 
-static struct err listen_on(struct identity *id, struct router *r, struct str address, struct tls_server *tls,
-                            unsigned mode, struct http_server **out)
+static struct err listen_on(struct identity *id, struct router *r, struct str address,
+                            struct tls_server *tls, unsigned mode, struct http_server **out)
 {
-    struct http_server_opts o = {.handle = router_dispatch, .ctx = r, .arena_max = CALL_ARENA_MAX, .body_max = SPIFFE_BUNDLE_TEXT_MAX};
+    struct http_server_opts o = {.handle = router_dispatch,
+                                 .ctx = r,
+                                 .arena_max = CALL_ARENA_MAX,
+                                 .body_max = SPIFFE_BUNDLE_TEXT_MAX};
     TRY(http_server_new(id->d->loop, &o, out));
     return http_server_listen(*out, address, tls, &(struct listen_opts){.mode = mode});
 }
@@ -167,8 +192,10 @@ static struct err open_servers(struct identity *id)
     workload_mount(id);
     admin_mount(id);
     web_mount(id);
-    TRY(listen_on(id, &id->workload_router, daemon_socket(d, "identity", "workload.sock"), NULL, 0666, &id->workload));
-    TRY(listen_on(id, &id->admin_router, daemon_socket(d, "identity", "admin.sock"), NULL, 0666, &id->admin));
+    TRY(listen_on(id, &id->workload_router, daemon_socket(d, "identity", "workload.sock"), NULL,
+                  0666, &id->workload));
+    TRY(listen_on(id, &id->admin_router, daemon_socket(d, "identity", "admin.sock"), NULL, 0666,
+                  &id->admin));
     return listen_on(id, &id->web_router, id->cfg->listen, id->tls, 0, &id->web);
 }
 
@@ -194,7 +221,8 @@ static struct err identity_reload(struct daemon *d)
 {
     struct identity *id = d->state;
     struct bootstrap b = {.config = d->config, .domain = id->ca.domain, .names = &id->names};
-    ENSURE(str_eq(d->trust_domain, id->ca.domain), ERR_INVALID, "trust_domain can be changed only by a new `sextant init`");
+    ENSURE(str_eq(d->trust_domain, id->ca.domain), ERR_INVALID,
+           "trust_domain can be changed only by a new `sextant init`");
     id->cfg = d->section;
     id->ca.life_s = id->cfg->ca_ttl_ns / NS_PER_S;
     registry_drop_builtin(&id->registry);

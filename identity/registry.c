@@ -86,11 +86,12 @@ static struct str json_text(struct arena *a, const struct json *v)
 static struct err write_row(struct registry *r, const struct entry *e)
 {
     struct stmt *q;
-    TRY(store_stmt(r->store,
-                   "INSERT INTO entry(id, spiffe_id, parent_id, selectors, document, created_at) "
-                   "VALUES(?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT(id) DO UPDATE SET spiffe_id=?2, parent_id=?3, "
-                   "selectors=?4, document=?5",
-                   &q));
+    TRY(store_stmt(
+        r->store,
+        "INSERT INTO entry(id, spiffe_id, parent_id, selectors, document, created_at) "
+        "VALUES(?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT(id) DO UPDATE SET spiffe_id=?2, parent_id=?3, "
+        "selectors=?4, document=?5",
+        &q));
     struct arena a;
     arena_init(&a, 1 << 20);
     stmt_bind_str(q, 1, e->id);
@@ -175,8 +176,10 @@ static bool same_meaning(const struct entry *a, const struct entry *b)
 
 struct err registry_check_new(const struct registry *r, const struct entry *e)
 {
-    ENSURE(map_len(&r->by_id) < REGISTRY_ENTRIES_MAX, ERR_LIMIT, "over %d entries", REGISTRY_ENTRIES_MAX);
-    ENSURE(map_get(&r->by_id, e->id) == NULL, ERR_EXISTS, "entry '%.*s' exists already", STR_FMT(e->id));
+    ENSURE(map_len(&r->by_id) < REGISTRY_ENTRIES_MAX, ERR_LIMIT, "over %d entries",
+           REGISTRY_ENTRIES_MAX);
+    ENSURE(map_get(&r->by_id, e->id) == NULL, ERR_EXISTS, "entry '%.*s' exists already",
+           STR_FMT(e->id));
     const struct posting *p = map_get(&r->by_selector, e->selectors.items[0]);
     for (size_t i = 0; p != NULL && i < p->n; i++) {
         ENSURE(!same_meaning(p->items[i], e), ERR_EXISTS,
@@ -224,8 +227,8 @@ static struct err changeable(const struct registry *r, struct str id, struct ent
 {
     struct entry *e = registry_find(r, id);
     ENSURE(e != NULL, ERR_NOT_FOUND, "no entry '%.*s'", STR_FMT(str_sub(id, 0, ENTRY_ID_MAX)));
-    ENSURE(!e->builtin, ERR_DENIED, "entry '%.*s' comes from `uids` of the configuration; change it there",
-           STR_FMT(id));
+    ENSURE(!e->builtin, ERR_DENIED,
+           "entry '%.*s' comes from `uids` of the configuration; change it there", STR_FMT(id));
     *out = e;
     return OK;
 }

@@ -15,10 +15,10 @@ enum { REGISTRY_ENTRIES_MAX = 1000000, REGISTRY_MATCH_MAX = 64 };
 
 struct registry {
     struct store *store;
-    struct str domain;       /* of the configuration */
-    struct map by_id;        /* struct entry */
-    struct map by_selector;  /* struct posting */
-    size_t hashed;           /* entries with a sha256 selector: only then is a program hashed */
+    struct str domain;      /* of the configuration */
+    struct map by_id;       /* struct entry */
+    struct map by_selector; /* struct posting */
+    size_t hashed;          /* entries with a sha256 selector: only then is a program hashed */
     void (*drop_svid)(struct entry *e); /* gives an entry's SVID back before the entry goes */
 };
 

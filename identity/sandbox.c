@@ -7,7 +7,8 @@ static uint16_t port_of(struct str address)
     size_t colon = str_rfind_char(address, ':');
     uint64_t port = 0;
     if (colon != STR_NPOS) {
-        ignore_err(str_to_u64(str_sub(address, colon + 1, address.n), &port)); /* checked when bound */
+        ignore_err(
+            str_to_u64(str_sub(address, colon + 1, address.n), &port)); /* checked when bound */
     }
     return (uint16_t)MIN(port, UINT64_C(65535));
 }
@@ -16,7 +17,8 @@ static uint16_t port_of(struct str address)
  * Identity looks at /proc/PID/exe of its callers, which takes CAP_SYS_PTRACE when they are of other uids;
  * calls to ptrace itself still kill the process.
  */
-const struct sandbox_profile *identity_sandbox(struct arena *a, const struct config *c, const void *section)
+const struct sandbox_profile *identity_sandbox(struct arena *a, const struct config *c,
+                                               const void *section)
 {
     const struct identity_config *cfg = section;
     const char **rw = arena_array(a, const char *, 3);

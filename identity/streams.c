@@ -25,7 +25,7 @@ struct stream {
     bool again;                    /* something changed meanwhile */
     bool gone;                     /* the client left while busy */
     enum grpc_status end_status;
-    const char *end_text;          /* set: the stream ends once audit has the denial */
+    const char *end_text; /* set: the stream ends once audit has the denial */
 };
 
 static void evaluate(struct stream *s);
@@ -118,7 +118,8 @@ static size_t put_crls(struct stream *s, struct arena *a, ProtobufCBinaryData **
     for (size_t i = 0; i < ARRAY_LEN(all) && d->n_revoked > 0; i++) {
         struct buf b;
         buf_init(&b, 1 << 20);
-        if (all[i]->key != NULL && !failed(ca_crl(&s->id->ca, all[i], d->sequence, clock_wall_s(), d->revoked, d->n_revoked, &b))) {
+        if (all[i]->key != NULL && !failed(ca_crl(&s->id->ca, all[i], d->sequence, clock_wall_s(),
+                                                  d->revoked, d->n_revoked, &b))) {
             (*out)[n++] = grpc_bytes(arena_str(a, buf_str(&b)));
         }
         buf_release(&b);
@@ -143,7 +144,8 @@ static bool hint_taken(const struct view *v, size_t i)
     return false;
 }
 
-static struct err put_svids(struct stream *s, struct arena *a, const struct view *v, struct x509_build *b)
+static struct err put_svids(struct stream *s, struct arena *a, const struct view *v,
+                            struct x509_build *b)
 {
     struct str root = arena_str(a, s->id->ca.root->der);
     b->svids = arena_array(a, X509SVID, v->n);
@@ -167,13 +169,15 @@ static struct err put_svids(struct stream *s, struct arena *a, const struct view
     return OK;
 }
 
-static void put_federated(struct stream *s, struct arena *a, const struct view *v, X509SVIDResponse *r)
+static void put_federated(struct stream *s, struct arena *a, const struct view *v,
+                          X509SVIDResponse *r)
 {
     const struct federated *fed[FEDERATED_MAX];
     size_t n = view_federated(s->id, v, fed, FEDERATED_MAX);
     r->federated_bundles = arena_array(a, X509SVIDResponse__FederatedBundlesEntry *, n);
     for (size_t i = 0; i < n; i++) {
-        X509SVIDResponse__FederatedBundlesEntry *m = arena_new(a, X509SVIDResponse__FederatedBundlesEntry);
+        X509SVIDResponse__FederatedBundlesEntry *m =
+            arena_new(a, X509SVIDResponse__FederatedBundlesEntry);
         x509_svidresponse__federated_bundles_entry__init(m);
         m->key = domain_id(a, fed[i]->bundle.trust_domain);
         m->value = grpc_bytes(anchors_der(a, fed[i]->bundle.x509));
@@ -208,7 +212,8 @@ static struct err send_x509_bundles(struct stream *s, struct arena *a, const str
         X509BundlesResponse__BundlesEntry *m = arena_new(a, X509BundlesResponse__BundlesEntry);
         x509_bundles_response__bundles_entry__init(m);
         m->key = domain_id(a, i == 0 ? s->id->ca.domain : fed[i - 1]->bundle.trust_domain);
-        m->value = grpc_bytes(i == 0 ? arena_str(a, s->id->ca.root->der) : anchors_der(a, fed[i - 1]->bundle.x509));
+        m->value = grpc_bytes(i == 0 ? arena_str(a, s->id->ca.root->der)
+                                     : anchors_der(a, fed[i - 1]->bundle.x509));
         r.bundles[r.n_bundles++] = m;
     }
     r.n_crl = put_crls(s, a, &r.crl);
@@ -287,7 +292,8 @@ static void audited(void *ctx, struct err e)
     }
     state_digest(s, &v, now);
     if (memcmp(now, s->pending, sizeof(now)) != 0 || v.n == 0) {
-        evaluate(s); /* changed while the event was written: what was recorded is not what would go out */
+        evaluate(
+            s); /* changed while the event was written: what was recorded is not what would go out */
         return;
     }
     if (failed(send_state(s, &v))) {
@@ -329,7 +335,9 @@ static void announce(struct stream *s, const struct view *v)
     arena_init(&a, 1 << 20);
     struct json *extra = json_new_object(&a), *serials = json_new_array(&a);
     for (size_t i = 0; i < v->n; i++) {
-        json_push(&a, serials, json_new_string(&a, hex_encode(&a, str_n(v->entries[i]->svid->serial, CA_SERIAL))));
+        json_push(
+            &a, serials,
+            json_new_string(&a, hex_encode(&a, str_n(v->entries[i]->svid->serial, CA_SERIAL))));
     }
     json_set(&a, extra, S("serials"), serials);
     json_set(&a, extra, S("not_after"), json_new_int(&a, v->entries[0]->svid->not_after_s));
@@ -368,7 +376,8 @@ static void evaluate(struct stream *s)
         return;
     }
     if (v.n == 0) {
-        deny(s, GRPC_PERMISSION_DENIED, "no identity issued", v.banned ? S("the identity is banned") : S("no registration entry matches"));
+        deny(s, GRPC_PERMISSION_DENIED, "no identity issued",
+             v.banned ? S("the identity is banned") : S("no registration entry matches"));
         return;
     }
     e = make_svids(s, &v);
@@ -413,8 +422,13 @@ void streams_open(struct identity *id, struct grpc_call *call, int kind)
     }
     struct stream *s = calloc(1, sizeof(*s));
     BUG_ON(s == NULL);
-    *s = (struct stream){.next = id->streams, .link = &id->streams, .id = id, .call = call,
-                         .kind = (enum stream_kind)kind, .peer = peer, .trace = grpc_request(call)->trace};
+    *s = (struct stream){.next = id->streams,
+                         .link = &id->streams,
+                         .id = id,
+                         .call = call,
+                         .kind = (enum stream_kind)kind,
+                         .peer = peer,
+                         .trace = grpc_request(call)->trace};
     if (s->next != NULL) {
         s->next->link = &s->next;
     }

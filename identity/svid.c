@@ -43,14 +43,25 @@ static struct err sign_leaf(struct ca *ca, const struct svid_request *r, struct 
     struct buf subject;
     buf_init(&subject, 1024);
     sort_names(r->names, &names);
-    x509_name_put(&subject, &(struct x509_name){.organization = S("Sextant"),
-                                                 .common_name = names.n_dns > 0 && names.dns[0].n <= 64 ? names.dns[0] : STR_EMPTY});
-    struct x509_spec spec = {
-        .subject = buf_str(&subject), .issuer = ca->now.cert->subject, .serial = str_n(s->serial, CA_SERIAL),
-        .not_before_s = s->not_before_s, .not_after_s = s->not_after_s,
-        .spki = key_spki(r->key != NULL ? r->key : s->key), .issuer_key_id = ca->now.cert->subject_key_id,
-        .uris = &r->spiffe_id, .n_uris = 1, .dns_names = names.dns, .n_dns_names = names.n_dns,
-        .ip_addresses = names.ip, .n_ip_addresses = names.n_ip, .alg = SIG_ES256};
+    x509_name_put(&subject,
+                  &(struct x509_name){.organization = S("Sextant"),
+                                      .common_name = names.n_dns > 0 && names.dns[0].n <= 64
+                                                         ? names.dns[0]
+                                                         : STR_EMPTY});
+    struct x509_spec spec = {.subject = buf_str(&subject),
+                             .issuer = ca->now.cert->subject,
+                             .serial = str_n(s->serial, CA_SERIAL),
+                             .not_before_s = s->not_before_s,
+                             .not_after_s = s->not_after_s,
+                             .spki = key_spki(r->key != NULL ? r->key : s->key),
+                             .issuer_key_id = ca->now.cert->subject_key_id,
+                             .uris = &r->spiffe_id,
+                             .n_uris = 1,
+                             .dns_names = names.dns,
+                             .n_dns_names = names.n_dns,
+                             .ip_addresses = names.ip,
+                             .n_ip_addresses = names.n_ip,
+                             .alg = SIG_ES256};
     struct err e = x509_issue(&spec, ca->now.key, &s->chain);
     buf_puts(&s->chain, ca->now.cert->der);
     buf_release(&subject);
@@ -69,7 +80,8 @@ struct err ca_issue(struct ca *ca, const struct svid_request *r, struct svid **o
     s->not_after_s = MIN(r->now_s + r->ttl_s, ca->now.cert->not_after_s);
     /* At half of its life, a tenth sooner or later, so that a fleet does not renew at once. */
     int64_t life = s->not_after_s - r->now_s, jitter = life / 10;
-    s->renew_s = r->now_s + life / 2 + (jitter > 0 ? (int64_t)(s->serial[1] * (uint64_t)(2 * jitter) / 255) - jitter : 0);
+    s->renew_s = r->now_s + life / 2 +
+                 (jitter > 0 ? (int64_t)(s->serial[1] * (uint64_t)(2 * jitter) / 255) - jitter : 0);
     struct err e = r->key != NULL ? OK : key_generate(KEY_P256, &s->key);
     if (!failed(e)) {
         e = sign_leaf(ca, r, s);
@@ -101,6 +113,6 @@ void svid_unref(struct svid *s)
 struct err ca_crl(const struct ca *ca, const struct authority *a, uint64_t number, int64_t now_s,
                   const struct x509_revoked *revoked, size_t n, struct buf *out)
 {
-    return x509_crl_issue(a->cert->subject, a->cert->subject_key_id, a->key, number, now_s - CA_BACKDATE_S,
-                          now_s + 86400, revoked, n, out);
+    return x509_crl_issue(a->cert->subject, a->cert->subject_key_id, a->key, number,
+                          now_s - CA_BACKDATE_S, now_s + 86400, revoked, n, out);
 }

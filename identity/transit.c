@@ -35,15 +35,17 @@ static void ask(struct transit *t, struct str path, struct str body, const struc
 }
 
 /* The object `data` of a 200; else what crypto said was wrong. */
-static struct err read_answer(struct arena *a, const struct http_result *res, const struct json **data)
+static struct err read_answer(struct arena *a, const struct http_result *res,
+                              const struct json **data)
 {
     struct json *doc;
     TRY(json_parse(a, res->body, NULL, &doc));
     if (res->status != 200) {
         const struct json *errors = json_get(doc, "errors");
-        struct str why = json_is(errors, JSON_ARRAY) && errors->n > 0 ? json_str(errors->items[0]) : STR_EMPTY;
-        FAIL(res->status == 403 ? ERR_DENIED : ERR_UNAVAILABLE, "crypto answered %d: %.*s", res->status,
-             STR_FMT(str_sub(why, 0, 200)));
+        struct str why =
+            json_is(errors, JSON_ARRAY) && errors->n > 0 ? json_str(errors->items[0]) : STR_EMPTY;
+        FAIL(res->status == 403 ? ERR_DENIED : ERR_UNAVAILABLE, "crypto answered %d: %.*s",
+             res->status, STR_FMT(str_sub(why, 0, 200)));
     }
     *data = json_get(doc, "data");
     ENSURE(json_is(*data, JSON_OBJECT), ERR_UNAVAILABLE, "crypto's answer has no data");
@@ -52,7 +54,8 @@ static struct err read_answer(struct arena *a, const struct http_result *res, co
 
 /* ---- public keys ---- */
 
-static struct err read_keys(struct arena *a, const struct http_result *res, struct transit_keys *out)
+static struct err read_keys(struct arena *a, const struct http_result *res,
+                            struct transit_keys *out)
 {
     const struct json *data;
     TRY(read_answer(a, res, &data));
@@ -130,7 +133,8 @@ static void on_signature(void *ctx, struct err e, const struct http_result *res)
 
 void transit_sign(struct transit *t, const char *name, uint64_t version, const uint8_t sha256[32],
                   const struct trace *trace,
-                  void (*done)(void *ctx, struct err e, struct str signature, uint64_t version), void *ctx)
+                  void (*done)(void *ctx, struct err e, struct str signature, uint64_t version),
+                  void *ctx)
 {
     struct question *q = calloc(1, sizeof(*q));
     BUG_ON(q == NULL);
@@ -138,10 +142,12 @@ void transit_sign(struct transit *t, const char *name, uint64_t version, const u
     struct arena a;
     arena_init(&a, 64 * 1024);
     struct str input = base64_encode(&a, str_n(sha256, 32), BASE64_STD);
-    struct str of_version = version > 0 ? arena_printf(&a, ",\"key_version\":%llu", (unsigned long long)version)
-                                        : STR_EMPTY;
-    struct str body = arena_printf(&a, "{\"input\":\"%.*s\",\"prehashed\":true,\"marshaling_algorithm\":\"asn1\"%.*s}",
-                                   STR_FMT(input), STR_FMT(of_version));
+    struct str of_version =
+        version > 0 ? arena_printf(&a, ",\"key_version\":%llu", (unsigned long long)version)
+                    : STR_EMPTY;
+    struct str body = arena_printf(
+        &a, "{\"input\":\"%.*s\",\"prehashed\":true,\"marshaling_algorithm\":\"asn1\"%.*s}",
+        STR_FMT(input), STR_FMT(of_version));
     ask(t, arena_printf(&a, "sign/%s/sha2-256", name), body, trace, on_signature, q);
     arena_release(&a);
 }

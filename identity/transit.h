@@ -28,10 +28,12 @@ struct transit_keys {
 
 /* Public keys of all live versions of key `name`. */
 void transit_keys(struct transit *t, const char *name,
-                  void (*done)(void *ctx, struct err e, const struct transit_keys *keys), void *ctx);
+                  void (*done)(void *ctx, struct err e, const struct transit_keys *keys),
+                  void *ctx);
 /* ECDSA on P-256 over a SHA-256 digest; the signature is DER. version 0: the latest. */
 void transit_sign(struct transit *t, const char *name, uint64_t version, const uint8_t sha256[32],
                   const struct trace *trace,
-                  void (*done)(void *ctx, struct err e, struct str signature, uint64_t version), void *ctx);
+                  void (*done)(void *ctx, struct err e, struct str signature, uint64_t version),
+                  void *ctx);
 
 #endif

@@ -8,12 +8,17 @@
 struct err view_peer(const struct identity *id, const struct http_req *req, struct attest_peer *out)
 {
     const struct peer *p = req->peer;
-    ENSURE(p->kind == PEER_UNIX, ERR_UNAVAILABLE, "the Workload API is served on its unix socket alone");
+    ENSURE(p->kind == PEER_UNIX, ERR_UNAVAILABLE,
+           "the Workload API is served on its unix socket alone");
     ENSURE(p->pidfd >= 0 || str_is(id->cfg->peer_pidfd, "preferred"), ERR_UNAVAILABLE,
-           "this kernel has no SO_PEERPIDFD (Linux 6.5); set identity.peer_pidfd to preferred to go by pid and start time");
+           "this kernel has no SO_PEERPIDFD (Linux 6.5); set identity.peer_pidfd to preferred to "
+           "go by pid and start time");
     struct timespec t;
     BUG_ON(clock_gettime(CLOCK_BOOTTIME, &t) != 0);
-    *out = (struct attest_peer){.pid = p->pid, .uid = p->uid, .gid = p->gid, .pidfd = p->pidfd,
+    *out = (struct attest_peer){.pid = p->pid,
+                                .uid = p->uid,
+                                .gid = p->gid,
+                                .pidfd = p->pidfd,
                                 .connected_ns = (int64_t)t.tv_sec * NS_PER_S + t.tv_nsec};
     return OK;
 }
@@ -44,22 +49,26 @@ void view_drop_svid(struct entry *e)
 
 struct err view_svid(struct identity *id, struct entry *e, struct svid **out, bool *made)
 {
-    int64_t now = clock_wall_s(), ttl = e->x509_ttl_s > 0 ? e->x509_ttl_s : id->cfg->x509_ttl_ns / NS_PER_S;
+    int64_t now = clock_wall_s(),
+            ttl = e->x509_ttl_s > 0 ? e->x509_ttl_s : id->cfg->x509_ttl_ns / NS_PER_S;
     *made = e->svid == NULL || now >= e->svid->renew_s;
     if (*made) {
         struct svid *fresh;
-        struct svid_request r = {.spiffe_id = e->spiffe_id, .names = &e->dns_names, .ttl_s = ttl, .now_s = now};
+        struct svid_request r = {
+            .spiffe_id = e->spiffe_id, .names = &e->dns_names, .ttl_s = ttl, .now_s = now};
         TRY(ca_issue(&id->ca, &r, &fresh));
         view_drop_svid(e);
         e->svid = fresh;
-        denylist_issued(&id->deny, e->spiffe_id, str_n(fresh->serial, CA_SERIAL), fresh->not_after_s);
+        denylist_issued(&id->deny, e->spiffe_id, str_n(fresh->serial, CA_SERIAL),
+                        fresh->not_after_s);
     }
     id->renew_due_s = MIN(id->renew_due_s, e->svid->renew_s);
     *out = e->svid;
     return OK;
 }
 
-size_t view_federated(const struct identity *id, const struct view *v, const struct federated **out, size_t max)
+size_t view_federated(const struct identity *id, const struct view *v, const struct federated **out,
+                      size_t max)
 {
     size_t n = 0;
     for (size_t i = 0; i < v->n; i++) {
@@ -81,7 +90,9 @@ size_t view_federated(const struct identity *id, const struct view *v, const str
 struct err identity_bundle(struct identity *id, struct spiffe_bundle *out)
 {
     ENSURE(ca_ready(&id->ca), ERR_UNAVAILABLE, "the authority is not ready");
-    struct spiffe_bundle b = {.jwt = jwks_ref(id->ca.jwt), .wit = jwks_new(), .has_sequence = true,
+    struct spiffe_bundle b = {.jwt = jwks_ref(id->ca.jwt),
+                              .wit = jwks_new(),
+                              .has_sequence = true,
                               .sequence = id->ca.sequence,
                               .refresh_hint_s = id->cfg->refresh_hint_ns / NS_PER_S};
     struct err e = x509_anchors_new(&b.x509);

@@ -18,8 +18,11 @@ static void reply_json(struct http_req *req, const struct json *v, const char *c
     buf_init(&b, SPIFFE_BUNDLE_TEXT_MAX);
     json_write(&b, v);
     struct http_header headers[] = {{S("cache-control"), str_of(cache)}};
-    http_reply(req, &(struct http_reply){.status = 200, .content_type = S("application/json"), .body = buf_str(&b),
-                                         .headers = headers, .n_headers = 1});
+    http_reply(req, &(struct http_reply){.status = 200,
+                                         .content_type = S("application/json"),
+                                         .body = buf_str(&b),
+                                         .headers = headers,
+                                         .n_headers = 1});
     buf_release(&b);
 }
 
@@ -38,8 +41,9 @@ static void get_bundle(struct http_req *req, void *ctx)
 
 static struct str issuer(struct identity *id, const struct http_req *req)
 {
-    return id->cfg->jwt_issuer.n > 0 ? id->cfg->jwt_issuer
-                                     : arena_printf(req->arena, "https://%.*s", STR_FMT(req->authority));
+    return id->cfg->jwt_issuer.n > 0
+               ? id->cfg->jwt_issuer
+               : arena_printf(req->arena, "https://%.*s", STR_FMT(req->authority));
 }
 
 /* OpenID Connect Discovery section 3, as SPIRE's discovery provider fills it in. */
@@ -51,7 +55,8 @@ static void get_discovery(struct http_req *req, void *ctx)
     struct json *o = json_new_object(a), *one;
     static const struct {
         const char *name, *value;
-    } lists[] = {{"response_types_supported", "id_token"}, {"subject_types_supported", "public"},
+    } lists[] = {{"response_types_supported", "id_token"},
+                 {"subject_types_supported", "public"},
                  {"id_token_signing_alg_values_supported", "ES256"}};
     json_set(a, o, S("issuer"), json_new_string(a, iss));
     json_set(a, o, S("jwks_uri"), json_new_string(a, arena_printf(a, "%.*s/keys", STR_FMT(iss))));
@@ -101,7 +106,9 @@ void web_mount(struct identity *id)
 
 static struct err own_identity(struct identity *id, struct tls_identity **out)
 {
-    struct svid_request r = {.spiffe_id = str_of(id->d->spiffe_id), .names = &id->names, .now_s = clock_wall_s(),
+    struct svid_request r = {.spiffe_id = str_of(id->d->spiffe_id),
+                             .names = &id->names,
+                             .now_s = clock_wall_s(),
                              .ttl_s = id->cfg->x509_ttl_ns / NS_PER_S};
     struct svid *svid;
     TRY(ca_issue(&id->ca, &r, &svid));

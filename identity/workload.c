@@ -155,7 +155,8 @@ static void fetch_audit(struct fetch *f, const char *outcome, struct str reason)
     audit_emit(f->id->d->audit, &ev, fetch_audited, f);
 }
 
-static void fetch_deny(struct fetch *f, enum grpc_status status, const char *text, struct str reason)
+static void fetch_deny(struct fetch *f, enum grpc_status status, const char *text,
+                       struct str reason)
 {
     f->status = status;
     f->text = text;
@@ -170,7 +171,8 @@ static void minted(void *ctx, struct err e, struct str token)
         return;
     }
     if (failed(e)) {
-        fetch_deny(f, GRPC_UNAVAILABLE, "the token could not be signed", arena_str(&f->arena, str_of(err_detail())));
+        fetch_deny(f, GRPC_UNAVAILABLE, "the token could not be signed",
+                   arena_str(&f->arena, str_of(err_detail())));
         return;
     }
     f->tokens[f->at++] = arena_str(&f->arena, token);
@@ -183,8 +185,11 @@ static void mint_next(struct fetch *f)
         fetch_audit(f, "allowed", STR_EMPTY);
         return;
     }
-    struct jwt_request r = {.spiffe_id = f->ids[f->at], .audiences = f->audiences, .n_audiences = f->n_audiences,
-                            .ttl_s = f->ttl[f->at], .trace = &f->trace};
+    struct jwt_request r = {.spiffe_id = f->ids[f->at],
+                            .audiences = f->audiences,
+                            .n_audiences = f->n_audiences,
+                            .ttl_s = f->ttl[f->at],
+                            .trace = &f->trace};
     jwt_mint(f->id, &r, minted, f);
 }
 
@@ -206,7 +211,8 @@ static void start_fetch(struct fetch *f, struct str only)
     struct view v;
     struct err e = view_caller(f->id, &f->peer, &v);
     if (failed(e)) {
-        fetch_deny(f, GRPC_UNAVAILABLE, "workload attestation failed", arena_str(&f->arena, str_of(err_detail())));
+        fetch_deny(f, GRPC_UNAVAILABLE, "workload attestation failed",
+                   arena_str(&f->arena, str_of(err_detail())));
         return;
     }
     choose_entries(f, &v, only);
@@ -291,7 +297,8 @@ static Google__Protobuf__Struct *struct_of(struct arena *a, const struct json *v
     google__protobuf__struct__init(s);
     s->fields = arena_array(a, Google__Protobuf__Struct__FieldsEntry *, v->n);
     for (uint32_t i = 0; i < v->n; i++) {
-        Google__Protobuf__Struct__FieldsEntry *f = arena_new(a, Google__Protobuf__Struct__FieldsEntry);
+        Google__Protobuf__Struct__FieldsEntry *f =
+            arena_new(a, Google__Protobuf__Struct__FieldsEntry);
         google__protobuf__struct__fields_entry__init(f);
         f->key = arena_cstr(a, v->members[i].key);
         f->value = value_of(a, v->members[i].value, depth + 1);
@@ -359,19 +366,22 @@ static void validate_jwt_svid(struct grpc_call *call, const ProtobufCMessage *in
         return;
     }
     if (r->audience[0] == '\0' || r->svid[0] == '\0') {
-        grpc_end(call, GRPC_INVALID_ARGUMENT, r->audience[0] == '\0' ? "audience must be specified" : "svid must be specified");
+        grpc_end(call, GRPC_INVALID_ARGUMENT,
+                 r->audience[0] == '\0' ? "audience must be specified" : "svid must be specified");
         return;
     }
     if (!ca_ready(&v.id->ca)) {
         grpc_end(call, GRPC_UNAVAILABLE, "the authority is not ready");
         return;
     }
-    if (failed(view_peer(v.id, grpc_request(call), &peer)) || failed(view_caller(v.id, &peer, &v.view))) {
+    if (failed(view_peer(v.id, grpc_request(call), &peer)) ||
+        failed(view_caller(v.id, &peer, &v.view))) {
         v.view.n = 0; /* without an identity it sees our own keys alone */
     }
     struct str audience = str_of(r->audience);
     struct jwt_svid svid;
-    struct err e = jwt_svid_verify(a, str_of(r->svid), &audience, 1, clock_wall_s(), find_keys, &v, &svid);
+    struct err e =
+        jwt_svid_verify(a, str_of(r->svid), &audience, 1, clock_wall_s(), find_keys, &v, &svid);
     e = failed(e) ? e : check_banned(v.id, &svid);
     if (failed(e)) {
         grpc_end(call, GRPC_INVALID_ARGUMENT, err_detail());
@@ -393,11 +403,16 @@ static bool serving(void *ctx)
 void workload_mount(struct identity *id)
 {
     struct router *r = &id->workload_router;
-    grpc_method(r, "/SpiffeWorkloadAPI/FetchX509SVID", &x509_svidrequest__descriptor, fetch_x509_svid, id);
-    grpc_method(r, "/SpiffeWorkloadAPI/FetchX509Bundles", &x509_bundles_request__descriptor, fetch_x509_bundles, id);
-    grpc_method(r, "/SpiffeWorkloadAPI/FetchJWTSVID", &jwtsvidrequest__descriptor, fetch_jwt_svid, id);
-    grpc_method(r, "/SpiffeWorkloadAPI/FetchJWTBundles", &jwtbundles_request__descriptor, fetch_jwt_bundles, id);
-    grpc_method(r, "/SpiffeWorkloadAPI/ValidateJWTSVID", &validate_jwtsvidrequest__descriptor, validate_jwt_svid, id);
+    grpc_method(r, "/SpiffeWorkloadAPI/FetchX509SVID", &x509_svidrequest__descriptor,
+                fetch_x509_svid, id);
+    grpc_method(r, "/SpiffeWorkloadAPI/FetchX509Bundles", &x509_bundles_request__descriptor,
+                fetch_x509_bundles, id);
+    grpc_method(r, "/SpiffeWorkloadAPI/FetchJWTSVID", &jwtsvidrequest__descriptor, fetch_jwt_svid,
+                id);
+    grpc_method(r, "/SpiffeWorkloadAPI/FetchJWTBundles", &jwtbundles_request__descriptor,
+                fetch_jwt_bundles, id);
+    grpc_method(r, "/SpiffeWorkloadAPI/ValidateJWTSVID", &validate_jwtsvidrequest__descriptor,
+                validate_jwt_svid, id);
     grpc_unknown(r, "SpiffeWorkloadAPI");
     grpc_health(r, serving, id);
 }

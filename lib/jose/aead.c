@@ -31,9 +31,12 @@ static const unsigned char *bytes(struct str s)
 
 static struct err gcm_check(struct str key, struct str iv, struct str text)
 {
-    ENSURE(cipher_of(GCM, key.n) != NULL, ERR_RANGE, "an AES key of %zu bytes; 16, 24 or 32 are due", key.n);
-    ENSURE(iv.n > 0 && iv.n <= AEAD_IV_MAX, ERR_RANGE, "a nonce of %zu bytes; 1 to %d", iv.n, AEAD_IV_MAX);
-    ENSURE(text.n <= AEAD_TEXT_MAX, ERR_LIMIT, "%zu bytes to encrypt or decrypt; at most %d", text.n, AEAD_TEXT_MAX);
+    ENSURE(cipher_of(GCM, key.n) != NULL, ERR_RANGE,
+           "an AES key of %zu bytes; 16, 24 or 32 are due", key.n);
+    ENSURE(iv.n > 0 && iv.n <= AEAD_IV_MAX, ERR_RANGE, "a nonce of %zu bytes; 1 to %d", iv.n,
+           AEAD_IV_MAX);
+    ENSURE(text.n <= AEAD_TEXT_MAX, ERR_LIMIT, "%zu bytes to encrypt or decrypt; at most %d",
+           text.n, AEAD_TEXT_MAX);
     return OK;
 }
 
@@ -47,14 +50,17 @@ static bool gcm_start(EVP_CIPHER_CTX *c, struct str key, struct str iv, struct s
 }
 
 /* Runs `text` through to the end of `out`; what was written is taken back when it fails. */
-static bool gcm_run(EVP_CIPHER_CTX *c, struct str text, struct buf *out, uint8_t *tag_out, struct str tag_in)
+static bool gcm_run(EVP_CIPHER_CTX *c, struct str text, struct buf *out, uint8_t *tag_out,
+                    struct str tag_in)
 {
     int n = 0, last = 0;
     char *room = buf_reserve(out, text.n + 16);
-    if (room == NULL || EVP_CipherUpdate(c, (unsigned char *)room, &n, bytes(text), (int)text.n) != 1) {
+    if (room == NULL ||
+        EVP_CipherUpdate(c, (unsigned char *)room, &n, bytes(text), (int)text.n) != 1) {
         return false;
     }
-    if (tag_in.n > 0 && EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_AEAD_SET_TAG, (int)tag_in.n, (void *)(uintptr_t)tag_in.p) != 1) {
+    if (tag_in.n > 0 && EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_AEAD_SET_TAG, (int)tag_in.n,
+                                            (void *)(uintptr_t)tag_in.p) != 1) {
         return false;
     }
     if (EVP_CipherFinal_ex(c, (unsigned char *)room + n, &last) != 1) {
@@ -65,8 +71,8 @@ static bool gcm_run(EVP_CIPHER_CTX *c, struct str text, struct buf *out, uint8_t
     return tag_out == NULL || EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_AEAD_GET_TAG, AEAD_TAG, tag_out) == 1;
 }
 
-struct err aead_gcm_seal(struct str key, struct str iv, struct str aad, struct str plain, struct buf *cipher,
-                         uint8_t tag[AEAD_TAG])
+struct err aead_gcm_seal(struct str key, struct str iv, struct str aad, struct str plain,
+                         struct buf *cipher, uint8_t tag[AEAD_TAG])
 {
     TRY(gcm_check(key, iv, plain));
     EVP_CIPHER_CTX *c = EVP_CIPHER_CTX_new();
@@ -76,11 +82,12 @@ struct err aead_gcm_seal(struct str key, struct str iv, struct str aad, struct s
     return good ? OK : ossl_err(ERR_CRYPTO, "encrypting");
 }
 
-struct err aead_gcm_open(struct str key, struct str iv, struct str aad, struct str cipher, struct str tag,
-                         struct buf *plain)
+struct err aead_gcm_open(struct str key, struct str iv, struct str aad, struct str cipher,
+                         struct str tag, struct buf *plain)
 {
     TRY(gcm_check(key, iv, cipher));
-    ENSURE(tag.n == AEAD_TAG, ERR_SIGNATURE, "an authentication tag of %zu bytes; %d are due", tag.n, AEAD_TAG);
+    ENSURE(tag.n == AEAD_TAG, ERR_SIGNATURE, "an authentication tag of %zu bytes; %d are due",
+           tag.n, AEAD_TAG);
     EVP_CIPHER_CTX *c = EVP_CIPHER_CTX_new();
     BUG_ON(c == NULL);
     bool good = gcm_start(c, key, iv, aad, 0) && gcm_run(c, cipher, plain, NULL, tag);
@@ -89,7 +96,8 @@ struct err aead_gcm_open(struct str key, struct str iv, struct str aad, struct s
 }
 
 /* The MAC covers the additional data, the nonce, the ciphertext and the bit length of the first. */
-static struct err cbc_check_tag(struct str key, struct str iv, struct str aad, struct str cipher, struct str tag)
+static struct err cbc_check_tag(struct str key, struct str iv, struct str aad, struct str cipher,
+                                struct str tag)
 {
     static const enum digest_alg mds[] = {DIGEST_SHA256, DIGEST_SHA384, DIGEST_SHA512};
     struct buf input;
@@ -110,20 +118,24 @@ static struct err cbc_check_tag(struct str key, struct str iv, struct str aad, s
     return e;
 }
 
-struct err aead_cbc_hmac_open(struct str key, struct str iv, struct str aad, struct str cipher, struct str tag,
-                              struct buf *plain)
+struct err aead_cbc_hmac_open(struct str key, struct str iv, struct str aad, struct str cipher,
+                              struct str tag, struct buf *plain)
 {
-    ENSURE(key.n == 32 || key.n == 48 || key.n == 64, ERR_RANGE, "a key of %zu bytes; 32, 48 or 64 are due", key.n);
-    ENSURE(iv.n == 16 && cipher.n <= AEAD_TEXT_MAX, ERR_RANGE, "a nonce of %zu bytes; 16 are due", iv.n);
+    ENSURE(key.n == 32 || key.n == 48 || key.n == 64, ERR_RANGE,
+           "a key of %zu bytes; 32, 48 or 64 are due", key.n);
+    ENSURE(iv.n == 16 && cipher.n <= AEAD_TEXT_MAX, ERR_RANGE, "a nonce of %zu bytes; 16 are due",
+           iv.n);
     TRY(cbc_check_tag(key, iv, aad, cipher, tag));
     char *room = buf_reserve(plain, cipher.n + 32);
     ENSURE(room != NULL, ERR_LIMIT, "no room for the plaintext");
     EVP_CIPHER_CTX *c = EVP_CIPHER_CTX_new();
     BUG_ON(c == NULL);
     int n = 0, last = 0;
-    bool good = EVP_DecryptInit_ex2(c, cipher_of(CBC, key.n / 2), bytes(str_sub(key, key.n / 2, key.n)), bytes(iv), NULL) == 1 &&
-                EVP_DecryptUpdate(c, (unsigned char *)room, &n, bytes(cipher), (int)cipher.n) == 1 &&
-                EVP_DecryptFinal_ex(c, (unsigned char *)room + n, &last) == 1;
+    bool good =
+        EVP_DecryptInit_ex2(c, cipher_of(CBC, key.n / 2), bytes(str_sub(key, key.n / 2, key.n)),
+                            bytes(iv), NULL) == 1 &&
+        EVP_DecryptUpdate(c, (unsigned char *)room, &n, bytes(cipher), (int)cipher.n) == 1 &&
+        EVP_DecryptFinal_ex(c, (unsigned char *)room + n, &last) == 1;
     EVP_CIPHER_CTX_free(c);
     if (!good) {
         return ossl_err(ERR_SIGNATURE, "decryption failed");
@@ -136,7 +148,8 @@ struct err aes_unwrap(struct str kek, struct str wrapped, struct buf *key)
 {
     EVP_CIPHER *cipher = cipher_of(WRAP, kek.n);
     ENSURE(cipher != NULL, ERR_RANGE, "an AES key of %zu bytes; 16, 24 or 32 are due", kek.n);
-    ENSURE(wrapped.n >= 24 && wrapped.n % 8 == 0 && wrapped.n <= AEAD_KEY_MAX + 8, ERR_SIGNATURE, "decryption failed");
+    ENSURE(wrapped.n >= 24 && wrapped.n % 8 == 0 && wrapped.n <= AEAD_KEY_MAX + 8, ERR_SIGNATURE,
+           "decryption failed");
     EVP_CIPHER_CTX *c = EVP_CIPHER_CTX_new();
     BUG_ON(c == NULL);
     unsigned char out[AEAD_KEY_MAX + 16];

@@ -19,7 +19,8 @@ static struct err content_key_size(struct str enc, size_t *n)
             return OK;
         }
     }
-    FAIL(ERR_UNSUPPORTED, "content encryption '%.*s' is not supported", STR_FMT(str_sub(enc, 0, 64)));
+    FAIL(ERR_UNSUPPORTED, "content encryption '%.*s' is not supported",
+         STR_FMT(str_sub(enc, 0, 64)));
 }
 
 struct parts {
@@ -27,7 +28,8 @@ struct parts {
     struct str aad; /* what the tag covers */
 };
 
-static struct err open_content(struct str enc, struct str cek, const struct parts *p, struct buf *plain)
+static struct err open_content(struct str enc, struct str cek, const struct parts *p,
+                               struct buf *plain)
 {
     if (str_ends(enc, S("GCM"))) {
         ENSURE(p->iv.n == 12, ERR_SIGNATURE, "a nonce of %zu bytes; 12 are due", p->iv.n);
@@ -41,7 +43,8 @@ static struct err open_content(struct str enc, struct str cek, const struct part
 static struct err header_text(const struct json *h, const char *name, struct str *out)
 {
     const struct json *v = json_get(h, name);
-    ENSURE(v != NULL && json_is(v, JSON_STRING), ERR_SYNTAX, "an encrypted token's header needs the text '%s'", name);
+    ENSURE(v != NULL && json_is(v, JSON_STRING), ERR_SYNTAX,
+           "an encrypted token's header needs the text '%s'", name);
     *out = v->text;
     return OK;
 }
@@ -56,20 +59,22 @@ static struct err check_key(const struct jwk *key, struct str alg, struct str en
     return OK;
 }
 
-static struct err open_with(struct arena *a, const struct json *header, const struct jwk *key, const struct parts *p,
-                            struct buf *plain)
+static struct err open_with(struct arena *a, const struct json *header, const struct jwk *key,
+                            const struct parts *p, struct buf *plain)
 {
     struct str alg, enc;
     size_t size;
     TRY(header_text(header, "alg", &alg));
     TRY(header_text(header, "enc", &enc));
     ENSURE(json_get(header, "zip") == NULL, ERR_UNSUPPORTED, "compressed content is not accepted");
-    ENSURE(json_get(header, "crit") == NULL, ERR_UNSUPPORTED, "critical headers that are not understood");
+    ENSURE(json_get(header, "crit") == NULL, ERR_UNSUPPORTED,
+           "critical headers that are not understood");
     TRY(content_key_size(enc, &size));
     TRY(check_key(key, alg, enc));
     struct buf cek;
     buf_init_secret(&cek, 2 * AEAD_KEY_MAX + 1024);
-    struct jwe_key_request r = {.header = header, .alg = alg, .enc = enc, .encrypted = p->encrypted_key, .size = size};
+    struct jwe_key_request r = {
+        .header = header, .alg = alg, .enc = enc, .encrypted = p->encrypted_key, .size = size};
     struct err e = jwe_content_key(a, key, &r, &cek);
     if (!failed(e) && cek.n != size) {
         e = err_make(ERR_SIGNATURE, "decryption failed");
@@ -91,7 +96,8 @@ static struct err decode(struct arena *a, struct str text, struct str *out)
 
 static struct err read_header(struct arena *a, struct str encoded, struct json **out)
 {
-    static const struct json_limits limits = {.max_bytes = 8192, .max_depth = 16, .max_values = 500};
+    static const struct json_limits limits = {
+        .max_bytes = 8192, .max_depth = 16, .max_values = 500};
     struct str text;
     TRY(decode(a, encoded, &text));
     TRY(json_parse(a, text, &limits, out));
@@ -99,9 +105,11 @@ static struct err read_header(struct arena *a, struct str encoded, struct json *
     return OK;
 }
 
-struct err jwe_decrypt(struct arena *a, struct str compact, const struct jwk *key, struct buf *plain)
+struct err jwe_decrypt(struct arena *a, struct str compact, const struct jwk *key,
+                       struct buf *plain)
 {
-    ENSURE(compact.n <= JWE_TEXT_MAX, ERR_LIMIT, "an encrypted token of %zu bytes; at most %d", compact.n, JWE_TEXT_MAX);
+    ENSURE(compact.n <= JWE_TEXT_MAX, ERR_LIMIT, "an encrypted token of %zu bytes; at most %d",
+           compact.n, JWE_TEXT_MAX);
     struct str rest = compact, s[5];
     size_t n = 0;
     while (rest.p != NULL) {
@@ -142,8 +150,9 @@ static struct err merge(struct arena *a, struct json *into, const struct json *f
     return OK;
 }
 
-static struct err open_recipient(struct arena *a, const struct json *doc, const struct json *recipient,
-                                 const struct jwk *key, struct parts *p, struct buf *plain)
+static struct err open_recipient(struct arena *a, const struct json *doc,
+                                 const struct json *recipient, const struct jwk *key,
+                                 struct parts *p, struct buf *plain)
 {
     struct json *all = json_new_object(a), *protected = NULL;
     struct str encoded = json_str(json_get(doc, "protected"));
@@ -157,14 +166,16 @@ static struct err open_recipient(struct arena *a, const struct json *doc, const 
     return open_with(a, all, key, p, plain);
 }
 
-struct err jwe_decrypt_json(struct arena *a, const struct json *doc, const struct jwk *key, struct buf *plain)
+struct err jwe_decrypt_json(struct arena *a, const struct json *doc, const struct jwk *key,
+                            struct buf *plain)
 {
     ENSURE(json_is(doc, JSON_OBJECT), ERR_SYNTAX, "an encrypted token must be an object");
     struct parts p;
     TRY(member(a, doc, "iv", &p.iv));
     TRY(member(a, doc, "ciphertext", &p.cipher));
     TRY(member(a, doc, "tag", &p.tag));
-    struct str protected = json_str(json_get(doc, "protected")), aad = json_str(json_get(doc, "aad"));
+    struct str protected = json_str(json_get(doc, "protected")),
+               aad = json_str(json_get(doc, "aad"));
     p.aad = aad.n > 0 ? arena_printf(a, "%.*s.%.*s", STR_FMT(protected), STR_FMT(aad)) : protected;
     const struct json *list = json_get(doc, "recipients");
     if (list == NULL) {

@@ -16,8 +16,10 @@
 enum { JWE_TEXT_MAX = 256 * 1024, JWE_PLAIN_MAX = 256 * 1024, JWE_RECIPIENTS_MAX = 16 };
 
 /* ERR_SYNTAX, ERR_UNSUPPORTED (alg, enc, zip, crit), ERR_SIGNATURE (anything cryptographic, without detail). */
-struct err jwe_decrypt(struct arena *a, struct str compact, const struct jwk *key, struct buf *plain);
+struct err jwe_decrypt(struct arena *a, struct str compact, const struct jwk *key,
+                       struct buf *plain);
 /* The JSON forms: the first recipient that the key opens. */
-struct err jwe_decrypt_json(struct arena *a, const struct json *doc, const struct jwk *key, struct buf *plain);
+struct err jwe_decrypt_json(struct arena *a, const struct json *doc, const struct jwk *key,
+                            struct buf *plain);
 
 #endif

@@ -9,7 +9,8 @@
 
 /* ---- direct use and wrapping with a shared key (sections 4.4, 4.5, 4.7) ---- */
 
-static struct err direct(struct arena *a, const struct jwk *key, const struct jwe_key_request *r, struct buf *cek)
+static struct err direct(struct arena *a, const struct jwk *key, const struct jwe_key_request *r,
+                         struct buf *cek)
 {
     ENSURE(key->key == NULL && r->encrypted.n == 0, ERR_SIGNATURE, "decryption failed");
     buf_puts(cek, secret_bytes(&key->oct));
@@ -19,21 +20,25 @@ static struct err direct(struct arena *a, const struct jwk *key, const struct jw
 /* "A128KW" and "A128GCMKW" say the size of the key that wraps. */
 static size_t kek_size(struct str alg)
 {
-    return str_find(alg, S("A128")) != STR_NPOS ? 16 : str_find(alg, S("A192")) != STR_NPOS ? 24 : 32;
+    return str_find(alg, S("A128")) != STR_NPOS   ? 16
+           : str_find(alg, S("A192")) != STR_NPOS ? 24
+                                                  : 32;
 }
 
-static struct err wrapped(struct arena *a, const struct jwk *key, const struct jwe_key_request *r, struct buf *cek)
+static struct err wrapped(struct arena *a, const struct jwk *key, const struct jwe_key_request *r,
+                          struct buf *cek)
 {
-    ENSURE(key->key == NULL && key->oct.n == kek_size(r->alg), ERR_SIGNATURE, "the key does not fit '%.*s'",
-           STR_FMT(r->alg));
+    ENSURE(key->key == NULL && key->oct.n == kek_size(r->alg), ERR_SIGNATURE,
+           "the key does not fit '%.*s'", STR_FMT(r->alg));
     return aes_unwrap(secret_bytes(&key->oct), r->encrypted, cek);
 }
 
-static struct err gcm_wrapped(struct arena *a, const struct jwk *key, const struct jwe_key_request *r, struct buf *cek)
+static struct err gcm_wrapped(struct arena *a, const struct jwk *key,
+                              const struct jwe_key_request *r, struct buf *cek)
 {
     struct str iv, tag;
-    ENSURE(key->key == NULL && key->oct.n == kek_size(r->alg), ERR_SIGNATURE, "the key does not fit '%.*s'",
-           STR_FMT(r->alg));
+    ENSURE(key->key == NULL && key->oct.n == kek_size(r->alg), ERR_SIGNATURE,
+           "the key does not fit '%.*s'", STR_FMT(r->alg));
     TRY(base64_decode(a, json_str(json_get(r->header, "iv")), BASE64_URL, &iv));
     TRY(base64_decode(a, json_str(json_get(r->header, "tag")), BASE64_URL, &tag));
     ENSURE(iv.n == 12, ERR_SIGNATURE, "decryption failed");
@@ -42,17 +47,20 @@ static struct err gcm_wrapped(struct arena *a, const struct jwk *key, const stru
 
 /* ---- RSA (section 4.3) ---- */
 
-static struct err oaep(struct arena *a, const struct jwk *key, const struct jwe_key_request *r, struct buf *cek)
+static struct err oaep(struct arena *a, const struct jwk *key, const struct jwe_key_request *r,
+                       struct buf *cek)
 {
-    ENSURE(key->key != NULL && key_type(key->key) == KEY_RSA && key_is_private(key->key), ERR_SIGNATURE,
-           "a private RSA key is due");
+    ENSURE(key->key != NULL && key_type(key->key) == KEY_RSA && key_is_private(key->key),
+           ERR_SIGNATURE, "a private RSA key is due");
     EVP_MD *md = ossl_md(str_is(r->alg, "RSA-OAEP") ? DIGEST_SHA1 : DIGEST_SHA256);
     EVP_PKEY_CTX *c = EVP_PKEY_CTX_new_from_pkey(NULL, key_evp(key->key), NULL);
     unsigned char out[KEY_RSA_MAX_BITS / 8];
     size_t n = sizeof(out);
-    bool good = c != NULL && EVP_PKEY_decrypt_init(c) == 1 && EVP_PKEY_CTX_set_rsa_padding(c, RSA_PKCS1_OAEP_PADDING) == 1 &&
-                EVP_PKEY_CTX_set_rsa_oaep_md(c, md) == 1 && EVP_PKEY_CTX_set_rsa_mgf1_md(c, md) == 1 &&
-                EVP_PKEY_decrypt(c, out, &n, (const unsigned char *)r->encrypted.p, r->encrypted.n) == 1;
+    bool good =
+        c != NULL && EVP_PKEY_decrypt_init(c) == 1 &&
+        EVP_PKEY_CTX_set_rsa_padding(c, RSA_PKCS1_OAEP_PADDING) == 1 &&
+        EVP_PKEY_CTX_set_rsa_oaep_md(c, md) == 1 && EVP_PKEY_CTX_set_rsa_mgf1_md(c, md) == 1 &&
+        EVP_PKEY_decrypt(c, out, &n, (const unsigned char *)r->encrypted.p, r->encrypted.n) == 1;
     EVP_PKEY_CTX_free(c);
     if (good) {
         buf_put(cek, out, MIN(n, (size_t)AEAD_KEY_MAX + 1));
@@ -71,7 +79,8 @@ static struct err agree(const struct jwk *mine, const struct jwk *theirs, struct
     EVP_PKEY_CTX *c = EVP_PKEY_CTX_new_from_pkey(NULL, key_evp(mine->key), NULL);
     unsigned char out[66];
     size_t n = sizeof(out);
-    bool good = c != NULL && EVP_PKEY_derive_init(c) == 1 && EVP_PKEY_derive_set_peer_ex(c, key_evp(theirs->key), 1) == 1 &&
+    bool good = c != NULL && EVP_PKEY_derive_init(c) == 1 &&
+                EVP_PKEY_derive_set_peer_ex(c, key_evp(theirs->key), 1) == 1 &&
                 EVP_PKEY_derive(c, out, &n) == 1;
     EVP_PKEY_CTX_free(c);
     if (good) {
@@ -88,8 +97,8 @@ static void put_counted(struct buf *b, struct str s)
 }
 
 /* Concat KDF (section 4.6.2) with SHA-256: one or two rounds give all the bits that are needed. */
-static struct err concat_kdf(struct arena *a, struct str z, struct str alg_id, const struct jwe_key_request *r,
-                             size_t size, struct buf *out)
+static struct err concat_kdf(struct arena *a, struct str z, struct str alg_id,
+                             const struct jwe_key_request *r, size_t size, struct buf *out)
 {
     struct str apu = STR_EMPTY, apv = STR_EMPTY;
     const struct json *u = json_get(r->header, "apu"), *v = json_get(r->header, "apv");
@@ -121,29 +130,33 @@ static struct err concat_kdf(struct arena *a, struct str z, struct str alg_id, c
     return OK;
 }
 
-static struct err derive(struct arena *a, const struct jwk *key, const struct jwe_key_request *r, bool wraps,
-                         struct buf *out)
+static struct err derive(struct arena *a, const struct jwk *key, const struct jwe_key_request *r,
+                         bool wraps, struct buf *out)
 {
     struct jwk *theirs;
     TRY(jwk_parse(json_get(r->header, "epk"), NULL, &theirs));
     struct buf z;
     buf_init_secret(&z, 128);
-    struct err e = theirs->key != NULL ? agree(key, theirs, &z) : err_make(ERR_SIGNATURE, "decryption failed");
+    struct err e =
+        theirs->key != NULL ? agree(key, theirs, &z) : err_make(ERR_SIGNATURE, "decryption failed");
     jwk_free(theirs);
     if (!failed(e)) {
-        e = concat_kdf(a, buf_str(&z), wraps ? r->alg : r->enc, r, wraps ? kek_size(r->alg) : r->size, out);
+        e = concat_kdf(a, buf_str(&z), wraps ? r->alg : r->enc, r,
+                       wraps ? kek_size(r->alg) : r->size, out);
     }
     buf_release(&z);
     return e;
 }
 
-static struct err ecdh(struct arena *a, const struct jwk *key, const struct jwe_key_request *r, struct buf *cek)
+static struct err ecdh(struct arena *a, const struct jwk *key, const struct jwe_key_request *r,
+                       struct buf *cek)
 {
     ENSURE(r->encrypted.n == 0, ERR_SIGNATURE, "decryption failed");
     return derive(a, key, r, false, cek);
 }
 
-static struct err ecdh_wrapped(struct arena *a, const struct jwk *key, const struct jwe_key_request *r, struct buf *cek)
+static struct err ecdh_wrapped(struct arena *a, const struct jwk *key,
+                               const struct jwe_key_request *r, struct buf *cek)
 {
     struct buf kek;
     buf_init_secret(&kek, 64);
@@ -155,19 +168,31 @@ static struct err ecdh_wrapped(struct arena *a, const struct jwk *key, const str
     return e;
 }
 
-struct err jwe_content_key(struct arena *a, const struct jwk *key, const struct jwe_key_request *r, struct buf *cek)
+struct err jwe_content_key(struct arena *a, const struct jwk *key, const struct jwe_key_request *r,
+                           struct buf *cek)
 {
     static const struct {
         const char *alg;
-        struct err (*run)(struct arena *a, const struct jwk *key, const struct jwe_key_request *r, struct buf *cek);
-    } ways[] = {{"dir", direct}, {"A128KW", wrapped}, {"A192KW", wrapped}, {"A256KW", wrapped}, {"A128GCMKW", gcm_wrapped},
-                {"A192GCMKW", gcm_wrapped}, {"A256GCMKW", gcm_wrapped}, {"RSA-OAEP", oaep}, {"RSA-OAEP-256", oaep},
-                {"ECDH-ES", ecdh}, {"ECDH-ES+A128KW", ecdh_wrapped}, {"ECDH-ES+A192KW", ecdh_wrapped},
+        struct err (*run)(struct arena *a, const struct jwk *key, const struct jwe_key_request *r,
+                          struct buf *cek);
+    } ways[] = {{"dir", direct},
+                {"A128KW", wrapped},
+                {"A192KW", wrapped},
+                {"A256KW", wrapped},
+                {"A128GCMKW", gcm_wrapped},
+                {"A192GCMKW", gcm_wrapped},
+                {"A256GCMKW", gcm_wrapped},
+                {"RSA-OAEP", oaep},
+                {"RSA-OAEP-256", oaep},
+                {"ECDH-ES", ecdh},
+                {"ECDH-ES+A128KW", ecdh_wrapped},
+                {"ECDH-ES+A192KW", ecdh_wrapped},
                 {"ECDH-ES+A256KW", ecdh_wrapped}};
     for (size_t i = 0; i < ARRAY_LEN(ways); i++) {
         if (str_is(r->alg, ways[i].alg)) {
             return ways[i].run(a, key, r, cek);
         }
     }
-    FAIL(ERR_UNSUPPORTED, "key management '%.*s' is not supported", STR_FMT(str_sub(r->alg, 0, 64)));
+    FAIL(ERR_UNSUPPORTED, "key management '%.*s' is not supported",
+         STR_FMT(str_sub(r->alg, 0, 64)));
 }

@@ -10,6 +10,7 @@ struct jwe_key_request {
     size_t size; /* of the content key, in bytes */
 };
 
-struct err jwe_content_key(struct arena *a, const struct jwk *key, const struct jwe_key_request *r, struct buf *cek);
+struct err jwe_content_key(struct arena *a, const struct jwk *key, const struct jwe_key_request *r,
+                           struct buf *cek);
 
 #endif

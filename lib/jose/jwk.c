@@ -8,7 +8,8 @@
 enum { OCT_MAX = 4096 };
 
 /* A member that must be base64url, of at most KEY_RSA_MAX_BITS; absent gives an empty slice. */
-static struct err b64_member(struct arena *a, const struct json *obj, const char *name, struct str *out)
+static struct err b64_member(struct arena *a, const struct json *obj, const char *name,
+                             struct str *out)
 {
     *out = STR_EMPTY;
     const struct json *v = json_get(obj, name);
@@ -16,8 +17,8 @@ static struct err b64_member(struct arena *a, const struct json *obj, const char
         return OK;
     }
     ENSURE(json_is(v, JSON_STRING), ERR_SYNTAX, "JWK member '%s' must be a string", name);
-    ENSURE(v->text.n <= KEY_RSA_MAX_BITS / 6 + 8, ERR_LIMIT, "JWK member '%s' of %zu characters", name,
-           v->text.n);
+    ENSURE(v->text.n <= KEY_RSA_MAX_BITS / 6 + 8, ERR_LIMIT, "JWK member '%s' of %zu characters",
+           name, v->text.n);
     struct err e = base64_decode(a, v->text, BASE64_URL, out);
     return failed(e) ? err_wrap(e, "JWK member '%s'", name) : OK;
 }
@@ -51,7 +52,8 @@ static void scratch_release(struct scratch *s)
     arena_release(&s->arena);
 }
 
-static struct err read_ec(struct arena *a, struct scratch *s, const struct json *obj, struct key **out)
+static struct err read_ec(struct arena *a, struct scratch *s, const struct json *obj,
+                          struct key **out)
 {
     static const enum key_type types[] = {KEY_P256, KEY_P384, KEY_P521};
     struct str crv = json_str(json_get(obj, "crv")), x, y, d;
@@ -67,7 +69,8 @@ static struct err read_ec(struct arena *a, struct scratch *s, const struct json 
          STR_FMT(str_sub(crv, 0, 64)));
 }
 
-static struct err read_okp(struct arena *a, struct scratch *s, const struct json *obj, struct key **out)
+static struct err read_okp(struct arena *a, struct scratch *s, const struct json *obj,
+                           struct key **out)
 {
     struct str crv = json_str(json_get(obj, "crv")), x, d;
     ENSURE(str_is(crv, "Ed25519"), ERR_UNSUPPORTED, "curve '%.*s' is not supported; use Ed25519",
@@ -100,7 +103,8 @@ static struct err read_oct(const struct json *obj, const struct jwk_opts *o, str
 {
     ENSURE(o->allow_oct, ERR_UNSUPPORTED, "a symmetric key where public keys are expected");
     struct str k = json_str(json_get(obj, "k"));
-    ENSURE(k.n > 0 && k.n <= OCT_MAX, ERR_RANGE, "a symmetric key of %zu characters; 1 to %d", k.n, OCT_MAX);
+    ENSURE(k.n > 0 && k.n <= OCT_MAX, ERR_RANGE, "a symmetric key of %zu characters; 1 to %d", k.n,
+           OCT_MAX);
     struct secret s;
     size_t n;
     TRY(secret_zeroed(&s, k.n));
@@ -112,7 +116,8 @@ static struct err read_oct(const struct json *obj, const struct jwk_opts *o, str
     return e;
 }
 
-static struct err read_key(struct arena *a, const struct json *obj, const struct jwk_opts *o, struct jwk *k)
+static struct err read_key(struct arena *a, const struct json *obj, const struct jwk_opts *o,
+                           struct jwk *k)
 {
     struct str kty = json_str(json_get(obj, "kty"));
     if (str_is(kty, "oct")) {
@@ -132,7 +137,8 @@ static struct err read_key(struct arena *a, const struct json *obj, const struct
 static struct err text_member(const struct json *obj, const char *name, struct str *out)
 {
     const struct json *v = json_get(obj, name);
-    ENSURE(v == NULL || json_is(v, JSON_STRING), ERR_SYNTAX, "JWK member '%s' must be a string", name);
+    ENSURE(v == NULL || json_is(v, JSON_STRING), ERR_SYNTAX, "JWK member '%s' must be a string",
+           name);
     struct str s = json_str(v);
     ENSURE(s.n <= JWK_KID_MAX, ERR_LIMIT, "JWK member '%s' of %zu bytes; at most %d", name, s.n,
            JWK_KID_MAX);
@@ -148,10 +154,12 @@ static struct err read_ops(const struct json *obj, struct jwk *k)
         k->may_sign = k->may_verify = !str_is(k->use, "enc");
         return OK;
     }
-    ENSURE(json_is(ops, JSON_ARRAY) && ops->n <= 16, ERR_SYNTAX, "JWK member 'key_ops' must be a short array");
+    ENSURE(json_is(ops, JSON_ARRAY) && ops->n <= 16, ERR_SYNTAX,
+           "JWK member 'key_ops' must be a short array");
     k->ops_given = true;
     for (uint32_t i = 0; i < ops->n; i++) {
-        ENSURE(json_is(ops->items[i], JSON_STRING), ERR_SYNTAX, "JWK member 'key_ops' must hold strings");
+        ENSURE(json_is(ops->items[i], JSON_STRING), ERR_SYNTAX,
+               "JWK member 'key_ops' must hold strings");
         for (uint32_t j = 0; j < i; j++) {
             ENSURE(!str_eq(ops->items[i]->text, ops->items[j]->text), ERR_INVALID,
                    "JWK member 'key_ops' holds a value twice");
@@ -184,12 +192,13 @@ static struct err check_alg(struct jwk *k)
         return OK;
     }
     bool hmac = k->alg >= JOSE_HS256;
-    ENSURE(hmac == (k->key == NULL) && (hmac || key_fits(k->key, (enum sig_alg)k->alg)), ERR_INVALID,
-           "JWK's alg '%.*s' does not fit its key", STR_FMT(k->alg_name));
+    ENSURE(hmac == (k->key == NULL) && (hmac || key_fits(k->key, (enum sig_alg)k->alg)),
+           ERR_INVALID, "JWK's alg '%.*s' does not fit its key", STR_FMT(k->alg_name));
     return OK;
 }
 
-static struct err read_jwk(struct arena *a, const struct json *obj, const struct jwk_opts *o, struct jwk *k)
+static struct err read_jwk(struct arena *a, const struct json *obj, const struct jwk_opts *o,
+                           struct jwk *k)
 {
     ENSURE(json_is(obj, JSON_OBJECT), ERR_SYNTAX, "a JWK must be an object");
     TRY(text_member(obj, "kid", &k->kid));
@@ -230,7 +239,8 @@ struct err jwk_parse(const struct json *obj, const struct jwk_opts *opts, struct
 
 struct err jwk_parse_text(struct str text, const struct jwk_opts *opts, struct jwk **out)
 {
-    ENSURE(text.n <= JWKS_TEXT_MAX, ERR_LIMIT, "a JWK of %zu bytes; at most %d", text.n, JWKS_TEXT_MAX);
+    ENSURE(text.n <= JWKS_TEXT_MAX, ERR_LIMIT, "a JWK of %zu bytes; at most %d", text.n,
+           JWKS_TEXT_MAX);
     struct arena a;
     arena_init(&a, 8 * JWKS_TEXT_MAX);
     struct json *v;

@@ -59,7 +59,8 @@ static struct err check_names(const struct json *keys)
         for (uint32_t j = 0; kid.n > 0 && j < i; j++) {
             ENSURE(!str_eq(kid, json_str(json_get(keys->items[j], "kid"))) ||
                        !str_eq(kty, json_str(json_get(keys->items[j], "kty"))),
-                   ERR_INVALID, "a key set with two keys of kid '%.*s'", STR_FMT(str_sub(kid, 0, 200)));
+                   ERR_INVALID, "a key set with two keys of kid '%.*s'",
+                   STR_FMT(str_sub(kid, 0, 200)));
         }
     }
     return OK;
@@ -76,7 +77,8 @@ static struct err read_set(const struct json *doc, const struct jwk_opts *opts, 
 {
     const struct json *keys = json_get(doc, "keys");
     ENSURE(json_is(keys, JSON_ARRAY), ERR_SYNTAX, "a key set must have the array 'keys'");
-    ENSURE(keys->n <= JWKS_KEYS_MAX, ERR_LIMIT, "a key set of %u keys; at most %d", keys->n, JWKS_KEYS_MAX);
+    ENSURE(keys->n <= JWKS_KEYS_MAX, ERR_LIMIT, "a key set of %u keys; at most %d", keys->n,
+           JWKS_KEYS_MAX);
     TRY(check_names(keys));
     for (uint32_t i = 0; i < keys->n; i++) {
         struct jwk *k;
@@ -108,7 +110,8 @@ struct err jwks_from_json(const struct json *doc, const struct jwk_opts *opts, s
 
 struct err jwks_parse(struct str text, const struct jwk_opts *opts, struct jwks **out)
 {
-    ENSURE(text.n <= JWKS_TEXT_MAX, ERR_LIMIT, "a key set of %zu bytes; at most %d", text.n, JWKS_TEXT_MAX);
+    ENSURE(text.n <= JWKS_TEXT_MAX, ERR_LIMIT, "a key set of %zu bytes; at most %d", text.n,
+           JWKS_TEXT_MAX);
     struct arena a;
     arena_init(&a, 8 * JWKS_TEXT_MAX);
     struct json *v;

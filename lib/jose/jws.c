@@ -6,8 +6,8 @@
 
 /* ---- one signature ---- */
 
-static struct err hmac(const struct jwk *k, enum jose_alg alg, struct str input, uint8_t out[DIGEST_MAX],
-                       size_t *n)
+static struct err hmac(const struct jwk *k, enum jose_alg alg, struct str input,
+                       uint8_t out[DIGEST_MAX], size_t *n)
 {
     static const enum digest_alg mds[] = {DIGEST_SHA256, DIGEST_SHA384, DIGEST_SHA512};
     enum digest_alg md = mds[alg - JOSE_HS256];
@@ -29,10 +29,12 @@ static bool key_usable(const struct jwk *k, enum jose_alg alg)
     return k->key != NULL && key_fits(k->key, (enum sig_alg)alg);
 }
 
-struct err jose_verify(const struct jwk *k, enum jose_alg alg, struct str input, struct str signature)
+struct err jose_verify(const struct jwk *k, enum jose_alg alg, struct str input,
+                       struct str signature)
 {
     ENSURE(k->may_verify, ERR_SIGNATURE, "the key is not meant for verifying signatures");
-    ENSURE(key_usable(k, alg), ERR_SIGNATURE, "the key is not for algorithm %s", jose_alg_name(alg));
+    ENSURE(key_usable(k, alg), ERR_SIGNATURE, "the key is not for algorithm %s",
+           jose_alg_name(alg));
     if (alg < JOSE_HS256) {
         return key_verify_raw(k->key, (enum sig_alg)alg, input, signature);
     }
@@ -43,7 +45,8 @@ struct err jose_verify(const struct jwk *k, enum jose_alg alg, struct str input,
     return OK;
 }
 
-struct err jose_sign(const struct jwk *k, enum jose_alg alg, struct str input, struct buf *signature)
+struct err jose_sign(const struct jwk *k, enum jose_alg alg, struct str input,
+                     struct buf *signature)
 {
     ENSURE(k->may_sign && key_usable(k, alg), ERR_INVALID, "the key is not for signing with %s",
            jose_alg_name(alg));
@@ -73,20 +76,22 @@ static struct err check_typ(const struct jws_policy *p, struct str typ)
     if (p->typ == NULL) {
         return OK;
     }
-    ENSURE(typ.n > 0 || !p->typ_required, ERR_INVALID, "the token has no typ; '%s' is due", p->typ[0]);
+    ENSURE(typ.n > 0 || !p->typ_required, ERR_INVALID, "the token has no typ; '%s' is due",
+           p->typ[0]);
     bool found = typ.n == 0;
     for (size_t i = 0; p->typ[i] != NULL; i++) {
         found |= typ_equal(typ, p->typ[i]);
     }
-    ENSURE(found, ERR_INVALID, "the token is of typ '%.*s'; '%s' is due", STR_FMT(str_sub(typ, 0, 64)),
-           p->typ[0]);
+    ENSURE(found, ERR_INVALID, "the token is of typ '%.*s'; '%s' is due",
+           STR_FMT(str_sub(typ, 0, 64)), p->typ[0]);
     return OK;
 }
 
 static struct err header_text(const struct json *h, const char *name, struct str *out)
 {
     const struct json *v = json_get(h, name);
-    ENSURE(v == NULL || json_is(v, JSON_STRING), ERR_SYNTAX, "token header '%s' must be a string", name);
+    ENSURE(v == NULL || json_is(v, JSON_STRING), ERR_SYNTAX, "token header '%s' must be a string",
+           name);
     *out = json_str(v);
     return OK;
 }
@@ -102,7 +107,8 @@ static struct err check_header(const struct json *h, const struct jws_policy *p,
     unsigned allowed = p->algs != 0 ? p->algs : JOSE_ALGS_DEFAULT;
     ENSURE((allowed & JOSE_BIT(t->alg)) != 0, ERR_UNSUPPORTED, "algorithm %s is not accepted here",
            jose_alg_name(t->alg));
-    ENSURE(json_get(h, "crit") == NULL, ERR_UNSUPPORTED, "the token has critical headers that are not understood");
+    ENSURE(json_get(h, "crit") == NULL, ERR_UNSUPPORTED,
+           "the token has critical headers that are not understood");
     ENSURE(json_get(h, "b64") == NULL, ERR_UNSUPPORTED, "the token has an unencoded payload (b64)");
     ENSURE(json_get(h, "zip") == NULL, ERR_UNSUPPORTED, "the token is compressed");
     TRY(header_text(h, "kid", &t->kid));
@@ -131,19 +137,21 @@ static struct err decode(struct arena *a, struct str text, const char *what, str
     return failed(e) ? err_wrap(e, "token %s", what) : OK;
 }
 
-struct err jws_parse(struct arena *a, struct str compact, const struct jws_policy *policy, struct jws *out)
+struct err jws_parse(struct arena *a, struct str compact, const struct jws_policy *policy,
+                     struct jws *out)
 {
     static const struct jws_policy any = {.algs = 0};
-    static const struct json_limits limits = {.max_bytes = JWS_HEADER_MAX, .max_depth = 16, .max_values = 500};
+    static const struct json_limits limits = {
+        .max_bytes = JWS_HEADER_MAX, .max_depth = 16, .max_values = 500};
     const struct jws_policy *p = policy != NULL ? policy : &any;
-    ENSURE(compact.n > 0 && compact.n <= JWS_COMPACT_MAX, ERR_LIMIT, "a token of %zu bytes; 1 to %d",
-           compact.n, JWS_COMPACT_MAX);
+    ENSURE(compact.n > 0 && compact.n <= JWS_COMPACT_MAX, ERR_LIMIT,
+           "a token of %zu bytes; 1 to %d", compact.n, JWS_COMPACT_MAX);
     struct str segment[3], header;
     struct jws t = {.alg = JOSE_ALG_NONE};
     struct json *h;
     TRY(split3(compact, segment));
-    ENSURE(segment[0].n <= JWS_HEADER_MAX, ERR_LIMIT, "a token header of %zu bytes; at most %d", segment[0].n,
-           JWS_HEADER_MAX);
+    ENSURE(segment[0].n <= JWS_HEADER_MAX, ERR_LIMIT, "a token header of %zu bytes; at most %d",
+           segment[0].n, JWS_HEADER_MAX);
     TRY(decode(a, segment[0], "header", &header));
     struct err e = json_parse(a, header, &limits, &h);
     if (failed(e)) {
@@ -174,7 +182,8 @@ struct err jws_check(struct jws *t, const struct jwks *set, const struct jws_pol
         }
         known = true;
         if (!key_usable(k, t->alg)) {
-            last = err_make(ERR_SIGNATURE, "no key of this kid is for algorithm %s", jose_alg_name(t->alg));
+            last = err_make(ERR_SIGNATURE, "no key of this kid is for algorithm %s",
+                            jose_alg_name(t->alg));
             continue;
         }
         tries++;
@@ -200,7 +209,8 @@ struct err jws_verify(struct arena *a, struct str compact, const struct jwks *se
 
 /* ---- writing ---- */
 
-struct str jws_signing_input(struct arena *a, enum jose_alg alg, struct json *header, struct str payload)
+struct str jws_signing_input(struct arena *a, enum jose_alg alg, struct json *header,
+                             struct str payload)
 {
     BUG_ON(json_get(header, "alg") != NULL);
     struct json *h = json_new_object(a);

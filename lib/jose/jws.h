@@ -15,12 +15,17 @@
 
 #include "jwk.h"
 
-enum { JWS_COMPACT_MAX = 64 * 1024, JWT_PAYLOAD_MAX = 32 * 1024, JWS_HEADER_MAX = 8 * 1024, JWS_KEY_TRIES = 8 };
+enum {
+    JWS_COMPACT_MAX = 64 * 1024,
+    JWT_PAYLOAD_MAX = 32 * 1024,
+    JWS_HEADER_MAX = 8 * 1024,
+    JWS_KEY_TRIES = 8
+};
 
 struct jws_policy {
-    unsigned algs;            /* bits JOSE_BIT(); 0 means JOSE_ALGS_DEFAULT. HMAC only if named here */
-    const char *const *typ;   /* NULL-terminated list of accepted typ values; NULL = any or none */
-    bool typ_required;        /* with `typ`: a missing typ is refused */
+    unsigned algs; /* bits JOSE_BIT(); 0 means JOSE_ALGS_DEFAULT. HMAC only if named here */
+    const char *const *typ; /* NULL-terminated list of accepted typ values; NULL = any or none */
+    bool typ_required;      /* with `typ`: a missing typ is refused */
     bool require_kid;
 };
 
@@ -30,9 +35,9 @@ struct jws {
     struct str signing_input; /* of the text given */
     struct str signature;     /* decoded */
     enum jose_alg alg;
-    struct str kid;           /* empty when absent */
+    struct str kid; /* empty when absent */
     struct str typ;
-    const struct jwk *key;    /* that verified; lives with its set. NULL after jws_parse */
+    const struct jwk *key; /* that verified; lives with its set. NULL after jws_parse */
 };
 
 /* Reads without verifying: for choosing an issuer, never for believing anything. */
@@ -52,11 +57,14 @@ struct err jws_check(struct jws *token, const struct jwks *set, const struct jws
 struct err jws_sign(struct arena *a, enum jose_alg alg, struct key *key, struct json *header,
                     struct str payload, struct str *compact);
 /* For keys held elsewhere: the text to sign, and the token once the signature (raw, not DER) is there. */
-struct str jws_signing_input(struct arena *a, enum jose_alg alg, struct json *header, struct str payload);
+struct str jws_signing_input(struct arena *a, enum jose_alg alg, struct json *header,
+                             struct str payload);
 struct str jws_assemble(struct arena *a, struct str signing_input, struct str signature);
 
 /* One signature over bytes, with any algorithm, HMAC included: what jws_check calls. */
-struct err jose_verify(const struct jwk *k, enum jose_alg alg, struct str input, struct str signature);
-struct err jose_sign(const struct jwk *k, enum jose_alg alg, struct str input, struct buf *signature);
+struct err jose_verify(const struct jwk *k, enum jose_alg alg, struct str input,
+                       struct str signature);
+struct err jose_sign(const struct jwk *k, enum jose_alg alg, struct str input,
+                     struct buf *signature);
 
 #endif

@@ -19,7 +19,8 @@ struct err jwt_time(const struct json *v, int64_t *seconds)
     return OK;
 }
 
-static struct err time_claim(const struct json *claims, const char *name, bool required, int64_t *out)
+static struct err time_claim(const struct json *claims, const char *name, bool required,
+                             int64_t *out)
 {
     const struct json *v = json_get(claims, name);
     *out = 0;
@@ -31,7 +32,8 @@ static struct err time_claim(const struct json *claims, const char *name, bool r
     return failed(e) ? err_wrap(e, "claim '%s'", name) : OK;
 }
 
-static struct err text_claim(const struct json *claims, const char *name, bool required, struct str *out)
+static struct err text_claim(const struct json *claims, const char *name, bool required,
+                             struct str *out)
 {
     const struct json *v = json_get(claims, name);
     ENSURE(v == NULL || json_is(v, JSON_STRING), ERR_SYNTAX, "claim '%s' must be a string", name);
@@ -71,7 +73,8 @@ static struct err check_audience(const struct json *claims, const struct jwt_pol
     FAIL(ERR_DENIED, "the token is not for audience '%.*s'", STR_FMT(p->audiences[0]));
 }
 
-static struct err check_times(const struct jwt_policy *p, const struct json *claims, const struct jwt *j)
+static struct err check_times(const struct jwt_policy *p, const struct json *claims,
+                              const struct jwt *j)
 {
     int64_t now = p->now_s != 0 ? p->now_s : clock_wall_s();
     int64_t skew = p->skew_s < 0 ? 0 : p->skew_s == 0 ? JWT_SKEW_S : MIN(p->skew_s, JWT_SKEW_MAX_S);
@@ -97,17 +100,19 @@ struct err jwt_check(const struct json *claims, const struct jwt_policy *p, stru
     TRY(time_claim(claims, "exp", p->require_exp, &j.exp_s));
     TRY(time_claim(claims, "nbf", false, &j.nbf_s));
     TRY(time_claim(claims, "iat", p->require_iat || p->max_age_s > 0, &j.iat_s));
-    ENSURE(p->issuer.n == 0 || str_eq(j.iss, p->issuer), ERR_DENIED, "the token is from issuer '%.*s'",
-           STR_FMT(str_sub(j.iss, 0, 200)));
+    ENSURE(p->issuer.n == 0 || str_eq(j.iss, p->issuer), ERR_DENIED,
+           "the token is from issuer '%.*s'", STR_FMT(str_sub(j.iss, 0, 200)));
     TRY(check_times(p, claims, &j));
     TRY(check_audience(claims, p));
     *out = j;
     return OK;
 }
 
-struct err jwt_check_text(struct arena *a, struct str payload, const struct jwt_policy *p, struct jwt *out)
+struct err jwt_check_text(struct arena *a, struct str payload, const struct jwt_policy *p,
+                          struct jwt *out)
 {
-    static const struct json_limits limits = {.max_bytes = JWS_COMPACT_MAX, .max_depth = 32, .max_values = 10000};
+    static const struct json_limits limits = {
+        .max_bytes = JWS_COMPACT_MAX, .max_depth = 32, .max_values = 10000};
     struct json *claims;
     struct err e = json_parse(a, payload, &limits, &claims);
     if (failed(e)) {
@@ -117,8 +122,8 @@ struct err jwt_check_text(struct arena *a, struct str payload, const struct jwt_
 }
 
 struct err jwt_verify(struct arena *a, struct str compact, const struct jwks *set,
-                      const struct jws_policy *sig, const struct jwt_policy *claims, struct jws *token,
-                      struct jwt *out)
+                      const struct jws_policy *sig, const struct jwt_policy *claims,
+                      struct jws *token, struct jwt *out)
 {
     struct jws t;
     TRY(jws_verify(a, compact, set, sig, &t));

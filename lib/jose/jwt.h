@@ -12,19 +12,19 @@
 enum { JWT_SKEW_S = 30, JWT_SKEW_MAX_S = 60, JWT_AUDIENCES_MAX = 100 };
 
 struct jwt_policy {
-    struct str issuer;            /* byte for byte; empty = any */
-    const struct str *audiences;  /* one of these must be among `aud`; none given = not checked */
+    struct str issuer;           /* byte for byte; empty = any */
+    const struct str *audiences; /* one of these must be among `aud`; none given = not checked */
     size_t n_audiences;
-    int64_t now_s;                /* 0 = now */
-    int skew_s;                   /* 0 = JWT_SKEW_S, negative = none */
+    int64_t now_s; /* 0 = now */
+    int skew_s;    /* 0 = JWT_SKEW_S, negative = none */
     bool require_exp, require_iat, require_sub, require_jti;
-    int64_t max_age_s;            /* now - iat at most; 0 = any (implies require_iat) */
+    int64_t max_age_s; /* now - iat at most; 0 = any (implies require_iat) */
 };
 
 struct jwt {
     const struct json *claims;
-    struct str iss, sub, jti;     /* empty when absent */
-    int64_t exp_s, nbf_s, iat_s;  /* 0 when absent */
+    struct str iss, sub, jti;    /* empty when absent */
+    int64_t exp_s, nbf_s, iat_s; /* 0 when absent */
 };
 
 /* ERR_SYNTAX, ERR_EXPIRED, ERR_DENIED (issuer, audience), ERR_INVALID (missing claim). */

@@ -40,7 +40,8 @@ static void judge(const char *file, const struct json *t, bool accepted)
     }
     failures++;
     printf("%s: test %" PRIu64 " (%.*s) is %.*s, we said %s: %s\n", file, tc_id(t),
-           STR_FMT(json_str(json_get(t, "comment"))), STR_FMT(want), accepted ? "valid" : "invalid", err_detail());
+           STR_FMT(json_str(json_get(t, "comment"))), STR_FMT(want), accepted ? "valid" : "invalid",
+           err_detail());
 }
 
 /* ---- plain signatures ---- */
@@ -61,7 +62,7 @@ static void run_group(const struct plain *p, const struct json *g, size_t *ran)
         const struct json *t = tests->items[i];
         struct str msg = hex_of(t, "msg"), sig = hex_of(t, "sig");
         bool good = !failed(e) && !failed(p->raw ? key_verify_raw(key, p->alg, msg, sig)
-                                                  : key_verify(key, p->alg, msg, sig));
+                                                 : key_verify(key, p->alg, msg, sig));
         judge(p->file, t, good);
         ++*ran;
     }
@@ -136,7 +137,8 @@ static bool run_jose(const char *file, bool skip_known, size_t *left)
     *left = 0;
     for (uint32_t i = 0; i < groups->n; i++) {
         const struct json *g = groups->items[i], *tests = json_get(g, "tests");
-        const struct json *keys = json_get(g, "public") != NULL ? json_get(g, "public") : json_get(g, "private");
+        const struct json *keys =
+            json_get(g, "public") != NULL ? json_get(g, "public") : json_get(g, "private");
         for (uint32_t k = 0; k < tests->n; k++) {
             const struct json *t = tests->items[k], *jws = json_get(t, "jws");
             if (jws == NULL || (skip_known && is_left_out(tc_id(t)))) {
@@ -157,16 +159,18 @@ static bool run_jose(const char *file, bool skip_known, size_t *left)
 
 static bool gcm_agrees(const struct json *t)
 {
-    struct str key = hex_of(t, "key"), iv = hex_of(t, "iv"), aad = hex_of(t, "aad"), msg = hex_of(t, "msg");
+    struct str key = hex_of(t, "key"), iv = hex_of(t, "iv"), aad = hex_of(t, "aad"),
+               msg = hex_of(t, "msg");
     struct str ct = hex_of(t, "ct"), tag = hex_of(t, "tag");
     struct buf plain, cipher;
     uint8_t made[AEAD_TAG];
     buf_init_secret(&plain, 1 << 20);
     buf_init(&cipher, 1 << 20);
-    bool good = !failed(aead_gcm_open(key, iv, aad, ct, tag, &plain)) && str_eq(buf_str(&plain), msg);
+    bool good =
+        !failed(aead_gcm_open(key, iv, aad, ct, tag, &plain)) && str_eq(buf_str(&plain), msg);
     if (good) {
-        good = !failed(aead_gcm_seal(key, iv, aad, msg, &cipher, made)) && str_eq(buf_str(&cipher), ct) &&
-               str_eq(str_n(made, AEAD_TAG), tag);
+        good = !failed(aead_gcm_seal(key, iv, aad, msg, &cipher, made)) &&
+               str_eq(buf_str(&cipher), ct) && str_eq(str_n(made, AEAD_TAG), tag);
     }
     buf_release(&plain);
     buf_release(&cipher);
@@ -222,7 +226,8 @@ static bool needs_banned(const struct json *key, const struct json *t)
     for (uint32_t i = 0; flags != NULL && i < flags->n; i++) {
         zip |= str_is(json_str(flags->items[i]), "CompressedPlaintext");
     }
-    return str_is(json_str(json_get(t, "result")), "valid") && (zip || str_is(json_str(json_get(key, "alg")), "RSA1_5"));
+    return str_is(json_str(json_get(t, "result")), "valid") &&
+           (zip || str_is(json_str(json_get(key, "alg")), "RSA1_5"));
 }
 
 static bool run_jwe(const char *file)
@@ -234,7 +239,8 @@ static bool run_jwe(const char *file)
     const struct json *groups = json_get(doc, "testGroups");
     size_t ran = 0, left = 0;
     for (uint32_t i = 0; i < groups->n; i++) {
-        const struct json *tests = json_get(groups->items[i], "tests"), *key = json_get(groups->items[i], "private");
+        const struct json *tests = json_get(groups->items[i], "tests"),
+                          *key = json_get(groups->items[i], "private");
         for (uint32_t k = 0; k < tests->n; k++) {
             if (json_get(tests->items[k], "jwe") == NULL || needs_banned(key, tests->items[k])) {
                 left++;
@@ -252,15 +258,23 @@ static bool run_jwe(const char *file)
 int main(void)
 {
     static const struct plain files[] = {
-        {"ecdsa_secp256r1_sha256_test", SIG_ES256, false}, {"ecdsa_secp384r1_sha384_test", SIG_ES384, false},
-        {"ecdsa_secp521r1_sha512_test", SIG_ES512, false}, {"ecdsa_secp256r1_sha256_p1363_test", SIG_ES256, true},
+        {"ecdsa_secp256r1_sha256_test", SIG_ES256, false},
+        {"ecdsa_secp384r1_sha384_test", SIG_ES384, false},
+        {"ecdsa_secp521r1_sha512_test", SIG_ES512, false},
+        {"ecdsa_secp256r1_sha256_p1363_test", SIG_ES256, true},
         {"ecdsa_secp384r1_sha384_p1363_test", SIG_ES384, true},
-        {"ecdsa_secp521r1_sha512_p1363_test", SIG_ES512, true}, {"ed25519_test", SIG_EDDSA, false},
-        {"rsa_signature_2048_sha256_test", SIG_RS256, false}, {"rsa_signature_2048_sha384_test", SIG_RS384, false},
-        {"rsa_signature_2048_sha512_test", SIG_RS512, false}, {"rsa_signature_3072_sha256_test", SIG_RS256, false},
-        {"rsa_signature_4096_sha256_test", SIG_RS256, false}, {"rsa_pss_2048_sha256_mgf1_32_test", SIG_PS256, false},
-        {"rsa_pss_2048_sha384_mgf1_48_test", SIG_PS384, false}, {"rsa_pss_3072_sha256_mgf1_32_test", SIG_PS256, false},
-        {"rsa_pss_4096_sha256_mgf1_32_test", SIG_PS256, false}, {"rsa_pss_4096_sha384_mgf1_48_test", SIG_PS384, false},
+        {"ecdsa_secp521r1_sha512_p1363_test", SIG_ES512, true},
+        {"ed25519_test", SIG_EDDSA, false},
+        {"rsa_signature_2048_sha256_test", SIG_RS256, false},
+        {"rsa_signature_2048_sha384_test", SIG_RS384, false},
+        {"rsa_signature_2048_sha512_test", SIG_RS512, false},
+        {"rsa_signature_3072_sha256_test", SIG_RS256, false},
+        {"rsa_signature_4096_sha256_test", SIG_RS256, false},
+        {"rsa_pss_2048_sha256_mgf1_32_test", SIG_PS256, false},
+        {"rsa_pss_2048_sha384_mgf1_48_test", SIG_PS384, false},
+        {"rsa_pss_3072_sha256_mgf1_32_test", SIG_PS256, false},
+        {"rsa_pss_4096_sha256_mgf1_32_test", SIG_PS256, false},
+        {"rsa_pss_4096_sha384_mgf1_48_test", SIG_PS384, false},
         {"rsa_pss_4096_sha512_mgf1_64_test", SIG_PS512, false},
     };
     setvbuf(stdout, NULL, _IOLBF, 0);
@@ -272,9 +286,10 @@ int main(void)
         }
     }
     size_t left;
-    if (!run_jose("json_web_signature_test", true, &left) || !run_jose("json_web_key_test", false, &left) ||
-        !run_jose("json_web_crypto_test", false, &left) || !run_gcm() || !run_jwe("json_web_encryption_test") ||
-        !run_jwe("json_web_crypto_test")) {
+    if (!run_jose("json_web_signature_test", true, &left) ||
+        !run_jose("json_web_key_test", false, &left) ||
+        !run_jose("json_web_crypto_test", false, &left) || !run_gcm() ||
+        !run_jwe("json_web_encryption_test") || !run_jwe("json_web_crypto_test")) {
         printf("skipped: wycheproof JOSE (files missing)\n");
         return 77;
     }

@@ -61,7 +61,8 @@ static struct err read_bundle(struct arena *a, struct str text, struct spiffe_bu
     const struct json *keys = json_get(doc, "keys"), *sequence = json_get(doc, "spiffe_sequence");
     const struct json *hint = json_get(doc, "spiffe_refresh_hint");
     ENSURE(json_is(keys, JSON_ARRAY), ERR_SYNTAX, "a bundle must have the array 'keys'");
-    ENSURE(keys->n <= JWKS_KEYS_MAX, ERR_LIMIT, "a bundle of %u keys; at most %d", keys->n, JWKS_KEYS_MAX);
+    ENSURE(keys->n <= JWKS_KEYS_MAX, ERR_LIMIT, "a bundle of %u keys; at most %d", keys->n,
+           JWKS_KEYS_MAX);
     if (sequence != NULL) {
         TRY(json_u64(sequence, &b->sequence));
         b->has_sequence = true;
@@ -86,7 +87,8 @@ struct err spiffe_bundle_parse(struct str trust_domain, struct str text, struct 
     TRY(spiffe_trust_domain_check(trust_domain));
     ENSURE(text.n <= SPIFFE_BUNDLE_TEXT_MAX, ERR_LIMIT, "a bundle of %zu bytes; at most %d", text.n,
            SPIFFE_BUNDLE_TEXT_MAX);
-    struct spiffe_bundle b = {.trust_domain = str_own(trust_domain), .jwt = jwks_new(), .wit = jwks_new()};
+    struct spiffe_bundle b = {
+        .trust_domain = str_own(trust_domain), .jwt = jwks_new(), .wit = jwks_new()};
     struct arena a;
     arena_init(&a, 8 * SPIFFE_BUNDLE_TEXT_MAX);
     struct err e = x509_anchors_new(&b.x509);
@@ -173,7 +175,8 @@ struct json *spiffe_bundle_to_oidc_jwks(struct arena *a, const struct jwks *jwt)
         const struct jwk *k = jwt->keys[i];
         struct json *o = jwk_to_json(a, k);
         json_set(a, o, S("use"), json_new_string(a, S("sig")));
-        enum jose_alg alg = k->alg != JOSE_ALG_NONE ? k->alg : (enum jose_alg)key_default_alg(k->key);
+        enum jose_alg alg =
+            k->alg != JOSE_ALG_NONE ? k->alg : (enum jose_alg)key_default_alg(k->key);
         json_set(a, o, S("alg"), json_new_string(a, str_of(jose_alg_name(alg))));
         json_push(a, keys, o);
     }
@@ -183,14 +186,19 @@ struct json *spiffe_bundle_to_oidc_jwks(struct arena *a, const struct jwks *jwt)
 
 /* JWT-SVID sections 2 to 5. */
 struct err jwt_svid_verify(struct arena *a, struct str token, const struct str *audiences, size_t n,
-                           int64_t now_s, const struct jwks *(*find)(void *ctx, struct str trust_domain),
+                           int64_t now_s,
+                           const struct jwks *(*find)(void *ctx, struct str trust_domain),
                            void *ctx, struct jwt_svid *out)
 {
     static const char *const typ[] = {"JWT", "JOSE", NULL};
-    static const struct jws_policy policy = {.algs = JOSE_ALGS_SVID, .typ = typ, .require_kid = true};
+    static const struct jws_policy policy = {
+        .algs = JOSE_ALGS_SVID, .typ = typ, .require_kid = true};
     ENSURE(n > 0, ERR_INVALID, "an audience must be expected");
-    struct jwt_policy claims = {.audiences = audiences, .n_audiences = n, .now_s = now_s,
-                                .require_exp = true, .require_sub = true};
+    struct jwt_policy claims = {.audiences = audiences,
+                                .n_audiences = n,
+                                .now_s = now_s,
+                                .require_exp = true,
+                                .require_sub = true};
     struct jws t;
     struct jwt_svid svid;
     TRY(jws_parse(a, token, &policy, &t));
@@ -199,9 +207,11 @@ struct err jwt_svid_verify(struct arena *a, struct str token, const struct str *
     if (failed(e)) {
         return err_wrap(e, "token subject");
     }
-    ENSURE(json_get(svid.claims.claims, "aud") != NULL, ERR_INVALID, "the token lacks the claim 'aud'");
+    ENSURE(json_get(svid.claims.claims, "aud") != NULL, ERR_INVALID,
+           "the token lacks the claim 'aud'");
     const struct jwks *set = find(ctx, svid.id.trust_domain);
-    ENSURE(set != NULL, ERR_DENIED, "no keys for trust domain '%.*s'", STR_FMT(svid.id.trust_domain));
+    ENSURE(set != NULL, ERR_DENIED, "no keys for trust domain '%.*s'",
+           STR_FMT(svid.id.trust_domain));
     TRY(jws_check(&t, set, &policy));
     *out = svid;
     return OK;

@@ -67,7 +67,8 @@ static int64_t max_age_of(const struct http_result *res)
     while (rest.p != NULL && rest.n > 0) {
         struct str item = str_trim(str_split(&rest, ','));
         uint64_t n;
-        if (str_starts_nocase(item, S("max-age=")) && !failed(str_to_u64(str_sub(item, 8, item.n), &n))) {
+        if (str_starts_nocase(item, S("max-age=")) &&
+            !failed(str_to_u64(str_sub(item, 8, item.n), &n))) {
             age = (int64_t)MIN(n, (uint64_t)JWKS_CACHE_MAX_S);
         }
     }
@@ -98,8 +99,12 @@ static void on_set(void *ctx, struct err e, const struct http_result *res)
 static void get(struct jwks_cache *c, struct str url,
                 void (*done)(void *ctx, struct err e, const struct http_result *res))
 {
-    struct http_call call = {.method = S("GET"), .url = url, .timeout_ms = JWKS_CACHE_TIMEOUT_MS,
-                             .body_max = JWKS_TEXT_MAX, .done = done, .ctx = c};
+    struct http_call call = {.method = S("GET"),
+                             .url = url,
+                             .timeout_ms = JWKS_CACHE_TIMEOUT_MS,
+                             .body_max = JWKS_TEXT_MAX,
+                             .done = done,
+                             .ctx = c};
     c->call = http_client_call(c->client, &call);
 }
 
@@ -116,14 +121,16 @@ static struct err same_host(struct arena *a, struct str issuer, struct str jwks)
 
 static struct err take_discovery(struct jwks_cache *c, const struct http_result *res)
 {
-    ENSURE(res->status == 200, ERR_UNAVAILABLE, "discovery at %.*s answered %d", STR_FMT(c->url), res->status);
+    ENSURE(res->status == 200, ERR_UNAVAILABLE, "discovery at %.*s answered %d", STR_FMT(c->url),
+           res->status);
     struct arena a;
     arena_init(&a, 8 * JWKS_TEXT_MAX);
     struct json *doc;
     struct err e = json_parse(&a, res->body, NULL, &doc);
     struct str uri = failed(e) ? STR_EMPTY : json_str(json_get(doc, "jwks_uri"));
     if (!failed(e) && !str_eq(json_str(json_get(doc, "issuer")), c->url)) {
-        e = err_make(ERR_DENIED, "the discovery document is of another issuer than '%.*s'", STR_FMT(c->url));
+        e = err_make(ERR_DENIED, "the discovery document is of another issuer than '%.*s'",
+                     STR_FMT(c->url));
     }
     if (!failed(e)) {
         e = same_host(&a, c->url, uri);
@@ -224,7 +231,8 @@ const struct jwks *jwks_cache_get(const struct jwks_cache *c)
 static void answer_later(void *ctx)
 {
     struct waiter *w = ctx;
-    for (struct waiter **p = w->cache != NULL ? &w->cache->answered : NULL; p != NULL && *p != NULL;) {
+    for (struct waiter **p = w->cache != NULL ? &w->cache->answered : NULL;
+         p != NULL && *p != NULL;) {
         if (*p == w) {
             *p = w->next;
             break;

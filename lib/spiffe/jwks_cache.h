@@ -19,22 +19,28 @@
 #include "lib/jose/jwk.h"
 
 enum {
-    JWKS_CACHE_MIN_S = 600, JWKS_CACHE_MAX_S = 86400, JWKS_CACHE_RETRY_S = 60, JWKS_CACHE_FORCE_S = 60,
-    JWKS_CACHE_STALE_S = 86400, JWKS_CACHE_TIMEOUT_MS = 5000, JWKS_CACHE_WAITING_MAX = 1000
+    JWKS_CACHE_MIN_S = 600,
+    JWKS_CACHE_MAX_S = 86400,
+    JWKS_CACHE_RETRY_S = 60,
+    JWKS_CACHE_FORCE_S = 60,
+    JWKS_CACHE_STALE_S = 86400,
+    JWKS_CACHE_TIMEOUT_MS = 5000,
+    JWKS_CACHE_WAITING_MAX = 1000
 };
 
 struct jwks_cache;
 
 struct jwks_cache_opts {
-    struct http_client *client;          /* outlives the cache; its TLS says whom to believe */
-    struct str url;                      /* of the key set, or of the issuer; copied */
+    struct http_client *client; /* outlives the cache; its TLS says whom to believe */
+    struct str url;             /* of the key set, or of the issuer; copied */
     bool discover;
     void (*on_change)(void *ctx, const struct jwks *set); /* a new set came; NULL ok */
     void *ctx;
 };
 
 struct err jwks_cache_new(struct loop *l, const struct jwks_cache_opts *o, struct jwks_cache **out);
-void jwks_cache_free(struct jwks_cache *c); /* waiting refreshes end with ERR_CLOSED first; NULL ok */
+void jwks_cache_free(
+    struct jwks_cache *c); /* waiting refreshes end with ERR_CLOSED first; NULL ok */
 
 /* Borrowed until the next turn of the loop; NULL while there has been none for 24 hours. */
 const struct jwks *jwks_cache_get(const struct jwks_cache *c);

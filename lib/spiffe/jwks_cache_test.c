@@ -15,12 +15,15 @@ static enum err_code last;
 static int status = 200;
 static const char *discovery_issuer, *keys_url;
 
-static const char key_set[] = "{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"kid\":\"a\",\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}";
+static const char key_set[] = "{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"kid\":\"a\",\"x\":"
+                              "\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}";
 
 static void handle(struct http_req *req, void *ctx)
 {
     if (str_is(req->path, "/.well-known/openid-configuration")) {
-        http_reply_json(req, 200, arena_printf(req->arena, "{\"issuer\":\"%s\",\"jwks_uri\":\"%s\"}", discovery_issuer, keys_url));
+        http_reply_json(req, 200,
+                        arena_printf(req->arena, "{\"issuer\":\"%s\",\"jwks_uri\":\"%s\"}",
+                                     discovery_issuer, keys_url));
         return;
     }
     fetches++;
@@ -43,7 +46,8 @@ static void refreshed(void *ctx, struct err e)
 static struct jwks_cache *make(const char *url, bool discover)
 {
     struct jwks_cache *c;
-    struct jwks_cache_opts o = {.client = client, .url = str_of(url), .discover = discover, .on_change = changed};
+    struct jwks_cache_opts o = {
+        .client = client, .url = str_of(url), .discover = discover, .on_change = changed};
     fetches = changes = answers = 0;
     assert_ok(jwks_cache_new(loop, &o, &c));
     return c;

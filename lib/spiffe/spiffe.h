@@ -15,14 +15,14 @@ enum { SPIFFE_BUNDLE_TEXT_MAX = 4 * 1024 * 1024, SPIFFE_REFRESH_DEFAULT_S = 300 
 
 /* One trust domain's bundle. An empty document (no keys) is valid and revokes everything. */
 struct spiffe_bundle {
-    struct str trust_domain;       /* owned copy */
-    struct x509_anchors *x509;     /* owned */
-    struct jwks *jwt;              /* owned: keys of use jwt-svid */
-    struct jwks *wit;              /* owned: keys of use wit-svid */
+    struct str trust_domain;   /* owned copy */
+    struct x509_anchors *x509; /* owned */
+    struct jwks *jwt;          /* owned: keys of use jwt-svid */
+    struct jwks *wit;          /* owned: keys of use wit-svid */
     uint64_t sequence;
     bool has_sequence;
-    int64_t refresh_hint_s;        /* 0 when absent */
-    size_t skipped;                /* entries of unknown kty or use */
+    int64_t refresh_hint_s; /* 0 when absent */
+    size_t skipped;         /* entries of unknown kty or use */
 };
 struct err spiffe_bundle_parse(struct str trust_domain, struct str text, struct spiffe_bundle *out);
 /* A bare JWKS as the Workload API's FetchJWTBundles sends it: `use` may be absent. */
@@ -42,7 +42,7 @@ struct jwt_svid {
 };
 struct err jwt_svid_verify(struct arena *a, struct str token, const struct str *audiences, size_t n,
                            int64_t now_s,
-                           const struct jwks *(*find)(void *ctx, struct str trust_domain), void *ctx,
-                           struct jwt_svid *out);
+                           const struct jwks *(*find)(void *ctx, struct str trust_domain),
+                           void *ctx, struct jwt_svid *out);
 
 #endif

@@ -20,10 +20,19 @@ static int setup(void **state)
     buf_init(&name, 1024);
     buf_init(&der, X509_CERT_MAX);
     x509_name_put(&name, &(struct x509_name){.common_name = S("root")});
-    struct x509_spec spec = {.subject = buf_str(&name), .issuer = buf_str(&name), .not_after_s = clock_wall_s() + 3600,
-                             .spki = key_spki(f->ca), .is_ca = true, .path_len = -1, .alg = SIG_ES256};
+    struct x509_spec spec = {.subject = buf_str(&name),
+                             .issuer = buf_str(&name),
+                             .not_after_s = clock_wall_s() + 3600,
+                             .spki = key_spki(f->ca),
+                             .is_ca = true,
+                             .path_len = -1,
+                             .alg = SIG_ES256};
     assert_ok(x509_issue(&spec, f->ca, &der));
-    f->bundle = (struct spiffe_bundle){.jwt = jwks_new(), .wit = jwks_new(), .sequence = 7, .has_sequence = true, .refresh_hint_s = 60};
+    f->bundle = (struct spiffe_bundle){.jwt = jwks_new(),
+                                       .wit = jwks_new(),
+                                       .sequence = 7,
+                                       .has_sequence = true,
+                                       .refresh_hint_s = 60};
     assert_ok(x509_anchors_new(&f->bundle.x509));
     assert_ok(x509_anchors_add_der(f->bundle.x509, buf_str(&der)));
     jwks_add(f->bundle.jwt, jwk_from_key(f->jwt, S("k1"), JOSE_ES256, S("jwt-svid")));
@@ -56,7 +65,8 @@ static void test_round_trip(void **state)
     assert_int_equal(back.jwt->n, 1);
     assert_int_equal(back.sequence, 7);
     assert_int_equal(back.refresh_hint_s, 60);
-    assert_true(str_eq(x509_anchors_at(back.x509, 0)->der, x509_anchors_at(f->bundle.x509, 0)->der));
+    assert_true(
+        str_eq(x509_anchors_at(back.x509, 0)->der, x509_anchors_at(f->bundle.x509, 0)->der));
     spiffe_bundle_release(&back);
     buf_clear(&b);
     json_write(&b, spiffe_bundle_to_oidc_jwks(&f->a, f->bundle.jwt));
@@ -68,9 +78,17 @@ static void test_round_trip(void **state)
 static void test_documents(void **state)
 {
     struct spiffe_bundle b;
-    static const char *const bad[] = {"", "{}", "[]", "{\"keys\":1}", "{\"keys\":[1]}", "{\"keys\":[],\"keys\":[]}",
-        "{\"keys\":[],\"spiffe_sequence\":\"1\"}", "{\"keys\":[],\"spiffe_sequence\":-1}",
-        "{\"keys\":[{\"use\":\"jwt-svid\",\"kty\":\"EC\"}]}", "{\"keys\":[{\"use\":\"x509-svid\",\"kty\":\"EC\",\"x5c\":[\"AAAA\"]}]}",
+    static const char *const bad[] = {
+        "",
+        "{}",
+        "[]",
+        "{\"keys\":1}",
+        "{\"keys\":[1]}",
+        "{\"keys\":[],\"keys\":[]}",
+        "{\"keys\":[],\"spiffe_sequence\":\"1\"}",
+        "{\"keys\":[],\"spiffe_sequence\":-1}",
+        "{\"keys\":[{\"use\":\"jwt-svid\",\"kty\":\"EC\"}]}",
+        "{\"keys\":[{\"use\":\"x509-svid\",\"kty\":\"EC\",\"x5c\":[\"AAAA\"]}]}",
         "{\"keys\":[{\"use\":\"x509-svid\",\"kty\":\"EC\",\"x5c\":[\"AAAA\",\"AAAA\"]}]}"};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         if (!failed(spiffe_bundle_parse(S("one.test"), str_of(bad[i]), &b))) {
@@ -81,7 +99,10 @@ static void test_documents(void **state)
     assert_ok(spiffe_bundle_parse(S("one.test"), S("{\"keys\":[]}"), &b)); /* everything revoked */
     assert_int_equal(x509_anchors_count(b.x509) + b.jwt->n, 0);
     spiffe_bundle_release(&b);
-    assert_ok(spiffe_bundle_parse(S("one.test"), S("{\"keys\":[{\"kty\":\"new\",\"use\":\"x\"},{\"kty\":\"EC\"},{\"use\":\"x509-svid\",\"kty\":\"EC\"}]}"), &b));
+    assert_ok(spiffe_bundle_parse(S("one.test"),
+                                  S("{\"keys\":[{\"kty\":\"new\",\"use\":\"x\"},{\"kty\":\"EC\"},{"
+                                    "\"use\":\"x509-svid\",\"kty\":\"EC\"}]}"),
+                                  &b));
     assert_int_equal(b.skipped, 3);
     spiffe_bundle_release(&b);
 }
@@ -113,21 +134,32 @@ static struct err verify(struct fixture *f, struct str t)
 static void test_jwt_svid(void **state)
 {
     struct fixture *f = *state;
-    const char *good = "{\"sub\":\"spiffe://one.test/a\",\"aud\":[\"me\"],\"exp\":2000,\"iat\":1000}";
+    const char *good =
+        "{\"sub\":\"spiffe://one.test/a\",\"aud\":[\"me\"],\"exp\":2000,\"iat\":1000}";
     assert_ok(verify(f, token(f, "k1", good)));
     assert_err(verify(f, token(f, NULL, good)), ERR_INVALID);
     assert_err(verify(f, token(f, "k2", good)), ERR_NOT_FOUND);
-    assert_err(verify(f, token(f, "k1", "{\"sub\":\"spiffe://two.test/a\",\"aud\":\"me\",\"exp\":2000}")), ERR_DENIED);
-    assert_err(verify(f, token(f, "k1", "{\"sub\":\"alice\",\"aud\":\"me\",\"exp\":2000}")), ERR_SYNTAX);
-    assert_err(verify(f, token(f, "k1", "{\"sub\":\"spiffe://one.test/a\",\"aud\":\"you\",\"exp\":2000}")), ERR_DENIED);
-    assert_err(verify(f, token(f, "k1", "{\"sub\":\"spiffe://one.test/a\",\"exp\":2000}")), ERR_DENIED);
-    assert_err(verify(f, token(f, "k1", "{\"sub\":\"spiffe://one.test/a\",\"aud\":\"me\"}")), ERR_INVALID);
-    assert_err(verify(f, token(f, "k1", "{\"sub\":\"spiffe://one.test/a\",\"aud\":\"me\",\"exp\":900}")), ERR_EXPIRED);
+    assert_err(
+        verify(f, token(f, "k1", "{\"sub\":\"spiffe://two.test/a\",\"aud\":\"me\",\"exp\":2000}")),
+        ERR_DENIED);
+    assert_err(verify(f, token(f, "k1", "{\"sub\":\"alice\",\"aud\":\"me\",\"exp\":2000}")),
+               ERR_SYNTAX);
+    assert_err(
+        verify(f, token(f, "k1", "{\"sub\":\"spiffe://one.test/a\",\"aud\":\"you\",\"exp\":2000}")),
+        ERR_DENIED);
+    assert_err(verify(f, token(f, "k1", "{\"sub\":\"spiffe://one.test/a\",\"exp\":2000}")),
+               ERR_DENIED);
+    assert_err(verify(f, token(f, "k1", "{\"sub\":\"spiffe://one.test/a\",\"aud\":\"me\"}")),
+               ERR_INVALID);
+    assert_err(
+        verify(f, token(f, "k1", "{\"sub\":\"spiffe://one.test/a\",\"aud\":\"me\",\"exp\":900}")),
+        ERR_EXPIRED);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_round_trip), cmocka_unit_test(test_documents),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_round_trip),
+                                       cmocka_unit_test(test_documents),
                                        cmocka_unit_test(test_jwt_svid)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

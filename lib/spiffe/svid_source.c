@@ -103,7 +103,8 @@ static struct err read_message(const X509SVIDResponse *r, struct fresh *f)
     return read_bundles(r, f);
 }
 
-static struct err apply_to(struct svid_source *s, struct tls_server *server, struct tls_client *client)
+static struct err apply_to(struct svid_source *s, struct tls_server *server,
+                           struct tls_client *client)
 {
     if (s->identity == NULL) {
         return OK;
@@ -164,10 +165,10 @@ static void retry(struct svid_source *s)
 
 static struct err end_error(int status, struct str message)
 {
-    enum err_code code = status == GRPC_PERMISSION_DENIED   ? ERR_DENIED
-                         : status == GRPC_UNIMPLEMENTED     ? ERR_UNSUPPORTED
+    enum err_code code = status == GRPC_PERMISSION_DENIED  ? ERR_DENIED
+                         : status == GRPC_UNIMPLEMENTED    ? ERR_UNSUPPORTED
                          : status == GRPC_INVALID_ARGUMENT ? ERR_INVALID
-                                                            : ERR_UNAVAILABLE;
+                                                           : ERR_UNAVAILABLE;
     return err_make(code, "Workload API: %.*s (gRPC status %d)", STR_FMT(message), status);
 }
 
@@ -185,15 +186,20 @@ static void connect_stream(void *ctx)
     struct svid_source *s = ctx;
     s->timer = NULL;
     X509SVIDRequest request = X509_SVIDREQUEST__INIT;
-    struct grpc_out o = {.path = "/SpiffeWorkloadAPI/FetchX509SVID", .request = &request.base,
-                         .reply = &x509_svidresponse__descriptor, .metadata = &metadata, .n_metadata = 1,
-                         .on_message = on_message, .on_end = on_end, .ctx = s};
+    struct grpc_out o = {.path = "/SpiffeWorkloadAPI/FetchX509SVID",
+                         .request = &request.base,
+                         .reply = &x509_svidresponse__descriptor,
+                         .metadata = &metadata,
+                         .n_metadata = 1,
+                         .on_message = on_message,
+                         .on_end = on_end,
+                         .ctx = s};
     s->stream = grpc_client_call(s->client, &o);
 }
 
 struct err svid_source_start(struct loop *loop, struct str address,
-                             void (*on_update)(void *ctx, struct svid_source *s, struct err e), void *ctx,
-                             struct svid_source **out)
+                             void (*on_update)(void *ctx, struct svid_source *s, struct err e),
+                             void *ctx, struct svid_source **out)
 {
     struct svid_source *s = calloc(1, sizeof(*s));
     BUG_ON(s == NULL);

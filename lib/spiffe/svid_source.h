@@ -24,7 +24,7 @@ struct err svid_source_start(struct loop *loop, struct str address,
 void svid_source_free(struct svid_source *s);
 
 bool svid_source_ready(const struct svid_source *s);
-struct str svid_source_id(const struct svid_source *s);              /* empty before the first */
+struct str svid_source_id(const struct svid_source *s);                 /* empty before the first */
 struct tls_identity *svid_source_identity(const struct svid_source *s); /* borrowed; NULL before */
 struct x509_bundles *svid_source_bundles(const struct svid_source *s);  /* borrowed; NULL before */
 int64_t svid_source_not_after(const struct svid_source *s);

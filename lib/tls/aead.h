@@ -21,8 +21,9 @@ enum { AEAD_KEY_BYTES = 32, AEAD_NONCE_BYTES = 12, AEAD_TAG_BYTES = 16, AEAD_BYT
 
 struct aead;
 
-struct err aead_new(const struct secret *key, struct aead **out); /* ERR_CRYPTO for another length */
-void aead_free(struct aead *a); /* wipes; NULL ok */
+struct err aead_new(const struct secret *key,
+                    struct aead **out); /* ERR_CRYPTO for another length */
+void aead_free(struct aead *a);         /* wipes; NULL ok */
 
 /* Appends nonce (12), ciphertext and tag (16) to `out`. ERR_LIMIT when it does not fit. */
 struct err aead_seal(struct aead *a, struct str aad, struct str plaintext, struct buf *out);

@@ -58,8 +58,9 @@ static void ctx_server(SSL_CTX *ctx, struct endpoint *e)
     if (e->alpn.n > 0) {
         SSL_CTX_set_alpn_select_cb(ctx, choose_alpn, e);
     }
-    int mode = e->trust == NULL ? SSL_VERIFY_NONE
-                                : SSL_VERIFY_PEER | (e->cert_required ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0);
+    int mode = e->trust == NULL
+                   ? SSL_VERIFY_NONE
+                   : SSL_VERIFY_PEER | (e->cert_required ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0);
     SSL_CTX_set_verify(ctx, mode, NULL);
 }
 
@@ -69,7 +70,8 @@ static void ctx_client(SSL_CTX *ctx, struct endpoint *e)
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
     SSL_CTX_sess_set_new_cb(ctx, session_remember_callback);
     if (e->alpn.n > 0) { /* zero is success here, unlike its sisters */
-        BUG_ON(SSL_CTX_set_alpn_protos(ctx, (const unsigned char *)e->alpn.p, (unsigned)e->alpn.n) != 0);
+        BUG_ON(SSL_CTX_set_alpn_protos(ctx, (const unsigned char *)e->alpn.p,
+                                       (unsigned)e->alpn.n) != 0);
     }
 }
 

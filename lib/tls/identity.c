@@ -6,7 +6,8 @@
 
 enum { PEM_FILE_MAX = 1024 * 1024 };
 
-struct err tls_identity_new(const struct x509_chain *chain, struct key *key, struct tls_identity **out)
+struct err tls_identity_new(const struct x509_chain *chain, struct key *key,
+                            struct tls_identity **out)
 {
     ENSURE(chain->n > 0, ERR_INVALID, "an identity needs a certificate");
     ENSURE(key_is_private(key), ERR_INVALID, "an identity needs a private key");
@@ -24,7 +25,8 @@ struct err tls_identity_new(const struct x509_chain *chain, struct key *key, str
     return OK;
 }
 
-struct err tls_identity_from_pem(struct str chain_pem, struct str key_pem, struct tls_identity **out)
+struct err tls_identity_from_pem(struct str chain_pem, struct str key_pem,
+                                 struct tls_identity **out)
 {
     struct x509_chain chain;
     struct key *key;
@@ -53,7 +55,8 @@ static struct err read_file(const char *path, struct buf *b)
     return buf_check(b);
 }
 
-struct err tls_identity_from_files(const char *chain_path, const char *key_path, struct tls_identity **out)
+struct err tls_identity_from_files(const char *chain_path, const char *key_path,
+                                   struct tls_identity **out)
 {
     struct buf chain, key;
     buf_init(&chain, PEM_FILE_MAX);

@@ -27,7 +27,8 @@ static struct err write_file(const char *dir, const char *name, struct str text,
     snprintf(beside, sizeof(beside), "%s.new", path);
     int fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
     ENSURE(fd >= 0, ERR_IO, "cannot write %s: %s", beside, strerror(errno));
-    bool good = fchmod(fd, mode) == 0 && write(fd, text.p, text.n) == (ssize_t)text.n && fsync(fd) == 0;
+    bool good =
+        fchmod(fd, mode) == 0 && write(fd, text.p, text.n) == (ssize_t)text.n && fsync(fd) == 0;
     close(fd);
     ENSURE(good && rename(beside, path) == 0, ERR_IO, "cannot write %s: %s", path, strerror(errno));
     return OK;
@@ -43,7 +44,8 @@ static bool is_address(struct str name, uint8_t ip[16], size_t *n)
     return *n > 0;
 }
 
-static bool still_good(const struct tls_identity *i, const struct str *names, size_t n, int64_t now_s)
+static bool still_good(const struct tls_identity *i, const struct str *names, size_t n,
+                       int64_t now_s)
 {
     const struct x509_cert *leaf = i->chain.certs[0];
     if (leaf->not_after_s - now_s < (leaf->not_after_s - leaf->not_before_s) / 3 ||
@@ -60,7 +62,8 @@ static bool still_good(const struct tls_identity *i, const struct str *names, si
 
 static void put_name(struct buf *out, const char *cn)
 {
-    x509_name_put(out, &(struct x509_name){.organization = S("Sextant"), .common_name = str_of(cn)});
+    x509_name_put(out,
+                  &(struct x509_name){.organization = S("Sextant"), .common_name = str_of(cn)});
 }
 
 struct local {
@@ -78,9 +81,13 @@ static struct err make_ca(struct local *l, int64_t now_s)
     snprintf(cn, sizeof(cn), "Sextant local CA %02x%02x%02x%02x", random[0], random[1], random[2],
              random[3]);
     put_name(&l->ca_name, cn);
-    struct x509_spec spec = {.subject = buf_str(&l->ca_name), .issuer = buf_str(&l->ca_name),
-                             .not_before_s = now_s - 3600, .not_after_s = now_s + LOCAL_LIFE_S,
-                             .spki = key_spki(l->ca_key), .is_ca = true, .path_len = 0,
+    struct x509_spec spec = {.subject = buf_str(&l->ca_name),
+                             .issuer = buf_str(&l->ca_name),
+                             .not_before_s = now_s - 3600,
+                             .not_after_s = now_s + LOCAL_LIFE_S,
+                             .spki = key_spki(l->ca_key),
+                             .is_ca = true,
+                             .path_len = 0,
                              .alg = SIG_ES256};
     return x509_issue(&spec, l->ca_key, &l->ca_der);
 }
@@ -104,12 +111,19 @@ static struct err make_leaf(struct local *l, const struct str *names, size_t n, 
     x509_key_id(key_spki(l->ca_key), id);
     struct buf subject;
     buf_init(&subject, 1024);
-    x509_name_put(&subject, &(struct x509_name){.organization = S("Sextant"), .common_name = names[0]});
-    struct x509_spec spec = {.subject = buf_str(&subject), .issuer = buf_str(&l->ca_name),
-                             .not_before_s = now_s - 3600, .not_after_s = now_s + LOCAL_LIFE_S,
-                             .spki = key_spki(l->key), .issuer_key_id = str_n(id, 20),
-                             .dns_names = dns, .n_dns_names = n_dns, .ip_addresses = ips,
-                             .n_ip_addresses = n_ips, .alg = SIG_ES256};
+    x509_name_put(&subject,
+                  &(struct x509_name){.organization = S("Sextant"), .common_name = names[0]});
+    struct x509_spec spec = {.subject = buf_str(&subject),
+                             .issuer = buf_str(&l->ca_name),
+                             .not_before_s = now_s - 3600,
+                             .not_after_s = now_s + LOCAL_LIFE_S,
+                             .spki = key_spki(l->key),
+                             .issuer_key_id = str_n(id, 20),
+                             .dns_names = dns,
+                             .n_dns_names = n_dns,
+                             .ip_addresses = ips,
+                             .n_ip_addresses = n_ips,
+                             .alg = SIG_ES256};
     struct err e = x509_issue(&spec, l->ca_key, &l->leaf_der);
     buf_release(&subject);
     return e;

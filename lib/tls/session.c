@@ -43,7 +43,8 @@ static struct str wanted_name(const struct tls_session *s)
     return s->server_name.n > 0 ? s->server_name : s->endpoint->server_name;
 }
 
-static struct err check_peer(const struct tls_session *s, const struct tls_trust *trust, int64_t now_s)
+static struct err check_peer(const struct tls_session *s, const struct tls_trust *trust,
+                             int64_t now_s)
 {
     ENSURE(trust != NULL, ERR_DENIED, "no trust to check the peer against");
     if (trust->bundles != NULL) {
@@ -74,7 +75,7 @@ static struct err check_resumed(const struct tls_session *s, int64_t now_s)
     return check_spiffe_rules(s, &id);
 }
 
-static struct err keep_peer(struct tls_session *s, X509 *leaf, STACK_OF(X509) *others)
+static struct err keep_peer(struct tls_session *s, X509 *leaf, STACK_OF(X509) * others)
 {
     x509_chain_release(&s->peer);
     if (leaf != NULL) {
@@ -86,7 +87,8 @@ static struct err keep_peer(struct tls_session *s, X509 *leaf, STACK_OF(X509) *o
         if (x == leaf || (leaf != NULL && X509_cmp(x, leaf) == 0)) {
             continue;
         }
-        ENSURE(s->peer.n < X509_CHAIN_MAX, ERR_LIMIT, "a chain of over %d certificates", X509_CHAIN_MAX);
+        ENSURE(s->peer.n < X509_CHAIN_MAX, ERR_LIMIT, "a chain of over %d certificates",
+               X509_CHAIN_MAX);
         TRY(x509_cert_from_openssl(x, &s->peer.certs[s->peer.n]));
         s->peer.n++;
     }
@@ -120,7 +122,8 @@ int session_verify_callback(X509_STORE_CTX *store, void *arg)
 {
     SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
     struct tls_session *s = SSL_get_app_data(ssl);
-    struct err e = keep_peer(s, X509_STORE_CTX_get0_cert(store), X509_STORE_CTX_get0_untrusted(store));
+    struct err e =
+        keep_peer(s, X509_STORE_CTX_get0_cert(store), X509_STORE_CTX_get0_untrusted(store));
     if (!failed(e)) {
         e = check_peer(s, s->trust, clock_wall_s());
     }
@@ -205,7 +208,8 @@ struct err tls_session_server(struct tls_server *server, struct tls_session **ou
     return OK;
 }
 
-struct err tls_session_client(struct tls_client *client, struct str server_name, struct tls_session **out)
+struct err tls_session_client(struct tls_client *client, struct str server_name,
+                              struct tls_session **out)
 {
     const struct endpoint *e = &client->e;
     ENSURE(e->trust != NULL, ERR_UNAVAILABLE, "this client has no trust yet");
@@ -217,8 +221,9 @@ struct err tls_session_client(struct tls_client *client, struct str server_name,
     TRY(session_new(&client->e, &s));
     s->server_name = str_own(server_name);
     SSL_set_connect_state(s->ssl);
-    bool is_name = name.n > 0 && str_find_char(name, ':') == STR_NPOS &&
-                   !(text[name.n - 1] >= '0' && text[name.n - 1] <= '9'); /* addresses are not sent */
+    bool is_name =
+        name.n > 0 && str_find_char(name, ':') == STR_NPOS &&
+        !(text[name.n - 1] >= '0' && text[name.n - 1] <= '9'); /* addresses are not sent */
     if (is_name && SSL_set_tlsext_host_name(s->ssl, text) != 1) {
         tls_session_free(s);
         return ossl_err(ERR_INVALID, "setting the server name");
@@ -272,7 +277,8 @@ static struct err broken(struct tls_session *s, const char *doing)
 static struct err on_handshake_done(struct tls_session *s)
 {
     if (SSL_session_reused(s->ssl)) {
-        struct err e = keep_peer(s, SSL_get0_peer_certificate(s->ssl), SSL_get_peer_cert_chain(s->ssl));
+        struct err e =
+            keep_peer(s, SSL_get0_peer_certificate(s->ssl), SSL_get_peer_cert_chain(s->ssl));
         if (!failed(e)) {
             e = check_resumed(s, clock_wall_s());
         }
@@ -375,11 +381,13 @@ struct err tls_send(struct tls_session *s, struct str plaintext)
 {
     ENSURE(!s->broken, ERR_CLOSED, "the TLS session has ended");
     ENSURE(s->ready, ERR_BUSY, "the TLS handshake is not over");
-    ENSURE(plaintext.n < TLS_OUT_MAX - s->out.n, ERR_LIMIT, "over %d bytes wait to be sent", TLS_OUT_MAX);
+    ENSURE(plaintext.n < TLS_OUT_MAX - s->out.n, ERR_LIMIT, "over %d bytes wait to be sent",
+           TLS_OUT_MAX);
     while (plaintext.n > 0) {
         size_t n = 0;
         ERR_clear_error();
-        if (SSL_write_ex(s->ssl, plaintext.p, MIN(plaintext.n, (size_t)SSL3_RT_MAX_PLAIN_LENGTH), &n) != 1) {
+        if (SSL_write_ex(s->ssl, plaintext.p, MIN(plaintext.n, (size_t)SSL3_RT_MAX_PLAIN_LENGTH),
+                         &n) != 1) {
             return broken(s, "TLS write");
         }
         plaintext = str_sub(plaintext, n, plaintext.n);

@@ -22,19 +22,22 @@
 #include "lib/x509/verify.h"
 
 enum {
-    TLS_NAMES_MAX = 16,           /* protocols of one ALPN list */
-    TLS_OUT_MAX = 8 * 1024 * 1024, /* ciphertext not yet taken by tls_pending_out */
-    TLS_IN_MAX = 4 * 1024 * 1024,  /* ciphertext fed and not yet taken by tls_read */
+    TLS_NAMES_MAX = 16,             /* protocols of one ALPN list */
+    TLS_OUT_MAX = 8 * 1024 * 1024,  /* ciphertext not yet taken by tls_pending_out */
+    TLS_IN_MAX = 4 * 1024 * 1024,   /* ciphertext fed and not yet taken by tls_read */
     TLS_HANDSHAKE_MAX = 256 * 1024, /* bytes a peer may send before the handshake is over */
-    TLS_SESSION_CACHE = 4096,     /* sessions a server remembers */
-    TLS_SESSION_S = 600,          /* for how long */
+    TLS_SESSION_CACHE = 4096,       /* sessions a server remembers */
+    TLS_SESSION_S = 600,            /* for how long */
 };
 
 /* ---- who we are ---- */
 struct tls_identity;
-struct err tls_identity_new(const struct x509_chain *chain, struct key *key, struct tls_identity **out);
-struct err tls_identity_from_pem(struct str chain_pem, struct str key_pem, struct tls_identity **out);
-struct err tls_identity_from_files(const char *chain_path, const char *key_path, struct tls_identity **out);
+struct err tls_identity_new(const struct x509_chain *chain, struct key *key,
+                            struct tls_identity **out);
+struct err tls_identity_from_pem(struct str chain_pem, struct str key_pem,
+                                 struct tls_identity **out);
+struct err tls_identity_from_files(const char *chain_path, const char *key_path,
+                                   struct tls_identity **out);
 struct tls_identity *tls_identity_ref(struct tls_identity *i);
 void tls_identity_unref(struct tls_identity *i);
 const struct x509_chain *tls_identity_chain(const struct tls_identity *i);
@@ -66,17 +69,19 @@ void tls_trust_unref(struct tls_trust *t);
 struct tls_peer_rule {
     const struct str *ids;
     size_t n;
-    struct err (*check)(void *ctx, const struct spiffe_id *id, const struct x509_cert *leaf); /* may be NULL: further word, e.g. a deny-list */
+    struct err (*check)(
+        void *ctx, const struct spiffe_id *id,
+        const struct x509_cert *leaf); /* may be NULL: further word, e.g. a deny-list */
     void *ctx;
 };
 
 /* ---- servers ---- */
 struct tls_server_opts {
-    struct tls_identity *identity;   /* may come later: until then handshakes fail */
-    struct tls_trust *trust;         /* NULL: no client certificate is asked for */
-    bool client_cert_required;       /* with trust: refuse clients without one */
-    struct tls_peer_rule peers;      /* copied */
-    const char *const *alpn;         /* NULL-terminated, best first; NULL = none */
+    struct tls_identity *identity; /* may come later: until then handshakes fail */
+    struct tls_trust *trust;       /* NULL: no client certificate is asked for */
+    bool client_cert_required;     /* with trust: refuse clients without one */
+    struct tls_peer_rule peers;    /* copied */
+    const char *const *alpn;       /* NULL-terminated, best first; NULL = none */
 };
 struct tls_server;
 struct err tls_server_new(const struct tls_server_opts *o, struct tls_server **out);
@@ -87,10 +92,10 @@ struct err tls_server_set_trust(struct tls_server *s, struct tls_trust *t);
 
 /* ---- clients ---- */
 struct tls_client_opts {
-    struct tls_trust *trust;         /* required, now or by tls_client_set_trust */
-    struct tls_identity *identity;   /* may be NULL */
-    struct tls_peer_rule peers;      /* SPIFFE trust: whom we expect */
-    struct str server_name;          /* SNI and name to check; empty: given with each session */
+    struct tls_trust *trust;       /* required, now or by tls_client_set_trust */
+    struct tls_identity *identity; /* may be NULL */
+    struct tls_peer_rule peers;    /* SPIFFE trust: whom we expect */
+    struct str server_name;        /* SNI and name to check; empty: given with each session */
     const char *const *alpn;
 };
 struct tls_client;
@@ -104,7 +109,8 @@ struct err tls_client_set_trust(struct tls_client *c, struct tls_trust *t);
 struct tls_session;
 struct err tls_session_server(struct tls_server *server, struct tls_session **out);
 /* `server_name` empty: that of the client. Under a trust in names one of the two must be given. */
-struct err tls_session_client(struct tls_client *client, struct str server_name, struct tls_session **out);
+struct err tls_session_client(struct tls_client *client, struct str server_name,
+                              struct tls_session **out);
 void tls_session_free(struct tls_session *s); /* NULL ok */
 /* Before the start, under a SPIFFE trust: the server must be exactly this id, whatever the client's list says. */
 struct err tls_session_expect(struct tls_session *s, struct str spiffe_id);
@@ -119,9 +125,9 @@ struct err tls_read(struct tls_session *s, struct buf *out);
 struct err tls_send(struct tls_session *s, struct str plaintext);
 /* Moves the ciphertext to be written to the end of `out`; false when there was none. */
 bool tls_pending_out(struct tls_session *s, struct buf *out);
-bool tls_ready(const struct tls_session *s);      /* the handshake is over and the peer accepted */
+bool tls_ready(const struct tls_session *s);       /* the handshake is over and the peer accepted */
 bool tls_peer_closed(const struct tls_session *s); /* close_notify came */
-void tls_close(struct tls_session *s);            /* close_notify becomes pending */
+void tls_close(struct tls_session *s);             /* close_notify becomes pending */
 
 /* Of the peer; empty when it showed no certificate. Slices live as long as the session. */
 struct str tls_peer_spiffe_id(const struct tls_session *s);

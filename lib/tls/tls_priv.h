@@ -62,11 +62,11 @@ struct tls_session {
     struct endpoint *endpoint; /* counted */
     struct tls_trust *trust;   /* counted: the one of its beginning */
     struct buf in, out;
-    size_t taken;              /* of `in` */
+    size_t taken; /* of `in` */
     size_t handshake_bytes;
     struct str server_name, expect; /* owned */
     struct x509_chain peer;
-    struct err refusal;        /* why the peer's certificate was refused */
+    struct err refusal; /* why the peer's certificate was refused */
     char refusal_detail[256];
     bool ready, broken;
 };

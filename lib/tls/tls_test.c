@@ -23,12 +23,19 @@ static void domain_make(struct domain *d, const char *td)
     assert_ok(key_generate(KEY_P256, &d->key));
     buf_init(&d->name, 1024);
     buf_init(&d->der, X509_CERT_MAX);
-    x509_name_put(&d->name, &(struct x509_name){.organization = S("SPIFFE"), .common_name = str_of(td)});
+    x509_name_put(&d->name,
+                  &(struct x509_name){.organization = S("SPIFFE"), .common_name = str_of(td)});
     int64_t now = clock_wall_s();
-    struct x509_spec spec = {.subject = buf_str(&d->name), .issuer = buf_str(&d->name),
-                             .not_before_s = now - 10, .not_after_s = now + 86400,
-                             .spki = key_spki(d->key), .uris = uris, .n_uris = 1, .is_ca = true,
-                             .path_len = -1, .alg = SIG_ES256};
+    struct x509_spec spec = {.subject = buf_str(&d->name),
+                             .issuer = buf_str(&d->name),
+                             .not_before_s = now - 10,
+                             .not_after_s = now + 86400,
+                             .spki = key_spki(d->key),
+                             .uris = uris,
+                             .n_uris = 1,
+                             .is_ca = true,
+                             .path_len = -1,
+                             .alg = SIG_ES256};
     assert_ok(x509_issue(&spec, d->key, &d->der));
     assert_ok(x509_cert_parse(buf_str(&d->der), &d->cert));
     assert_ok(x509_anchors_new(&d->anchors));
@@ -51,10 +58,16 @@ static struct tls_identity *identity(struct domain *d, const char *id, int64_t f
     assert_ok(key_generate(KEY_P256, &k));
     struct str uri = str_of(id);
     struct str dns = S("server.test");
-    struct x509_spec spec = {.issuer = buf_str(&d->name), .not_before_s = clock_wall_s() + from,
-                             .not_after_s = clock_wall_s() + to, .spki = key_spki(k), .uris = &uri,
-                             .n_uris = 1, .dns_names = &dns, .n_dns_names = 1,
-                             .issuer_key_id = d->cert->subject_key_id, .alg = SIG_ES256};
+    struct x509_spec spec = {.issuer = buf_str(&d->name),
+                             .not_before_s = clock_wall_s() + from,
+                             .not_after_s = clock_wall_s() + to,
+                             .spki = key_spki(k),
+                             .uris = &uri,
+                             .n_uris = 1,
+                             .dns_names = &dns,
+                             .n_dns_names = 1,
+                             .issuer_key_id = d->cert->subject_key_id,
+                             .alg = SIG_ES256};
     struct buf der;
     buf_init(&der, X509_CERT_MAX);
     assert_ok(x509_issue(&spec, d->key, &der));
@@ -86,7 +99,8 @@ struct pair {
     char client_detail[512], server_detail[512];
 };
 
-static void move(struct tls_session *from, struct tls_session *to, struct err *e, char detail[512], bool *moved)
+static void move(struct tls_session *from, struct tls_session *to, struct err *e, char detail[512],
+                 bool *moved)
 {
     struct buf b;
     buf_init(&b, TLS_OUT_MAX * 2);
@@ -117,7 +131,8 @@ static void pump(struct pair *p)
     }
 }
 
-static void connect_pair(struct pair *p, struct tls_server *s, struct tls_client *c, const char *name)
+static void connect_pair(struct pair *p, struct tls_server *s, struct tls_client *c,
+                         const char *name)
 {
     *p = (struct pair){.client = NULL};
     assert_ok(tls_session_server(s, &p->server));
@@ -155,10 +170,16 @@ static int setup(void **state)
     w->a = identity(&w->one, "spiffe://one.test/ns/x/a", -10, 3600);
     w->b = identity(&w->one, "spiffe://one.test/b", -10, 3600);
     w->t = trust(&w->one, "one.test");
-    assert_ok(tls_server_new(&(struct tls_server_opts){.identity = w->b, .trust = w->t,
-              .client_cert_required = true, .peers = {.ids = only_a, .n = 1}, .alpn = alpn}, &w->server));
-    assert_ok(tls_client_new(&(struct tls_client_opts){.identity = w->a, .trust = w->t,
-              .peers = {.ids = only_b, .n = 1}, .alpn = alpn}, &w->client));
+    assert_ok(tls_server_new(&(struct tls_server_opts){.identity = w->b,
+                                                       .trust = w->t,
+                                                       .client_cert_required = true,
+                                                       .peers = {.ids = only_a, .n = 1},
+                                                       .alpn = alpn},
+                             &w->server));
+    assert_ok(tls_client_new(
+        &(struct tls_client_opts){
+            .identity = w->a, .trust = w->t, .peers = {.ids = only_b, .n = 1}, .alpn = alpn},
+        &w->client));
     *state = w;
     return 0;
 }
@@ -232,11 +253,13 @@ static void test_bytes(void **state)
     pair_release(&p);
 }
 
-static void refused_by_server(struct world *w, struct tls_identity *who, enum err_code code, const char *says)
+static void refused_by_server(struct world *w, struct tls_identity *who, enum err_code code,
+                              const char *says)
 {
     struct tls_client *c;
     struct pair p;
-    assert_ok(tls_client_new(&(struct tls_client_opts){.identity = who, .trust = w->t, .alpn = alpn}, &c));
+    assert_ok(tls_client_new(
+        &(struct tls_client_opts){.identity = who, .trust = w->t, .alpn = alpn}, &c));
     connect_pair(&p, w->server, c, "");
     if (p.server_err.code != code || strstr(p.server_detail, says) == NULL) {
         fail_msg("server said '%s' (%s)", p.server_detail, err_text(p.server_err));
@@ -313,8 +336,11 @@ static void test_ban_reaches_resumption(void **state)
     struct world *w = *state;
     bool banned = false;
     struct tls_server *s;
-    assert_ok(tls_server_new(&(struct tls_server_opts){.identity = w->b, .trust = w->t,
-              .client_cert_required = true, .peers = {.check = no_more, .ctx = &banned}}, &s));
+    assert_ok(tls_server_new(&(struct tls_server_opts){.identity = w->b,
+                                                       .trust = w->t,
+                                                       .client_cert_required = true,
+                                                       .peers = {.check = no_more, .ctx = &banned}},
+                             &s));
     struct pair p;
     connect_pair(&p, s, w->client, "");
     assert_ok(p.server_err);
@@ -354,12 +380,14 @@ static void test_alpn(void **state)
     static const char *const other[] = {"smtp", NULL}, *const h1[] = {"http/1.1", NULL};
     struct tls_client *c;
     struct pair p;
-    assert_ok(tls_client_new(&(struct tls_client_opts){.identity = w->a, .trust = w->t, .alpn = other}, &c));
+    assert_ok(tls_client_new(
+        &(struct tls_client_opts){.identity = w->a, .trust = w->t, .alpn = other}, &c));
     connect_pair(&p, w->server, c, "");
     assert_err(p.server_err, ERR_CLOSED);
     pair_release(&p);
     tls_client_unref(c);
-    assert_ok(tls_client_new(&(struct tls_client_opts){.identity = w->a, .trust = w->t, .alpn = h1}, &c));
+    assert_ok(
+        tls_client_new(&(struct tls_client_opts){.identity = w->a, .trust = w->t, .alpn = h1}, &c));
     connect_pair(&p, w->server, c, "");
     assert_str(tls_alpn(p.client), "http/1.1");
     pair_release(&p);
@@ -369,8 +397,9 @@ static void test_alpn(void **state)
 static void test_garbage(void **state)
 {
     struct world *w = *state;
-    static const struct str junk[] = {STR_INIT("GET / HTTP/1.1\r\n\r\n"), STR_INIT("\x16\x03\x01\xff\xff"),
-                                      STR_INIT("\x15\x03\x03\x00\x02\x02\x28"), STR_INIT("\0\0\0\0\0\0\0\0")};
+    static const struct str junk[] = {
+        STR_INIT("GET / HTTP/1.1\r\n\r\n"), STR_INIT("\x16\x03\x01\xff\xff"),
+        STR_INIT("\x15\x03\x03\x00\x02\x02\x28"), STR_INIT("\0\0\0\0\0\0\0\0")};
     for (size_t i = 0; i < ARRAY_LEN(junk); i++) {
         struct tls_session *s;
         assert_ok(tls_session_server(w->server, &s));
@@ -455,8 +484,11 @@ static void test_options(void **state)
     struct tls_server *s;
     struct tls_session *session;
     struct str bad[] = {STR_INIT("not-an-id")};
-    assert_err(tls_server_new(&(struct tls_server_opts){.client_cert_required = true}, &s), ERR_INVALID);
-    assert_err(tls_server_new(&(struct tls_server_opts){.trust = w->t, .peers = {.ids = bad, .n = 1}}, &s), ERR_SYNTAX);
+    assert_err(tls_server_new(&(struct tls_server_opts){.client_cert_required = true}, &s),
+               ERR_INVALID);
+    assert_err(
+        tls_server_new(&(struct tls_server_opts){.trust = w->t, .peers = {.ids = bad, .n = 1}}, &s),
+        ERR_SYNTAX);
     assert_ok(tls_server_new(&(struct tls_server_opts){.trust = w->t}, &s));
     assert_err(tls_session_server(s, &session), ERR_UNAVAILABLE);
     tls_server_unref(s);

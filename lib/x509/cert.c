@@ -36,7 +36,8 @@ static struct err take_time(struct der *d, int64_t *out)
     }
     TRY(take_two(s, head - 2, &year));
     year += utc ? (year < 50 ? 2000 : 1900) : century * 100;
-    ENSURE(f[0] >= 1 && f[0] <= 12 && f[1] >= 1 && f[1] <= 31 && f[2] < 24 && f[3] < 60 && f[4] < 60,
+    ENSURE(f[0] >= 1 && f[0] <= 12 && f[1] >= 1 && f[1] <= 31 && f[2] < 24 && f[3] < 60 &&
+               f[4] < 60,
            ERR_RANGE, "a time that does not exist");
     *out = days_from_civil(year, f[0], f[1]) * 86400 + f[2] * 3600 + f[3] * 60 + f[4];
     return OK;
@@ -198,7 +199,8 @@ static struct str common_name(struct str name)
         unsigned tag;
         if (failed(der_take(&rdns, DER_SET, &set.rest)) ||
             failed(der_take(&set, DER_SEQUENCE, &attr.rest)) ||
-            failed(der_take(&attr, DER_OID, &oid)) || failed(der_any(&attr, &tag, &value, &whole))) {
+            failed(der_take(&attr, DER_OID, &oid)) ||
+            failed(der_any(&attr, &tag, &value, &whole))) {
             return found;
         }
         if (str_eq(oid, S("\x55\x04\x03"))) {

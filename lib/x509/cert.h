@@ -13,24 +13,27 @@
 enum { X509_CERT_MAX = 64 * 1024, X509_CHAIN_MAX = 16, X509_NAMES_MAX = 100, X509_SERIAL_MAX = 20 };
 
 enum x509_key_usage { /* the bits of RFC 5280 section 4.2.1.3 */
-    USAGE_DIGITAL_SIGNATURE = 1 << 0, USAGE_KEY_ENCIPHERMENT = 1 << 2, USAGE_KEY_AGREEMENT = 1 << 4,
-    USAGE_CERT_SIGN = 1 << 5, USAGE_CRL_SIGN = 1 << 6
+                      USAGE_DIGITAL_SIGNATURE = 1 << 0,
+                      USAGE_KEY_ENCIPHERMENT = 1 << 2,
+                      USAGE_KEY_AGREEMENT = 1 << 4,
+                      USAGE_CERT_SIGN = 1 << 5,
+                      USAGE_CRL_SIGN = 1 << 6
 };
 
 struct x509_cert {
     struct str der;
-    struct str serial;                  /* big endian, as it stands in the certificate */
-    struct str subject, issuer;         /* DER names */
-    struct str common_name;             /* of the subject; empty when none */
-    int64_t not_before_s, not_after_s;  /* seconds since 1970 */
+    struct str serial;                 /* big endian, as it stands in the certificate */
+    struct str subject, issuer;        /* DER names */
+    struct str common_name;            /* of the subject; empty when none */
+    int64_t not_before_s, not_after_s; /* seconds since 1970 */
     bool is_ca;
     bool has_key_usage, key_usage_critical;
-    unsigned key_usage;                 /* bits of enum x509_key_usage */
+    unsigned key_usage; /* bits of enum x509_key_usage */
     bool has_eku, eku_server, eku_client;
     struct str subject_key_id, authority_key_id; /* empty when absent */
     struct str *uris, *dns_names, *ip_addresses; /* of the subject alternative name */
     size_t n_uris, n_dns_names, n_ip_addresses;
-    struct str spiffe_id;               /* the only URI, when it is a SPIFFE id; else empty */
+    struct str spiffe_id; /* the only URI, when it is a SPIFFE id; else empty */
     struct str spki;
     struct x509_cert_private *priv;
 };
@@ -47,7 +50,8 @@ struct x509_chain {
     size_t n;
 };
 struct err x509_chain_from_der(struct str concatenated, struct x509_chain *out); /* at least one */
-struct err x509_chain_from_pem(struct str pem, struct x509_chain *out); /* CERTIFICATE blocks; others skipped */
+struct err x509_chain_from_pem(struct str pem,
+                               struct x509_chain *out); /* CERTIFICATE blocks; others skipped */
 void x509_chain_release(struct x509_chain *c);
 void x509_chain_der(const struct x509_chain *c, struct buf *out); /* concatenated */
 void x509_chain_pem(const struct x509_chain *c, struct buf *out);
@@ -55,7 +59,8 @@ void x509_chain_pem(const struct x509_chain *c, struct buf *out);
 void pem_put(struct buf *out, const char *label, struct str der);
 /* The first block with `label` at or after *rest, decoded; *rest moves behind it. ERR_NOT_FOUND, ERR_SYNTAX. */
 struct err pem_next(struct arena *a, struct str *rest, const char *label, struct str *der);
-struct err pem_next_buf(struct str *rest, const char *label, struct buf *der); /* replaces what is in `der` */
+struct err pem_next_buf(struct str *rest, const char *label,
+                        struct buf *der); /* replaces what is in `der` */
 
 /* SPIFFE X509-SVID section 4 and 5.2: what a leaf, and what a signing certificate, must look like. */
 struct err x509_spiffe_leaf_check(const struct x509_cert *c);

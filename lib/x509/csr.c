@@ -152,7 +152,8 @@ static struct err read_and_check(struct str der, struct x509_csr *c)
 
 struct err x509_csr_parse(struct str der, struct x509_csr *out)
 {
-    ENSURE(der.n <= X509_CSR_MAX, ERR_LIMIT, "a request of %zu bytes; at most %d", der.n, X509_CSR_MAX);
+    ENSURE(der.n <= X509_CSR_MAX, ERR_LIMIT, "a request of %zu bytes; at most %d", der.n,
+           X509_CSR_MAX);
     struct x509_csr c = {.key = NULL};
     struct err e = read_and_check(der, &c);
     if (failed(e)) {

@@ -15,12 +15,21 @@
 #include "lib/base/buf.h"
 
 enum {
-    DER_BOOLEAN = 0x01, DER_INTEGER = 0x02, DER_BIT_STRING = 0x03, DER_OCTET_STRING = 0x04,
-    DER_NULL = 0x05, DER_OID = 0x06, DER_UTF8 = 0x0c, DER_PRINTABLE = 0x13, DER_UTC_TIME = 0x17,
-    DER_GENERALIZED_TIME = 0x18, DER_SEQUENCE = 0x30, DER_SET = 0x31
+    DER_BOOLEAN = 0x01,
+    DER_INTEGER = 0x02,
+    DER_BIT_STRING = 0x03,
+    DER_OCTET_STRING = 0x04,
+    DER_NULL = 0x05,
+    DER_OID = 0x06,
+    DER_UTF8 = 0x0c,
+    DER_PRINTABLE = 0x13,
+    DER_UTC_TIME = 0x17,
+    DER_GENERALIZED_TIME = 0x18,
+    DER_SEQUENCE = 0x30,
+    DER_SET = 0x31
 };
-#define DER_CONTEXT(n) (0x80 | (n))        /* primitive */
-#define DER_CONTEXT_CONS(n) (0xa0 | (n))   /* constructed */
+#define DER_CONTEXT(n) (0x80 | (n))      /* primitive */
+#define DER_CONTEXT_CONS(n) (0xa0 | (n)) /* constructed */
 
 struct der {
     struct str rest;
@@ -41,8 +50,8 @@ struct err der_take_uint(struct der *d, struct str *bytes);
 size_t der_open(struct buf *b, unsigned tag);
 void der_close(struct buf *b, size_t at);
 void der_put(struct buf *b, unsigned tag, struct str content);
-void der_put_uint(struct buf *b, struct str bytes);   /* minimal, positive */
-void der_put_bits(struct buf *b, struct str bits);    /* BIT STRING, no unused bits */
+void der_put_uint(struct buf *b, struct str bytes); /* minimal, positive */
+void der_put_bits(struct buf *b, struct str bits);  /* BIT STRING, no unused bits */
 /* UTCTime until 2049, GeneralizedTime after (RFC 5280 section 4.1.2.5). */
 void der_put_time(struct buf *b, int64_t seconds);
 

@@ -91,7 +91,8 @@ struct err digest_hkdf(enum digest_alg alg, struct str salt, struct str secret, 
 struct err digest_pbkdf2(enum digest_alg alg, struct str password, struct str salt,
                          uint32_t iterations, void *out, size_t n)
 {
-    ENSURE(iterations > 0 && iterations <= INT32_MAX, ERR_RANGE, "PBKDF2 needs 1 or more iterations");
+    ENSURE(iterations > 0 && iterations <= INT32_MAX, ERR_RANGE,
+           "PBKDF2 needs 1 or more iterations");
     ENSURE(n <= 1024 && password.n <= INT32_MAX && salt.n <= INT32_MAX, ERR_RANGE,
            "PBKDF2 gives at most 1024 bytes, not %zu", n);
     if (PKCS5_PBKDF2_HMAC(password.n > 0 ? password.p : "", (int)password.n,

@@ -13,7 +13,14 @@
 #include "lib/base/err.h"
 #include "lib/base/str.h"
 
-enum digest_alg { DIGEST_MD5, DIGEST_SHA1, DIGEST_SHA224, DIGEST_SHA256, DIGEST_SHA384, DIGEST_SHA512 };
+enum digest_alg {
+    DIGEST_MD5,
+    DIGEST_SHA1,
+    DIGEST_SHA224,
+    DIGEST_SHA256,
+    DIGEST_SHA384,
+    DIGEST_SHA512
+};
 enum { DIGEST_MAX = 64 };
 
 size_t digest_size(enum digest_alg alg); /* bytes: 16..64 */
@@ -21,7 +28,8 @@ size_t digest_size(enum digest_alg alg); /* bytes: 16..64 */
 /* Writes digest_size(alg) bytes to `out` and returns how many. Never fails: aborts without libcrypto. */
 size_t digest(enum digest_alg alg, struct str bytes, uint8_t out[DIGEST_MAX]);
 /* The digest of several slices laid end to end. */
-size_t digest_parts(enum digest_alg alg, const struct str *parts, size_t n, uint8_t out[DIGEST_MAX]);
+size_t digest_parts(enum digest_alg alg, const struct str *parts, size_t n,
+                    uint8_t out[DIGEST_MAX]);
 
 /* RFC 2104. */
 size_t digest_hmac(enum digest_alg alg, struct str key, struct str bytes, uint8_t out[DIGEST_MAX]);

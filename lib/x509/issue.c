@@ -32,13 +32,17 @@ void x509_name_put(struct buf *out, const struct x509_name *name)
 
 /* ---- extensions, RFC 5280 section 4.2 ---- */
 
-static const struct str ku_leaf = STR_INIT("\x30\x0e\x06\x03\x55\x1d\x0f\x01\x01\xff\x04\x04\x03\x02\x03\xa8");
-static const struct str ku_ca = STR_INIT("\x30\x0e\x06\x03\x55\x1d\x0f\x01\x01\xff\x04\x04\x03\x02\x01\x06");
+static const struct str ku_leaf =
+    STR_INIT("\x30\x0e\x06\x03\x55\x1d\x0f\x01\x01\xff\x04\x04\x03\x02\x03\xa8");
+static const struct str ku_ca =
+    STR_INIT("\x30\x0e\x06\x03\x55\x1d\x0f\x01\x01\xff\x04\x04\x03\x02\x01\x06");
 static const struct str eku_both =
     STR_INIT("\x30\x1d\x06\x03\x55\x1d\x25\x04\x16\x30\x14\x06\x08\x2b\x06\x01\x05\x05\x07\x03\x01"
              "\x06\x08\x2b\x06\x01\x05\x05\x07\x03\x02");
-static const struct str bc_leaf = STR_INIT("\x30\x0c\x06\x03\x55\x1d\x13\x01\x01\xff\x04\x02\x30\x00");
-static const struct str bc_ca = STR_INIT("\x30\x0f\x06\x03\x55\x1d\x13\x01\x01\xff\x04\x05\x30\x03\x01\x01\xff");
+static const struct str bc_leaf =
+    STR_INIT("\x30\x0c\x06\x03\x55\x1d\x13\x01\x01\xff\x04\x02\x30\x00");
+static const struct str bc_ca =
+    STR_INIT("\x30\x0f\x06\x03\x55\x1d\x13\x01\x01\xff\x04\x05\x30\x03\x01\x01\xff");
 
 static void put_basic_constraints(struct buf *out, const struct x509_spec *s)
 {
@@ -47,7 +51,8 @@ static void put_basic_constraints(struct buf *out, const struct x509_spec *s)
         return;
     }
     BUG_ON(s->path_len > 100);
-    buf_puts(out, S("\x30\x12\x06\x03\x55\x1d\x13\x01\x01\xff\x04\x08\x30\x06\x01\x01\xff\x02\x01"));
+    buf_puts(out,
+             S("\x30\x12\x06\x03\x55\x1d\x13\x01\x01\xff\x04\x08\x30\x06\x01\x01\xff\x02\x01"));
     buf_putc(out, (char)s->path_len);
 }
 
@@ -151,7 +156,8 @@ static struct err spec_check(const struct x509_spec *s)
 {
     ENSURE(s->serial.n <= X509_SERIAL_MAX, ERR_RANGE, "a serial number of %zu bytes; at most %d",
            s->serial.n, X509_SERIAL_MAX);
-    ENSURE(s->not_before_s <= s->not_after_s, ERR_RANGE, "a certificate that ends before it begins");
+    ENSURE(s->not_before_s <= s->not_after_s, ERR_RANGE,
+           "a certificate that ends before it begins");
     ENSURE(s->n_uris + s->n_dns_names + s->n_ip_addresses <= X509_NAMES_MAX, ERR_RANGE,
            "over %d alternative names", X509_NAMES_MAX);
     for (size_t i = 0; i < s->n_dns_names; i++) {

@@ -28,9 +28,9 @@ struct x509_spec {
     struct str issuer_key_id;          /* subject key id of the issuer; empty for self-signed */
     const struct str *uris, *dns_names, *ip_addresses; /* addresses: 4 or 16 bytes each */
     size_t n_uris, n_dns_names, n_ip_addresses;
-    bool is_ca;                        /* else a leaf for server and client use */
-    int path_len;                      /* CA only; negative = none */
-    enum sig_alg alg;                  /* of the signature that will follow */
+    bool is_ca;       /* else a leaf for server and client use */
+    int path_len;     /* CA only; negative = none */
+    enum sig_alg alg; /* of the signature that will follow */
 };
 
 /* Writes the TBSCertificate. ERR_RANGE for dates, serial or names that cannot be encoded. */
@@ -44,10 +44,10 @@ void x509_key_id(struct str spki, uint8_t out[20]);
 
 /* PKCS#10 (RFC 2986). */
 struct x509_csr {
-    struct str subject;     /* DER name */
+    struct str subject; /* DER name */
     struct str uris[8], dns_names[32];
     size_t n_uris, n_dns_names;
-    struct key *key;        /* owned: csr_release */
+    struct key *key; /* owned: csr_release */
 };
 enum { X509_CSR_MAX = 16 * 1024 };
 struct err x509_csr_make(struct key *key, struct str subject, const struct str *uris, size_t n_uris,

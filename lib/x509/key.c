@@ -151,11 +151,16 @@ static const struct {
     enum digest_alg md;
     bool pss;
 } algs[SIG_ALG_COUNT] = {
-    [SIG_RS256] = {KEY_RSA, DIGEST_SHA256, false}, [SIG_RS384] = {KEY_RSA, DIGEST_SHA384, false},
-    [SIG_RS512] = {KEY_RSA, DIGEST_SHA512, false}, [SIG_PS256] = {KEY_RSA, DIGEST_SHA256, true},
-    [SIG_PS384] = {KEY_RSA, DIGEST_SHA384, true},  [SIG_PS512] = {KEY_RSA, DIGEST_SHA512, true},
-    [SIG_ES256] = {KEY_P256, DIGEST_SHA256, false}, [SIG_ES384] = {KEY_P384, DIGEST_SHA384, false},
-    [SIG_ES512] = {KEY_P521, DIGEST_SHA512, false}, [SIG_EDDSA] = {KEY_ED25519, DIGEST_SHA512, false},
+    [SIG_RS256] = {KEY_RSA, DIGEST_SHA256, false},
+    [SIG_RS384] = {KEY_RSA, DIGEST_SHA384, false},
+    [SIG_RS512] = {KEY_RSA, DIGEST_SHA512, false},
+    [SIG_PS256] = {KEY_RSA, DIGEST_SHA256, true},
+    [SIG_PS384] = {KEY_RSA, DIGEST_SHA384, true},
+    [SIG_PS512] = {KEY_RSA, DIGEST_SHA512, true},
+    [SIG_ES256] = {KEY_P256, DIGEST_SHA256, false},
+    [SIG_ES384] = {KEY_P384, DIGEST_SHA384, false},
+    [SIG_ES512] = {KEY_P521, DIGEST_SHA512, false},
+    [SIG_EDDSA] = {KEY_ED25519, DIGEST_SHA512, false},
 };
 
 bool key_fits(const struct key *k, enum sig_alg alg)

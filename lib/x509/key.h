@@ -21,12 +21,25 @@
 #include "lib/base/secret.h"
 
 enum key_type { KEY_P256, KEY_P384, KEY_P521, KEY_ED25519, KEY_RSA };
-enum { KEY_RSA_MIN_BITS = 2048, KEY_RSA_MAX_BITS = 8192, KEY_DER_MAX = 16 * 1024, SIGNATURE_MAX = 1024 };
+enum {
+    KEY_RSA_MIN_BITS = 2048,
+    KEY_RSA_MAX_BITS = 8192,
+    KEY_DER_MAX = 16 * 1024,
+    SIGNATURE_MAX = 1024
+};
 
 /* RSASSA-PKCS1-v1_5, RSASSA-PSS (salt as long as the digest), ECDSA, EdDSA on Ed25519. */
 enum sig_alg {
-    SIG_RS256, SIG_RS384, SIG_RS512, SIG_PS256, SIG_PS384, SIG_PS512,
-    SIG_ES256, SIG_ES384, SIG_ES512, SIG_EDDSA,
+    SIG_RS256,
+    SIG_RS384,
+    SIG_RS512,
+    SIG_PS256,
+    SIG_PS384,
+    SIG_PS512,
+    SIG_ES256,
+    SIG_ES384,
+    SIG_ES512,
+    SIG_EDDSA,
     SIG_ALG_COUNT
 };
 
@@ -39,12 +52,12 @@ void key_unref(struct key *k); /* NULL ok */
 
 enum key_type key_type(const struct key *k);
 bool key_is_private(const struct key *k);
-unsigned key_bits(const struct key *k);             /* modulus bits, or 256, 384, 521 */
-struct str key_spki(const struct key *k);           /* DER; lives as long as the key */
+unsigned key_bits(const struct key *k);   /* modulus bits, or 256, 384, 521 */
+struct str key_spki(const struct key *k); /* DER; lives as long as the key */
 bool key_same_public(const struct key *a, const struct key *b);
-const char *key_type_name(enum key_type t);         /* "P-256", "RSA", ... */
+const char *key_type_name(enum key_type t);           /* "P-256", "RSA", ... */
 bool key_fits(const struct key *k, enum sig_alg alg); /* may this key be used with `alg`? */
-enum sig_alg key_default_alg(const struct key *k);  /* ES256/384/512, EdDSA or RS256 */
+enum sig_alg key_default_alg(const struct key *k);    /* ES256/384/512, EdDSA or RS256 */
 
 /* Decoders. ERR_SYNTAX (not a key), ERR_UNSUPPORTED (another kind), ERR_RANGE (size, bad point). */
 struct err key_from_pkcs8(struct str der, struct key **out);
@@ -80,7 +93,8 @@ struct err key_sign(struct key *k, enum sig_alg alg, struct str message, struct 
 struct err key_verify(struct key *k, enum sig_alg alg, struct str message, struct str signature);
 /* The same with ECDSA signatures as r and s laid end to end (JOSE, P1363): 64, 96 or 132 bytes. */
 struct err key_sign_raw(struct key *k, enum sig_alg alg, struct str message, struct buf *out);
-struct err key_verify_raw(struct key *k, enum sig_alg alg, struct str message, struct str signature);
+struct err key_verify_raw(struct key *k, enum sig_alg alg, struct str message,
+                          struct str signature);
 
 /* ECDSA signatures from one form to the other, strictly. `width` is 32, 48 or 66 bytes. */
 struct err ecdsa_der_to_raw(struct str der, size_t width, struct buf *out);

@@ -15,20 +15,22 @@
 static const struct {
     size_t width;
     const char *group;
-    struct str spki;  /* SEQUENCE { SEQUENCE { id-ecPublicKey, curve }, BIT STRING 04 */
+    struct str spki; /* SEQUENCE { SEQUENCE { id-ecPublicKey, curve }, BIT STRING 04 */
 } curves[] = {
     [KEY_P256] = {32, "prime256v1",
-                  STR_INIT("\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48"
-                           "\xce\x3d\x03\x01\x07\x03\x42\x00\x04")},
+                  STR_INIT(
+                      "\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48"
+                      "\xce\x3d\x03\x01\x07\x03\x42\x00\x04")},
     [KEY_P384] = {48, "secp384r1",
-                  STR_INIT("\x30\x76\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04"
-                           "\x00\x22\x03\x62\x00\x04")},
+                  STR_INIT(
+                      "\x30\x76\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04"
+                      "\x00\x22\x03\x62\x00\x04")},
     [KEY_P521] = {66, "secp521r1",
-                  STR_INIT("\x30\x81\x9b\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81"
-                           "\x04\x00\x23\x03\x81\x86\x00\x04")},
+                  STR_INIT(
+                      "\x30\x81\x9b\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81"
+                      "\x04\x00\x23\x03\x81\x86\x00\x04")},
 };
-static const struct str ed25519_spki =
-    STR_INIT("\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00");
+static const struct str ed25519_spki = STR_INIT("\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00");
 /* PKCS#8 of a P-256 key: what stands before the scalar, and between it and the point. */
 static const struct str p256_pkcs8_head =
     STR_INIT("\x30\x81\x87\x02\x01\x00\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86"
@@ -58,7 +60,8 @@ struct str key_ec_spki_prefix(enum key_type t)
 static bool ec_point(const struct key *k, uint8_t out[1 + 2 * 66])
 {
     size_t w = key_ec_width(k->type), n = 0;
-    if (EVP_PKEY_get_octet_string_param(k->pkey, OSSL_PKEY_PARAM_PUB_KEY, out, 1 + 2 * 66, &n) == 1 &&
+    if (EVP_PKEY_get_octet_string_param(k->pkey, OSSL_PKEY_PARAM_PUB_KEY, out, 1 + 2 * 66, &n) ==
+            1 &&
         n == 1 + 2 * w && out[0] == 4) {
         return true;
     }
@@ -111,13 +114,14 @@ struct err key_make_spki(struct key *k)
 
 struct err key_from_spki(struct str der, struct key **out)
 {
-    ENSURE(der.n <= KEY_DER_MAX, ERR_LIMIT, "public key of %zu bytes; at most %d", der.n, KEY_DER_MAX);
+    ENSURE(der.n <= KEY_DER_MAX, ERR_LIMIT, "public key of %zu bytes; at most %d", der.n,
+           KEY_DER_MAX);
     /* The fixed shapes go by their parts: OpenSSL's decoder takes six times as long. */
     for (enum key_type t = KEY_P256; t <= KEY_P521; t++) {
         size_t w = curves[t].width, head = curves[t].spki.n;
         if (der.n == head + 2 * w && str_starts(der, curves[t].spki)) {
-            return key_from_ec_parts(t, str_sub(der, head, head + w),
-                                     str_sub(der, head + w, der.n), STR_EMPTY, out);
+            return key_from_ec_parts(t, str_sub(der, head, head + w), str_sub(der, head + w, der.n),
+                                     STR_EMPTY, out);
         }
     }
     if (der.n == ed25519_spki.n + 32 && str_starts(der, ed25519_spki)) {
@@ -173,7 +177,9 @@ struct err key_from_pem(struct str pem, struct key **out)
     static const struct {
         const char *label;
         int type;
-    } forms[] = {{"PRIVATE KEY", 0}, {"EC PRIVATE KEY", EVP_PKEY_EC}, {"RSA PRIVATE KEY", EVP_PKEY_RSA},
+    } forms[] = {{"PRIVATE KEY", 0},
+                 {"EC PRIVATE KEY", EVP_PKEY_EC},
+                 {"RSA PRIVATE KEY", EVP_PKEY_RSA},
                  {"PUBLIC KEY", -1}};
     struct buf der;
     buf_init_secret(&der, KEY_DER_MAX);
@@ -185,9 +191,9 @@ struct err key_from_pem(struct str pem, struct key **out)
             continue;
         }
         if (!failed(e)) {
-            e = forms[i].type == 0   ? key_from_pkcs8(buf_str(&der), out)
+            e = forms[i].type == 0  ? key_from_pkcs8(buf_str(&der), out)
                 : forms[i].type < 0 ? key_from_spki(buf_str(&der), out)
-                                     : key_from_traditional(forms[i].type, buf_str(&der), out);
+                                    : key_from_traditional(forms[i].type, buf_str(&der), out);
         }
         break;
     }

@@ -33,7 +33,8 @@ static struct err check_pair(struct key *k)
     EVP_PKEY_CTX *c = EVP_PKEY_CTX_new_from_pkey(NULL, k->pkey, NULL);
     bool good = c != NULL && EVP_PKEY_pairwise_check(c) == 1;
     EVP_PKEY_CTX_free(c);
-    return good ? OK : ossl_err(ERR_RANGE, "the private and the public half do not belong together");
+    return good ? OK
+                : ossl_err(ERR_RANGE, "the private and the public half do not belong together");
 }
 
 static struct err finish_pair(struct err e, struct key *k, bool is_private, struct key **out)
@@ -55,8 +56,8 @@ struct err key_from_ec_parts(enum key_type type, struct str x, struct str y, str
 {
     size_t w = key_ec_width(type);
     ENSURE(w > 0, ERR_UNSUPPORTED, "not a curve with two coordinates");
-    ENSURE(x.n == w && y.n == w, ERR_RANGE, "coordinates of %zu and %zu bytes; %s has %zu each", x.n,
-           y.n, key_type_name(type), w);
+    ENSURE(x.n == w && y.n == w, ERR_RANGE, "coordinates of %zu and %zu bytes; %s has %zu each",
+           x.n, y.n, key_type_name(type), w);
     ENSURE(d.n == 0 || d.n == w, ERR_RANGE, "a private scalar of %zu bytes; %s has %zu", d.n,
            key_type_name(type), w);
     uint8_t point[1 + 2 * 66];
@@ -88,14 +89,14 @@ struct err key_from_ed25519_parts(struct str x, struct str d, struct key **out)
 {
     ENSURE(x.n == 32 || (x.n == 0 && d.n > 0), ERR_RANGE, "an Ed25519 key of %zu bytes; 32 are due",
            x.n);
-    ENSURE(d.n == 0 || d.n == 32, ERR_RANGE, "an Ed25519 private key of %zu bytes; 32 are due", d.n);
+    ENSURE(d.n == 0 || d.n == 32, ERR_RANGE, "an Ed25519 private key of %zu bytes; 32 are due",
+           d.n);
     ossl_init();
     struct str raw = d.n > 0 ? d : x;
-    EVP_PKEY *pkey = d.n > 0
-                         ? EVP_PKEY_new_raw_private_key_ex(NULL, "ED25519", NULL,
-                                                           (const unsigned char *)raw.p, raw.n)
-                         : EVP_PKEY_new_raw_public_key_ex(NULL, "ED25519", NULL,
-                                                          (const unsigned char *)raw.p, raw.n);
+    EVP_PKEY *pkey = d.n > 0 ? EVP_PKEY_new_raw_private_key_ex(NULL, "ED25519", NULL,
+                                                               (const unsigned char *)raw.p, raw.n)
+                             : EVP_PKEY_new_raw_public_key_ex(NULL, "ED25519", NULL,
+                                                              (const unsigned char *)raw.p, raw.n);
     if (pkey == NULL) {
         return ossl_err(ERR_RANGE, "not an Ed25519 key");
     }
@@ -126,8 +127,9 @@ struct err key_from_rsa_parts(struct str n, struct str e, struct str d, struct s
     TRY(exponent_check(e));
     struct str parts[] = {n, e, d, p, q, dp, dq, qi};
     static const char *const names[] = {
-        OSSL_PKEY_PARAM_RSA_N,       OSSL_PKEY_PARAM_RSA_E,         OSSL_PKEY_PARAM_RSA_D,
-        OSSL_PKEY_PARAM_RSA_FACTOR1, OSSL_PKEY_PARAM_RSA_FACTOR2,   OSSL_PKEY_PARAM_RSA_EXPONENT1,
+        OSSL_PKEY_PARAM_RSA_N,         OSSL_PKEY_PARAM_RSA_E,
+        OSSL_PKEY_PARAM_RSA_D,         OSSL_PKEY_PARAM_RSA_FACTOR1,
+        OSSL_PKEY_PARAM_RSA_FACTOR2,   OSSL_PKEY_PARAM_RSA_EXPONENT1,
         OSSL_PKEY_PARAM_RSA_EXPONENT2, OSSL_PKEY_PARAM_RSA_COEFFICIENT1};
     /* Two factors and no more: with some of the five missing none is given, and the key is slow but right. */
     size_t use = d.n == 0 ? 2 : p.n > 0 && q.n > 0 && dp.n > 0 && dq.n > 0 && qi.n > 0 ? 8 : 3;

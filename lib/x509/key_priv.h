@@ -10,8 +10,8 @@ struct key {
     enum key_type type;
     bool is_private;
     unsigned refs, bits;
-    struct str spki;                            /* owned */
-    EVP_PKEY_CTX *signers[SIG_ALG_COUNT];       /* prepared at first use */
+    struct str spki;                      /* owned */
+    EVP_PKEY_CTX *signers[SIG_ALG_COUNT]; /* prepared at first use */
     EVP_PKEY_CTX *verifiers[SIG_ALG_COUNT];
 };
 

@@ -51,9 +51,9 @@ struct err pem_next_buf(struct str *rest, const char *label, struct buf *der)
     buf_clear(der);
     size_t n = 0;
     char *room = buf_reserve(der, text.n / 4 * 3 + 3);
-    struct err e = room == NULL ? err_make(ERR_LIMIT, "a PEM block '%s' of %zu bytes", label, body.n)
-                                : base64_decode_into(buf_str(&text), BASE64_STD, room,
-                                                     text.n / 4 * 3 + 3, &n);
+    struct err e =
+        room == NULL ? err_make(ERR_LIMIT, "a PEM block '%s' of %zu bytes", label, body.n)
+                     : base64_decode_into(buf_str(&text), BASE64_STD, room, text.n / 4 * 3 + 3, &n);
     buf_release(&text);
     if (failed(e)) {
         return err_wrap(e, "PEM block '%s'", label);

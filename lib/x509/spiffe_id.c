@@ -12,9 +12,10 @@ struct err spiffe_trust_domain_check(struct str name)
     ENSURE(name.n <= SPIFFE_TRUST_DOMAIN_MAX, ERR_LIMIT, "trust domain of %zu bytes; at most %d",
            name.n, SPIFFE_TRUST_DOMAIN_MAX);
     for (size_t i = 0; i < name.n; i++) {
-        ENSURE(lower_or_digit(name.p[i]), ERR_SYNTAX,
-               "trust domain characters are limited to lowercase letters, numbers, dots, dashes, and "
-               "underscores");
+        ENSURE(
+            lower_or_digit(name.p[i]), ERR_SYNTAX,
+            "trust domain characters are limited to lowercase letters, numbers, dots, dashes, and "
+            "underscores");
     }
     return OK;
 }
@@ -27,7 +28,8 @@ static struct err segment_check(struct str s)
     for (size_t i = 0; i < s.n; i++) {
         char c = s.p[i];
         ENSURE(lower_or_digit(c) || (c >= 'A' && c <= 'Z'), ERR_SYNTAX,
-               "path segment characters are limited to letters, numbers, dots, dashes, and underscores");
+               "path segment characters are limited to letters, numbers, dots, dashes, and "
+               "underscores");
     }
     return OK;
 }

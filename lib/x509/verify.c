@@ -175,7 +175,7 @@ static int openssl_purpose(enum x509_purpose p)
 }
 
 static struct err verify_with(X509_STORE_CTX *ctx, const struct x509_chain *chain,
-                              STACK_OF(X509) *others, const struct x509_anchors *anchors,
+                              STACK_OF(X509) * others, const struct x509_anchors *anchors,
                               enum x509_purpose purpose, int64_t now_s)
 {
     X509 *leaf, *x;

@@ -18,7 +18,8 @@ struct err x509_anchors_new(struct x509_anchors **out);
 struct err x509_anchors_add(struct x509_anchors *t, struct x509_cert *cert); /* takes a reference */
 struct err x509_anchors_add_pem(struct x509_anchors *t, struct str pem);
 struct err x509_anchors_add_der(struct x509_anchors *t, struct str concatenated);
-struct err x509_anchors_add_file(struct x509_anchors *t, const char *path); /* PEM, e.g. the system's */
+struct err x509_anchors_add_file(struct x509_anchors *t,
+                                 const char *path); /* PEM, e.g. the system's */
 size_t x509_anchors_count(const struct x509_anchors *t);
 const struct x509_cert *x509_anchors_at(const struct x509_anchors *t, size_t i);
 struct x509_anchors *x509_anchors_ref(struct x509_anchors *t);

@@ -28,8 +28,9 @@ static void test_digests(void **state)
     assert_ok(hex_decode(&a, S("f0f1f2f3f4f5f6f7f8f9"), &info));
     uint8_t okm[42];
     assert_ok(digest_hkdf(DIGEST_SHA256, salt, ikm, info, okm, sizeof(okm)));
-    assert_str(hex_encode(&a, str_n(okm, sizeof(okm))),
-               "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865");
+    assert_str(
+        hex_encode(&a, str_n(okm, sizeof(okm))),
+        "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865");
     assert_err(digest_hkdf(DIGEST_SHA256, salt, ikm, info, okm, 255 * 32 + 1), ERR_RANGE);
     struct digest_state *d = digest_begin(DIGEST_SHA256);
     digest_add(d, S("a"));
@@ -59,7 +60,8 @@ static void test_key_kinds(void **state)
         buf_clear(&sig);
         assert_ok(key_sign_raw(k, alg, S("raw"), &sig));
         assert_ok(key_verify_raw(pub, alg, S("raw"), buf_str(&sig)));
-        assert_err(key_verify_raw(pub, alg, S("raw"), str_sub(buf_str(&sig), 1, sig.n)), ERR_SIGNATURE);
+        assert_err(key_verify_raw(pub, alg, S("raw"), str_sub(buf_str(&sig), 1, sig.n)),
+                   ERR_SIGNATURE);
         struct secret der, pem;
         assert_ok(key_to_pkcs8(k, &der));
         assert_ok(key_from_pkcs8(secret_bytes(&der), &again));
@@ -92,9 +94,11 @@ static void test_key_refusals(void **state)
     char d[32] = {1};
     assert_err(key_from_ec_parts(KEY_P256, parts.x, parts.y, str_n(d, 32), &k), ERR_RANGE);
     assert_err(key_from_rsa_parts(S("abc"), S("\x03"), STR_EMPTY, STR_EMPTY, STR_EMPTY, STR_EMPTY,
-                                  STR_EMPTY, STR_EMPTY, &k), ERR_RANGE);
+                                  STR_EMPTY, STR_EMPTY, &k),
+               ERR_RANGE);
     assert_err(key_from_rsa_parts(S("abc"), S("\x02"), STR_EMPTY, STR_EMPTY, STR_EMPTY, STR_EMPTY,
-                                  STR_EMPTY, STR_EMPTY, &k), ERR_RANGE);
+                                  STR_EMPTY, STR_EMPTY, &k),
+               ERR_RANGE);
     assert_err(key_from_spki(S("nonsense"), &k), ERR_SYNTAX);
     assert_err(key_from_spki(STR_EMPTY, &k), ERR_SYNTAX);
     assert_err(key_from_pem(S("-----BEGIN CERTIFICATE-----\n"), &k), ERR_NOT_FOUND);
@@ -117,14 +121,21 @@ static void ca_make(struct ca *c, const char *uri, struct ca *parent)
     assert_ok(key_generate(KEY_P256, &c->key));
     buf_init(&c->name, 1024);
     buf_init(&c->der, X509_CERT_MAX);
-    x509_name_put(&c->name, &(struct x509_name){.country = S("US"), .organization = S("SPIFFE"),
+    x509_name_put(&c->name, &(struct x509_name){.country = S("US"),
+                                                .organization = S("SPIFFE"),
                                                 .common_name = str_of(uri)});
     struct ca *by = parent != NULL ? parent : c;
     struct str uris[] = {str_of(uri)};
-    struct x509_spec spec = {.subject = buf_str(&c->name), .issuer = buf_str(&by->name),
-                             .not_before_s = now - 10, .not_after_s = now + 86400,
-                             .spki = key_spki(c->key), .uris = uris, .n_uris = 1, .is_ca = true,
-                             .path_len = -1, .alg = SIG_ES256};
+    struct x509_spec spec = {.subject = buf_str(&c->name),
+                             .issuer = buf_str(&by->name),
+                             .not_before_s = now - 10,
+                             .not_after_s = now + 86400,
+                             .spki = key_spki(c->key),
+                             .uris = uris,
+                             .n_uris = 1,
+                             .is_ca = true,
+                             .path_len = -1,
+                             .alg = SIG_ES256};
     uint8_t id[20];
     x509_key_id(key_spki(by->key), id);
     spec.issuer_key_id = parent != NULL ? str_n(id, 20) : STR_EMPTY;
@@ -149,10 +160,16 @@ static void leaf_make(struct ca *by, const struct str *uris, size_t n, const cha
     uint8_t id[20];
     x509_key_id(key_spki(by->key), id);
     struct str names[] = {str_of(dns)};
-    struct x509_spec spec = {.issuer = buf_str(&by->name), .not_before_s = now - 10,
-                             .not_after_s = now + ttl, .spki = key_spki(k), .uris = uris,
-                             .n_uris = n, .dns_names = names, .n_dns_names = dns != NULL,
-                             .issuer_key_id = str_n(id, 20), .alg = SIG_ES256};
+    struct x509_spec spec = {.issuer = buf_str(&by->name),
+                             .not_before_s = now - 10,
+                             .not_after_s = now + ttl,
+                             .spki = key_spki(k),
+                             .uris = uris,
+                             .n_uris = n,
+                             .dns_names = names,
+                             .n_dns_names = dns != NULL,
+                             .issuer_key_id = str_n(id, 20),
+                             .alg = SIG_ES256};
     struct buf der;
     buf_init(&der, X509_CERT_MAX);
     assert_ok(x509_issue(&spec, by->key, &der));
@@ -176,7 +193,8 @@ static void test_issue_and_verify(void **state)
     assert_int_equal(leaf->not_after_s, now + 3600);
     assert_int_equal(leaf->n_dns_names, 1);
     assert_str(leaf->dns_names[0], "b.a.svc");
-    assert_true(leaf->key_usage == (USAGE_DIGITAL_SIGNATURE | USAGE_KEY_ENCIPHERMENT | USAGE_KEY_AGREEMENT));
+    assert_true(leaf->key_usage ==
+                (USAGE_DIGITAL_SIGNATURE | USAGE_KEY_ENCIPHERMENT | USAGE_KEY_AGREEMENT));
     assert_true(leaf->eku_client && leaf->eku_server && !leaf->is_ca);
     assert_ok(x509_verify_name(leaf, S("b.a.svc")));
     assert_err(x509_verify_name(leaf, S("c.a.svc")), ERR_DENIED);
@@ -348,11 +366,15 @@ static void test_names_refused(void **state)
 {
     struct ca root;
     ca_make(&root, "spiffe://one.test", NULL);
-    static const char *const bad[] = {"", "a..b", "a b", "-a", "*", "*.", ".a", "a.", "a/b", "*.*.a"};
+    static const char *const bad[] = {"",   "a..b", "a b", "-a",  "*",
+                                      "*.", ".a",   "a.",  "a/b", "*.*.a"};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         struct str name = str_of(bad[i]);
-        struct x509_spec spec = {.issuer = buf_str(&root.name), .not_after_s = now,
-                                 .spki = key_spki(root.key), .dns_names = &name, .n_dns_names = 1,
+        struct x509_spec spec = {.issuer = buf_str(&root.name),
+                                 .not_after_s = now,
+                                 .spki = key_spki(root.key),
+                                 .dns_names = &name,
+                                 .n_dns_names = 1,
                                  .alg = SIG_ES256};
         struct buf tbs;
         buf_init(&tbs, 4096);
@@ -368,7 +390,8 @@ static void test_spiffe_sweep(void **state)
     struct spiffe_id id;
     for (int c = 0; c < 256; c++) {
         char text[64];
-        bool lower = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_';
+        bool lower =
+            (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_';
         bool letter = lower || (c >= 'A' && c <= 'Z');
         memcpy(text, "spiffe://tXd/p", 14);
         text[10] = (char)c;
@@ -382,13 +405,37 @@ static void test_spiffe_sweep(void **state)
 
 static void test_spiffe_list(void **state)
 {
-    static const char *const good[] = {"spiffe://td", "spiffe://td/a", "spiffe://td/a/b", "spiffe://1.2.3.4/x",
-        "spiffe://td/.path", "spiffe://td/..path", "spiffe://td/...", "spiffe://td/a.", "spiffe://t-_.d/A-_.z"};
-    static const char *const bad[] = {"", "s", "spiffe:/", "spiffe://", "spiffe:///", "spiffe:///a",
-        "spiffe://td/", "spiffe://td//a", "spiffe://td/a//b", "spiffe://td/a/", "spiffe://td/.",
-        "spiffe://td/..", "spiffe://td/./a", "spiffe://td/a/..", "SPIFFE://td/a", "Spiffe://td",
-        "spiffe://TD/a", "spiffe://td:80/a", "spiffe://u@td/a", "spiffe://td/a?q", "spiffe://td/a#f",
-        "spiffe://td/%61", "spiffe://[::1]/a", "http://td/a", "spiffe:td", "spiffe://td?q", " spiffe://td"};
+    static const char *const good[] = {
+        "spiffe://td",        "spiffe://td/a",     "spiffe://td/a/b",
+        "spiffe://1.2.3.4/x", "spiffe://td/.path", "spiffe://td/..path",
+        "spiffe://td/...",    "spiffe://td/a.",    "spiffe://t-_.d/A-_.z"};
+    static const char *const bad[] = {"",
+                                      "s",
+                                      "spiffe:/",
+                                      "spiffe://",
+                                      "spiffe:///",
+                                      "spiffe:///a",
+                                      "spiffe://td/",
+                                      "spiffe://td//a",
+                                      "spiffe://td/a//b",
+                                      "spiffe://td/a/",
+                                      "spiffe://td/.",
+                                      "spiffe://td/..",
+                                      "spiffe://td/./a",
+                                      "spiffe://td/a/..",
+                                      "SPIFFE://td/a",
+                                      "Spiffe://td",
+                                      "spiffe://TD/a",
+                                      "spiffe://td:80/a",
+                                      "spiffe://u@td/a",
+                                      "spiffe://td/a?q",
+                                      "spiffe://td/a#f",
+                                      "spiffe://td/%61",
+                                      "spiffe://[::1]/a",
+                                      "http://td/a",
+                                      "spiffe:td",
+                                      "spiffe://td?q",
+                                      " spiffe://td"};
     struct spiffe_id id;
     for (size_t i = 0; i < ARRAY_LEN(good); i++) {
         assert_ok(spiffe_id_parse(str_of(good[i]), &id));
@@ -409,9 +456,14 @@ static void test_spiffe_list(void **state)
 
 static void test_der_strict(void **state)
 {
-    static const struct str bad[] = {STR_INIT(""), STR_INIT("\x30"), STR_INIT("\x30\x80\x00\x00"),
-        STR_INIT("\x30\x81\x01\x00"), STR_INIT("\x30\x82\x00\x80"), STR_INIT("\x30\x02\x00"),
-        STR_INIT("\x3f\x01\x00"), STR_INIT("\x30\x84\xff\xff\xff\xff")};
+    static const struct str bad[] = {STR_INIT(""),
+                                     STR_INIT("\x30"),
+                                     STR_INIT("\x30\x80\x00\x00"),
+                                     STR_INIT("\x30\x81\x01\x00"),
+                                     STR_INIT("\x30\x82\x00\x80"),
+                                     STR_INIT("\x30\x02\x00"),
+                                     STR_INIT("\x3f\x01\x00"),
+                                     STR_INIT("\x30\x84\xff\xff\xff\xff")};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         struct der d = {bad[i]};
         unsigned tag;
