@@ -1,5 +1,7 @@
 #include "service.h"
 
+#include "uids.h"
+
 #include "audit/tlog/files.h"
 #include "lib/base/clock.h"
 #include "lib/base/codec.h"
@@ -34,12 +36,6 @@ struct batch {
     unsigned findings;
 };
 
-/* The last SERVICE_UIDS uids: a ring, and a table of the same digests. */
-struct uids {
-    uint64_t *ring, *table;
-    uint64_t n;
-};
-
 struct service {
     struct service_opts opts;
     char *dir, *origin;
@@ -69,51 +65,6 @@ struct index *service_index(struct service *s)
 const struct service_counts *service_counts(const struct service *s)
 {
     return &s->counts;
-}
-
-/* ---- repeated deliveries ---- */
-
-enum { UID_SLOTS = SERVICE_UIDS * 2 };
-
-static uint64_t *uid_slot(const struct uids *u, uint64_t key)
-{
-    size_t i = key % UID_SLOTS;
-    while (u->table[i] != 0 && u->table[i] != key) {
-        i = (i + 1) % UID_SLOTS;
-    }
-    return &u->table[i];
-}
-
-/* Linear probing needs the entries behind a hole moved up, or they are not found again. */
-static void uid_remove(struct uids *u, uint64_t key)
-{
-    size_t i = (size_t)(uid_slot(u, key) - u->table);
-    if (u->table[i] != key) {
-        return;
-    }
-    u->table[i] = 0;
-    for (size_t j = (i + 1) % UID_SLOTS; u->table[j] != 0; j = (j + 1) % UID_SLOTS) {
-        uint64_t moved = u->table[j];
-        u->table[j] = 0;
-        *uid_slot(u, moved) = moved;
-    }
-}
-
-/* False when it was there. */
-static bool uid_add(struct uids *u, uint64_t key)
-{
-    key = key != 0 ? key : 1;
-    uint64_t *slot = uid_slot(u, key);
-    if (*slot == key) {
-        return false;
-    }
-    uint64_t *oldest = &u->ring[u->n++ % SERVICE_UIDS];
-    *slot = key;
-    if (*oldest != 0) {
-        uid_remove(u, *oldest);
-    }
-    *oldest = key;
-    return true;
 }
 
 /* ---- the batch ---- */
@@ -171,7 +122,7 @@ static struct err take_line(struct service *s, struct str line, const struct sen
     if (!failed(e) && b->payload.n + entry.n + 2 > JOURNAL_BATCH_MAX) {
         e = err_make(ERR_BUSY, "too many events wait for the disk");
     }
-    if (!failed(e) && !uid_add(&s->uids, index_key(slot->field[EVENT_UID]))) {
+    if (!failed(e) && !uids_add(&s->uids, index_key(slot->field[EVENT_UID]))) {
         s->counts.repeated++; /* it is in this batch or durable already */
     } else if (!failed(e)) {
         bundle_put(&b->payload, buf_str(&entry));
@@ -186,10 +137,7 @@ static void roll_back(struct service *s, unsigned n, size_t bytes)
 {
     struct batch *b = &s->batch;
     for (unsigned i = n; i < b->n; i++) {
-        uint64_t key = index_key(b->events[i].field[EVENT_UID]);
-        s->uids.n--;
-        uid_remove(&s->uids, key != 0 ? key : 1);
-        s->uids.ring[s->uids.n % SERVICE_UIDS] = 0;
+        uids_undo(&s->uids, index_key(b->events[i].field[EVENT_UID]));
     }
     b->n = n;
     b->payload.n = bytes;
@@ -312,8 +260,7 @@ void service_commit(struct service *s)
         log_error("events refused", {"count", LOG_INT(b.n)}, {"error", LOG_CSTR(err_detail())});
         tell_takers(s, b.takers, b.n_takers, e);
         for (unsigned i = 0; i < b.n; i++) { /* they may be delivered again */
-            uint64_t key = index_key(b.events[i].field[EVENT_UID]);
-            uid_remove(&s->uids, key != 0 ? key : 1);
+            uids_remove(&s->uids, index_key(b.events[i].field[EVENT_UID]));
         }
         batch_release(&b);
         return;
@@ -339,94 +286,12 @@ void service_commit(struct service *s)
 
 static const struct sender itself = {{NULL, 0}, {NULL, 0}};
 
-static void put_related(struct jw *w, const struct finding *f)
-{
-    jw_key(w, S("related_events"));
-    jw_arr(w);
-    for (size_t i = 0; i < f->n_events; i++) {
-        char uid[32];
-        snprintf(uid, sizeof(uid), "%" PRIu64, f->events[i]);
-        jw_obj(w);
-        jw_key_str(w, S("uid"), str_of(uid));
-        jw_end(w);
-    }
-    jw_end(w);
-}
-
-static void put_finding_info(struct jw *w, const struct finding *f)
-{
-    jw_key(w, S("finding_info"));
-    jw_obj(w);
-    jw_key_str(w, S("uid"), str_of(f->uid));
-    jw_key_str(w, S("title"), f->title);
-    jw_key(w, S("analytic"));
-    jw_obj(w);
-    jw_key_str(w, S("uid"), str_of(f->rule));
-    jw_key_str(w, S("name"), str_of(f->rule));
-    jw_key_int(w, S("type_id"), strcmp(f->rule, "secret-read-spike") == 0 ? 3 : 1);
-    jw_end(w);
-    put_related(w, f);
-    jw_end(w);
-}
-
-static void put_own(struct jw *w, const struct finding *f)
-{
-    jw_key(w, S("unmapped"));
-    jw_obj(w);
-    jw_key(w, S("sextant"));
-    jw_obj(w);
-    jw_key_str(w, S("daemon"), S("audit"));
-    jw_key_str(w, S("activity"), S("detection"));
-    if (!str_is(f->identity, "unknown")) {
-        jw_key_str(w, S("actor_spiffe_id"), f->identity);
-    }
-    jw_key_str(w, S("resource_uid"), f->subject);
-    jw_key_str(w, S("title"), f->title);
-    jw_key_str(w, S("reason"), str_of(f->rule));
-    if (f->region.n > 0) {
-        jw_key_str(w, S("region"), f->region);
-    }
-    if (f->trace.n > 0) {
-        jw_key_str(w, S("trace_id"), f->trace);
-    }
-    jw_end(w);
-    jw_end(w);
-}
-
-static void put_finding(struct buf *out, const struct finding *f)
-{
-    struct jw w;
-    jw_init(&w, out);
-    jw_obj(&w);
-    jw_key_int(&w, S("class_uid"), 2004);
-    jw_key_int(&w, S("category_uid"), 2);
-    jw_key_int(&w, S("activity_id"), 1);
-    jw_key_int(&w, S("type_uid"), 200401);
-    jw_key_int(&w, S("severity_id"), f->severity);
-    jw_key_int(&w, S("status_id"), 1);
-    jw_key_int(&w, S("time"), f->time_ms);
-    jw_key_str(&w, S("message"), f->title);
-    jw_key(&w, S("metadata"));
-    jw_obj(&w);
-    jw_key_str(&w, S("version"), S("1.8.0"));
-    jw_key_str(&w, S("uid"), str_of(f->uid));
-    jw_key(&w, S("product"));
-    jw_obj(&w);
-    jw_key_str(&w, S("name"), S("sextant-audit"));
-    jw_key_str(&w, S("vendor_name"), S("Sextant"));
-    jw_end(&w);
-    jw_end(&w);
-    put_finding_info(&w, f);
-    put_own(&w, f);
-    jw_end(&w);
-}
-
 static void on_finding(void *ctx, const struct finding *f)
 {
     struct service *s = ctx;
     struct buf line;
     buf_init(&line, EVENT_LINE_MAX);
-    put_finding(&line, f);
+    finding_write(&line, f);
     if (s->replaying) {
         char *copy = strndup(line.p, line.n);
         BUG_ON(copy == NULL);
@@ -515,7 +380,7 @@ static struct err replay_one(struct service *s, struct arena *a, uint64_t at)
     TRY(json_parse(a, line, NULL, &v));
     event_read(v, &e);
     ignore_err(json_i64(json_path(v, "metadata.logged_time"), &logged));
-    uid_add(&s->uids, index_key(e.field[EVENT_UID]));
+    uids_add(&s->uids, index_key(e.field[EVENT_UID]));
     if (index_next(s->index) == at) {
         index_event(s, &e);
     }
@@ -532,7 +397,7 @@ static struct err replay(struct service *s)
     uint64_t size = tlog_size(s->log);
     index_limit(s->index, size);
     uint64_t from = MIN(index_next(s->index), detector_next(s->detector));
-    from = MIN(from, size > SERVICE_UIDS / 8 ? size - SERVICE_UIDS / 8 : 0);
+    from = MIN(from, size > UIDS_KEPT / 8 ? size - UIDS_KEPT / 8 : 0);
     struct arena a;
     struct err e = OK;
     arena_init(&a, EVENT_ARENA);
@@ -580,9 +445,8 @@ struct err service_open(const struct service_opts *o, struct service **out)
     s->opts = *o;
     s->dir = strdup(o->dir);
     s->origin = strndup(o->origin.p, o->origin.n);
-    s->uids.ring = calloc(SERVICE_UIDS, sizeof(uint64_t));
-    s->uids.table = calloc(UID_SLOTS, sizeof(uint64_t));
-    BUG_ON(s->dir == NULL || s->origin == NULL || s->uids.ring == NULL || s->uids.table == NULL);
+    BUG_ON(s->dir == NULL || s->origin == NULL);
+    uids_init(&s->uids);
     map_init(&s->replayed);
     batch_init(&s->batch);
     struct err e = open_parts(s);
@@ -633,8 +497,7 @@ void service_close(struct service *s)
     index_close(s->index);
     tlog_close(s->log);
     secret_release(&s->hmac_key);
-    free(s->uids.ring);
-    free(s->uids.table);
+    uids_release(&s->uids);
     free(s->origin);
     free(s->dir);
     free(s);

@@ -15,7 +15,6 @@
 
 enum {
     SERVICE_BATCH_EVENTS = 8192,   /* more wait for the next sync: takers get ERR_BUSY */
-    SERVICE_UIDS = 32768,          /* uids remembered, to know repeated deliveries */
     SERVICE_INTEGRATE = 20000,     /* entries put into the tree at a time */
     SERVICE_EVENTS_PER_TAKE = 4096,
 };

@@ -69,6 +69,9 @@ struct finding {
     int64_t time_ms;
 };
 
+/* The finding as an event of the log (one OCSF Detection Finding, no newline). */
+void finding_write(struct buf *out, const struct finding *f);
+
 struct detector;
 
 struct detector *detector_new(const struct expectations *e,
