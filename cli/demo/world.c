@@ -366,7 +366,8 @@ static struct err add_alice(struct demo *d)
     struct str text;
     TRY(file_read(&d->arena, demo_path(d, "share/sextant/reference/data/directory.json"), TEMPLATE_MAX,
                   &text));
-    return template_write(&d->arena, demo_path(d, "data/directory.json"), text, 0644, true, pairs);
+    TRY(template_write(&d->arena, demo_path(d, "data/directory.json"), text, 0644, true, pairs));
+    return supervisor_kill_unit(d->supervisor, "authz", SIGHUP); /* reads it at once */
 }
 
 static struct err register_people(struct demo *d)
