@@ -65,6 +65,7 @@ struct http_conn {
     unsigned refs;         /* one for the connection, one for each deferred call */
     int64_t deadline_ms;   /* 0: none */
     int64_t stalled_since_ms;
+    uint64_t sent;         /* at the last look */
     struct buf in;         /* bytes that wait for more, or for the request before them */
     struct h1_scan scan;
     struct http_exchange *x; /* HTTP/1.1: the request under way */

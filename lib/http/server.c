@@ -189,7 +189,6 @@ static void on_eof(struct conn *c, void *ctx)
 static void on_drain(struct conn *c, void *ctx)
 {
     struct http_conn *hc = ctx;
-    hc->stalled_since_ms = 0;
     if (hc->h2 != NULL) {
         h2_server_flush(hc);
     } else if (hc->x != NULL && hc->x->on_drain != NULL) {
@@ -202,14 +201,15 @@ static const struct conn_handler handler = {
 
 /* ---- deadlines ---- */
 
+/* Something waits to be written, and the client has taken nothing of it for STALL_MS. */
 static bool stalled(struct http_conn *hc, int64_t now)
 {
-    if (conn_pending(hc->conn) == 0) {
-        hc->stalled_since_ms = 0;
-    } else if (hc->stalled_since_ms == 0) {
+    uint64_t sent = conn_sent(hc->conn);
+    if (conn_pending(hc->conn) == 0 || sent != hc->sent) {
+        hc->sent = sent;
         hc->stalled_since_ms = now;
     }
-    return hc->stalled_since_ms != 0 && now - hc->stalled_since_ms > STALL_MS;
+    return now - hc->stalled_since_ms > STALL_MS;
 }
 
 static void expire(struct http_conn *hc)
@@ -255,6 +255,7 @@ static struct http_conn *take_conn(struct http_server *s, struct conn *c, void *
     hc->conn = c;
     hc->refs = 1;
     hc->secure = conn_peer(c)->tls;
+    hc->stalled_since_ms = loop_now_ms(s->loop);
     buf_init(&hc->in, (size_t)s->opts.head.head_max + PIPELINE_MAX + 256 * 1024);
     hc->next = s->conns;
     if (s->conns != NULL) {

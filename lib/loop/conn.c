@@ -285,6 +285,7 @@ static ssize_t try_write(struct conn *c, struct str a, struct str b)
         conn_fail(c, uv_err(rc, "write"));
         return -1;
     }
+    c->taken += (uint64_t)rc;
     return rc;
 }
 
@@ -311,6 +312,7 @@ static void on_written(uv_write_t *req, int status)
     loop_buf_return(c->loop, &w->data);
     free(w);
     c->writing = NULL;
+    c->taken += c->writing_total;
     if (status != 0) {
         conn_fail(c, uv_err(status, "write"));
     } else if (c->out.n > 0) {
@@ -332,7 +334,8 @@ static void write_later(struct conn *c, size_t from)
     w->data = c->out;
     c->out = (struct buf){.p = NULL};
     c->writing = w;
-    uv_buf_t b = uv_buf_init(w->data.p + from, (unsigned)(w->data.n - from));
+    c->writing_total = w->data.n - from;
+    uv_buf_t b = uv_buf_init(w->data.p + from, (unsigned)c->writing_total);
     int rc = uv_write(&w->req, &c->h.stream, &b, 1, on_written);
     if (rc != 0) {
         c->writing = NULL;
@@ -413,6 +416,15 @@ size_t conn_pending(const struct conn *c)
 {
     size_t queued = c->writing != NULL ? uv_stream_get_write_queue_size(&c->h.stream) : 0;
     return c->out.n + queued;
+}
+
+uint64_t conn_sent(const struct conn *c)
+{
+    if (c->writing == NULL) {
+        return c->taken;
+    }
+    size_t queued = uv_stream_get_write_queue_size(&c->h.stream);
+    return c->taken + (c->writing_total - MIN(queued, c->writing_total));
 }
 
 /* ---- closing ---- */

@@ -62,6 +62,8 @@ void conn_flush(struct conn *c);          /* send what small writes have gathere
 void conn_set_secret(struct conn *c);     /* its output buffers are wiped after use */
 size_t conn_pending(const struct conn *c); /* bytes accepted but not yet given to the kernel */
 
+uint64_t conn_sent(const struct conn *c); /* bytes the kernel has taken, ever: does the peer still read? */
+
 void conn_pause(struct conn *c);  /* no on_data until conn_resume */
 void conn_resume(struct conn *c);
 void conn_shutdown(struct conn *c); /* after pending data: half-close (TLS: close_notify, too) */

@@ -108,6 +108,8 @@ struct conn {
     struct timer *linger;
     struct peer peer;
     char *addr;                 /* owned; text behind peer.addr */
+    uint64_t taken;             /* bytes the kernel has taken, but for those of `writing` */
+    size_t writing_total;
     enum conn_state state;
     struct err why;             /* for on_close */
     char *why_text;             /* owned; detail of it */

@@ -122,7 +122,7 @@ static void test_children_report_their_end(void **state)
 static struct listener *listener;
 static struct conn *server_side, *client_side;
 static struct buf received;
-static size_t total, own_total, closed;
+static size_t total, own_total, closed, to_send;
 static struct err why_closed;
 
 static void echo_data(struct conn *c, struct str bytes, void *ctx)
@@ -152,6 +152,7 @@ static void client_data(struct conn *c, struct str bytes, void *ctx)
     }
     own_total += bytes.n;
     if (own_total >= *(size_t *)ctx) {
+        assert_true(conn_sent(c) >= MIN(to_send, 8u));
         conn_close(c);
         listener_close(listener);
     }
@@ -159,7 +160,6 @@ static void client_data(struct conn *c, struct str bytes, void *ctx)
 
 static const struct conn_handler client = {.on_data = client_data, .on_close = count_close};
 
-static size_t to_send;
 static char big[300000];
 
 static void connected(void *ctx, struct err e, struct conn *c)
