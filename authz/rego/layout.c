@@ -304,6 +304,7 @@ static void read_fraction(struct reading *r, size_t exact)
     r->rest = str_sub(r->rest, 1, r->rest.n);
     size_t n = 0;
     int32_t unit = 100000000;
+    r->ns = 0; /* a layout may have several; the last one counts, as in Go */
     while (n < r->rest.n && r->rest.p[n] >= '0' && r->rest.p[n] <= '9') {
         r->ns += (r->rest.p[n] - '0') * unit;
         unit /= 10;
