@@ -5,7 +5,7 @@ import data.reports
 directory := {
 	"people": {"alice": {"role": "analyst", "team": "payments"}, "olga": {"role": "owner", "team": "payments"}},
 	"suspended": [],
-	"on_call": [{"sub": "nina", "until": "2999-01-01T00:00:00Z"}, {"sub": "old", "until": "2000-01-01T00:00:00Z"}],
+	"on_call": [{"sub": "nina", "until": "2200-01-01T00:00:00Z"}, {"sub": "old", "until": "2000-01-01T00:00:00Z"}],
 }
 
 token(sub) := io.jwt.encode_sign({"typ": "JWT", "alg": "HS256"}, {"sub": sub}, {"kty": "oct", "k": "c2VjcmV0"})
