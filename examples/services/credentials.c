@@ -66,6 +66,7 @@ static void leased(void *ctx, struct err e, const struct http_result *res)
         give_up_for_now(r, "role");
         return;
     }
+    service_ready(r->service);
     log_info("leased a database role", {"user", LOG_STR(r->lease.user)},
              {"seconds", LOG_INT(r->lease.seconds)});
     again(r, MAX(r->lease.seconds * 1000 / 2, (int64_t)RETRY_MS));

@@ -156,6 +156,8 @@ int main(int argc, char **argv)
     struct service s;
     struct records r = {0};
     service_init(&s, "records", argc, argv);
+    s.ready_later = true; /* without a database role there is nothing to serve */
+    r.service = &s;
     r.loop = s.loop;
     r.database = str_of(service_option(&s, "--database"));
     r.crypto_url = service_option(&s, "--crypto");

@@ -25,6 +25,7 @@ struct lease {
 };
 
 struct records {
+    struct service *service;
     struct loop *loop;
     struct arena arena; /* of the current lease */
     struct str database;

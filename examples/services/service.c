@@ -35,8 +35,9 @@ void service_must(struct err e)
     }
 }
 
-static void tell_ready(void)
+void service_ready(struct service *s)
 {
+    (void)s;
     const char *path = getenv("NOTIFY_SOCKET");
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
     if (path == NULL || failed(str_to_cstr(str_of(path), addr.sun_path, sizeof(addr.sun_path)))) {
@@ -63,7 +64,9 @@ int service_run(struct service *s)
     service_must(http_server_listen(s->server, str_of(service_option(s, "--listen")), NULL, NULL));
     loop_on_signal(s->loop, SIGTERM, stop, s);
     loop_on_signal(s->loop, SIGINT, stop, s);
-    tell_ready();
+    if (!s->ready_later) {
+        service_ready(s);
+    }
     loop_run(s->loop);
     http_server_free(s->server);
     router_release(&s->router);

@@ -13,6 +13,7 @@ struct service {
     struct loop *loop;
     struct router router;
     struct http_server *server;
+    bool ready_later; /* service_run does not tell readiness; service_ready will */
 };
 
 /* Ignores SIGPIPE, sets up logging, the loop and an empty router. */
@@ -21,7 +22,9 @@ void service_init(struct service *s, const char *name, int argc, char **argv);
 const char *service_option(struct service *s, const char *name);
 /* Ends the program with a message on failure. */
 void service_must(struct err e);
-/* Listens on --listen, tells NOTIFY_SOCKET, serves until SIGTERM. */
+/* Tells NOTIFY_SOCKET that the service can do its work. */
+void service_ready(struct service *s);
+/* Listens on --listen, tells readiness unless ready_later, serves until SIGTERM. */
 int service_run(struct service *s);
 
 #endif
