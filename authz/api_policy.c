@@ -1,7 +1,7 @@
 /* The Policy API. */
 #include "authz.h"
 
-#include "authz/rego/ast_json.h"
+#include "authz/rego/syntax/ast_json.h"
 #include "lib/base/codec.h"
 
 enum { REPLY_MAX = 1 << 30 };

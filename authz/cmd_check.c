@@ -1,7 +1,7 @@
 /* check and parse. */
 #include "cmd.h"
 
-#include "authz/rego/ast_json.h"
+#include "authz/rego/syntax/ast_json.h"
 
 #include <stdio.h>
 

@@ -1,7 +1,7 @@
 /* fmt: policies in the one layout. */
 #include "cmd.h"
 
-#include "authz/rego/format.h"
+#include "authz/rego/syntax/format.h"
 
 #include <stdio.h>
 

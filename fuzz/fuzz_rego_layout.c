@@ -1,6 +1,6 @@
 /* deps: rego base */
 /* Layouts of time: any layout, any text; what is read is written and reads as the same moment. */
-#include "authz/rego/layout.h"
+#include "authz/rego/syntax/layout.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

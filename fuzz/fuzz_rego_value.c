@@ -1,6 +1,6 @@
 /* deps: rego base */
 /* JSON to values and back: what was read is written, and reads again as the same value. */
-#include "authz/rego/value.h"
+#include "authz/rego/value/value.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

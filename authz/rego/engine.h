@@ -15,7 +15,7 @@
 #ifndef SEXTANT_REGO_ENGINE_H
 #define SEXTANT_REGO_ENGINE_H
 
-#include "ast.h"
+#include "authz/rego/syntax/ast.h"
 
 struct rego_policy;
 struct rego_query;

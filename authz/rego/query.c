@@ -1,5 +1,5 @@
 /* Queries: compiled like a rule's body, against a policy that is already there. */
-#include "query.h"
+#include "authz/rego/query.h"
 
 #include <stdlib.h>
 

@@ -2,7 +2,7 @@
 #ifndef SEXTANT_REGO_QUERY_H
 #define SEXTANT_REGO_QUERY_H
 
-#include "code.h"
+#include "authz/rego/compile/code.h"
 
 enum { QUERY_MEMORY_MAX = 64 << 20 };
 

@@ -1,6 +1,6 @@
 /* The engine by small examples, and the whole truth table of the first policy that a reader copies. */
 #include "authz/rego/engine.h"
-#include "authz/rego/format.h"
+#include "authz/rego/syntax/format.h"
 #include "test/unit.h"
 
 static struct arena arena;

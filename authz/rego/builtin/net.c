@@ -1,0 +1,291 @@
+/* Networks: CIDR arithmetic and host names. */
+#include "authz/rego/builtin/builtin.h"
+
+#include "lib/base/ip.h"
+
+#include <netdb.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+enum { EXPAND_MAX = 1 << 20 };
+
+static struct str ip_text(struct arena *a, const struct ip *ip)
+{
+    struct buf b;
+    buf_init(&b, IP_TEXT_MAX + 1);
+    ip_put(&b, ip);
+    struct str s = arena_str(a, buf_str(&b));
+    buf_release(&b);
+    return s;
+}
+
+static bool cidr(struct bcall *b, struct str s, struct ip_block *out)
+{
+    if (failed(ip_block_parse(s, out))) {
+        (void)b_fail(b, "invalid CIDR address: %.*s", STR_FMT(s));
+        return false;
+    }
+    out->addr = ip_block_first(out);
+    return true;
+}
+
+static bool cidr_or_ip(struct bcall *b, struct str s, struct ip_block *out)
+{
+    if (failed(ip_or_block_parse(s, out))) {
+        (void)b_fail(b, "not a valid textual representation of an IP address or CIDR: %.*s", STR_FMT(s));
+        return false;
+    }
+    out->addr = ip_block_first(out);
+    return true;
+}
+
+static enum b_status b_contains(struct bcall *b)
+{
+    struct str x, y;
+    struct ip_block outer, inner;
+    if (!b_string(b, 1, &x) || !b_string(b, 2, &y) || !cidr(b, x, &outer) ||
+        !cidr_or_ip(b, y, &inner)) {
+        return B_ERROR;
+    }
+    return b_out(b, val_bool(ip_block_contains(&outer, &inner)));
+}
+
+static enum b_status b_intersects(struct bcall *b)
+{
+    struct str x, y;
+    struct ip_block p, q;
+    if (!b_string(b, 1, &x) || !b_string(b, 2, &y) || !cidr(b, x, &p) || !cidr(b, y, &q)) {
+        return B_ERROR;
+    }
+    return b_out(b, val_bool(ip_block_contains(&p, &q) || ip_block_contains(&q, &p)));
+}
+
+static enum b_status b_is_valid(struct bcall *b)
+{
+    struct ip_block block;
+    bool ok = val_is(b->args[0], V_STRING) && !failed(ip_block_parse(val_text(b->args[0]), &block));
+    return b_out(b, val_bool(ok));
+}
+
+static enum b_status b_expand(struct bcall *b)
+{
+    struct str s;
+    struct ip_block block;
+    struct vlist l = {.a = b->a};
+    if (!b_string(b, 1, &s) || !cidr(b, s, &block)) {
+        return B_ERROR;
+    }
+    struct ip at = ip_block_first(&block), last = ip_block_last(&block);
+    for (;;) {
+        vlist_add(&l, val_str(b->a, ip_text(b->a, &at)));
+        if (ip_eq(&at, &last) || !ip_next(&at)) {
+            break;
+        }
+        if (l.n > EXPAND_MAX || b_budget(b, 1)) {
+            return b_fail(b, "a block of more than %d addresses", EXPAND_MAX);
+        }
+    }
+    return b_out(b, vlist_set(&l));
+}
+
+/* ---- contains_matches ---- */
+
+static bool element_block(struct bcall *b, int pos, struct val v, struct ip_block *out)
+{
+    if (val_is(v, V_ARRAY) && val_len(v) > 0) {
+        v = val_nth(v, 0);
+    }
+    if (!val_is(v, V_STRING)) {
+        (void)b_fail(b, "operand %d: element must be string or non-empty array", pos);
+        return false;
+    }
+    return cidr_or_ip(b, val_text(v), out);
+}
+
+struct side {
+    struct val *keys, *items;
+    size_t n;
+};
+
+static bool side_of(struct bcall *b, int pos, struct side *s)
+{
+    struct val v = b->args[pos - 1];
+    struct vlist k = {.a = b->a}, x = {.a = b->a};
+    if (val_is(v, V_STRING)) {
+        vlist_add(&k, v);
+        vlist_add(&x, v);
+    } else if (val_is_collection(v)) {
+        for (uint32_t i = 0; i < val_len(v); i++) {
+            vlist_add(&k, val_nth_key(b->a, v, i));
+            vlist_add(&x, val_nth(v, i));
+        }
+    } else {
+        (void)b_operand(b, pos, "must be one of {string, array, set, object} but got %s",
+                        val_type_name(v));
+        return false;
+    }
+    *s = (struct side){k.v, x.v, k.n};
+    return true;
+}
+
+static enum b_status b_contains_matches(struct bcall *b)
+{
+    struct side x, y;
+    struct vlist l = {.a = b->a};
+    if (!side_of(b, 1, &x) || !side_of(b, 2, &y)) {
+        return B_ERROR;
+    }
+    for (size_t i = 0; i < x.n; i++) {
+        struct ip_block outer, inner;
+        if (!element_block(b, 1, x.items[i], &outer)) {
+            return B_ERROR;
+        }
+        for (size_t k = 0; k < y.n; k++) {
+            if (!element_block(b, 2, y.items[k], &inner)) {
+                return B_ERROR;
+            }
+            if (ip_block_contains(&outer, &inner)) {
+                vlist_add(&l, val_array(b->a, (struct val[]){x.keys[i], y.keys[k]}, 2));
+            }
+        }
+        if (b_budget(b, y.n)) {
+            return B_ERROR;
+        }
+    }
+    return b_out(b, vlist_set(&l));
+}
+
+/* ---- merge ---- */
+
+struct span {
+    struct ip first, last;
+};
+
+static int by_first(const void *a, const void *b)
+{
+    return ip_cmp(&((const struct span *)a)->first, &((const struct span *)b)->first);
+}
+
+/* The largest block that starts at `first` and ends at or before `last`. */
+static struct ip_block largest(const struct ip *first, const struct ip *last)
+{
+    struct ip_block best = {.addr = *first, .len = (uint8_t)ip_bits(first)};
+    while (best.len > 0) {
+        struct ip_block wider = {.addr = *first, .len = (uint8_t)(best.len - 1)};
+        struct ip lo = ip_block_first(&wider), hi = ip_block_last(&wider);
+        if (!ip_eq(&lo, first) || ip_cmp(&hi, last) > 0) {
+            break;
+        }
+        best = wider;
+    }
+    return best;
+}
+
+static void emit_span(struct bcall *b, struct vlist *l, struct span s)
+{
+    for (;;) {
+        struct ip_block block = largest(&s.first, &s.last);
+        struct ip end = ip_block_last(&block);
+        vlist_add(l, val_str(b->a, arena_printf(b->a, "%.*s/%u", STR_FMT(ip_text(b->a, &block.addr)),
+                                                block.len)));
+        if (ip_eq(&end, &s.last) || !ip_next(&end)) {
+            return;
+        }
+        s.first = end;
+    }
+}
+
+static bool merge_operand(struct bcall *b, struct val v, struct span *out)
+{
+    struct ip_block block;
+    if (!val_is(v, V_STRING)) {
+        (void)b_type_of_item(b, 1, val_is(b->args[0], V_ARRAY) ? "array of strings" : "set of strings", v);
+        return false;
+    }
+    struct str s = val_text(v);
+    if (str_find_char(s, '/') == STR_NPOS && str_find_char(s, ':') != STR_NPOS) {
+        (void)b_fail(b, "IPv6 invalid: needs prefix length");
+        return false;
+    }
+    if (!cidr_or_ip(b, s, &block)) {
+        return false;
+    }
+    if (str_find_char(s, '/') == STR_NPOS) {
+        /* A lone address stands for its network of old: class A, B or C. */
+        block.len = block.addr.b[0] < 128 ? 8 : block.addr.b[0] < 192 ? 16 : block.addr.b[0] < 224 ? 24 : 32;
+    }
+    *out = (struct span){ip_block_first(&block), ip_block_last(&block)};
+    return true;
+}
+
+static enum b_status b_merge(struct bcall *b)
+{
+    struct val v = b->args[0];
+    struct vlist l = {.a = b->a};
+    if (!val_is(v, V_ARRAY) && !val_is(v, V_SET)) {
+        return b_type(b, 1, "an array");
+    }
+    size_t n = val_len(v), kept = 0;
+    struct span *spans = arena_array(b->a, struct span, n + 1);
+    for (size_t i = 0; i < n; i++) {
+        if (!merge_operand(b, val_nth(v, (uint32_t)i), &spans[i])) {
+            return B_ERROR;
+        }
+    }
+    if (n > 1) {
+        qsort(spans, n, sizeof *spans, by_first);
+    }
+    for (size_t i = 0; i < n; i++) {
+        struct ip after = kept > 0 ? spans[kept - 1].last : (struct ip){0};
+        bool touches = kept > 0 && after.family == spans[i].first.family &&
+                       (!ip_next(&after) || ip_cmp(&spans[i].first, &after) <= 0);
+        if (!touches) {
+            spans[kept++] = spans[i];
+        } else if (ip_cmp(&spans[i].last, &spans[kept - 1].last) > 0) {
+            spans[kept - 1].last = spans[i].last;
+        }
+    }
+    for (size_t i = 0; i < kept; i++) {
+        emit_span(b, &l, spans[i]);
+    }
+    return b_out(b, vlist_set(&l));
+}
+
+/* Addresses of a literal or of localhost; other names need a resolver, which a decision must not wait for. */
+static enum b_status b_lookup(struct bcall *b)
+{
+    struct str name;
+    struct ip ip;
+    if (!b_string(b, 1, &name)) {
+        return B_ERROR;
+    }
+    if (!failed(ip_parse(name, &ip))) {
+        struct val v = val_str(b->a, ip_text(b->a, &ip));
+        return b_out(b, val_set(b->a, &v, 1));
+    }
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *list = NULL;
+    struct vlist l = {.a = b->a};
+    if (getaddrinfo(arena_cstr(b->a, name), NULL, &hints, &list) != 0) {
+        return b_fail(b, "lookup %.*s: no such host", STR_FMT(name));
+    }
+    for (struct addrinfo *i = list; i != NULL; i = i->ai_next) {
+        char text[128];
+        if (getnameinfo(i->ai_addr, i->ai_addrlen, text, sizeof text, NULL, 0, NI_NUMERICHOST) == 0) {
+            vlist_add(&l, val_str(b->a, str_of(text)));
+        }
+    }
+    freeaddrinfo(list);
+    return b_out(b, vlist_set(&l));
+}
+
+const struct builtin builtins_net[] = {
+    {"net.cidr_contains", 2, b_contains, 0},
+    {"net.cidr_overlap", 2, b_contains, BF_DEPRECATED},
+    {"net.cidr_intersects", 2, b_intersects, 0},
+    {"net.cidr_is_valid", 1, b_is_valid, 0},
+    {"net.cidr_expand", 1, b_expand, 0},
+    {"net.cidr_contains_matches", 2, b_contains_matches, 0},
+    {"net.cidr_merge", 1, b_merge, 0},
+    {"net.lookup_ip_addr", 1, b_lookup, BF_NONDET},
+    {0},
+};

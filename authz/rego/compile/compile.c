@@ -1,0 +1,245 @@
+/* The compiler's stages in their order, and what holds their result. */
+#include "authz/rego/compile/compile_priv.h"
+#include "authz/rego/compile/resolve_priv.h"
+
+#include <stdlib.h>
+
+static const size_t POLICY_MEMORY_MAX = (size_t)4 << 30;
+
+bool find_callee(struct compiler *c, const struct term *op, struct callee *out)
+{
+    *out = (struct callee){.arity = -1};
+    const struct term *head = op->type == T_REF ? op->list.v[0] : op;
+    if (head->type == T_VAR && head->var.local == NULL && str_is(head->var.name, "data")) {
+        struct node *n = c->p->root;
+        for (size_t i = 1; n != NULL && op->type == T_REF && i < op->list.n; i++) {
+            struct val k = term_const(c->a, op->list.v[i]);
+            n = val_undef(k) ? NULL : node_child(n, k);
+        }
+        if (n == NULL || !n->func) {
+            return false;
+        }
+        out->func = n;
+        out->arity = n->arity;
+        return true;
+    }
+    struct term *slot = (struct term *)(uintptr_t)op;
+    struct term call = {.type = T_CALL};
+    call.list.v = &slot;
+    call.list.n = 1;
+    out->builtin = builtin_find(term_call_name(c->a, &call));
+    if (out->builtin == NULL) {
+        return false;
+    }
+    out->arity = out->builtin->arity;
+    return true;
+}
+
+static bool simple_head(const struct term *t)
+{
+    switch (t->type) {
+    case T_REF:
+    case T_CALL:
+    case T_TEMPLATE:
+    case T_ARRAY_COMP:
+    case T_SET_COMP:
+    case T_OBJECT_COMP:
+        return false;
+    case T_ARRAY:
+    case T_SET:
+    case T_OBJECT:
+        for (size_t i = 0; i < t->list.n; i++) {
+            if (!simple_head(t->list.v[i])) {
+                return false;
+            }
+        }
+        return true;
+    default:
+        return true;
+    }
+}
+
+/* References, calls and comprehensions in a head are evaluated at the end of the body. */
+static struct term *hoist_head_term(struct compiler *c, struct rule *r, struct term *t)
+{
+    if (t == NULL || simple_head(t)) {
+        return t;
+    }
+    struct local *l = new_local(c, S("$head"), t->loc);
+    struct expr *e = arena_new(c->a, struct expr);
+    e->generated = true;
+    e->loc = t->loc;
+    e->term = term_new(c->a, T_CALL, t->loc);
+    e->term->infix = true;
+    term_push(c->a, e->term, term_var(c->a, S("eq"), t->loc));
+    term_push(c->a, e->term, local_term(c, l, t->loc));
+    term_push(c->a, e->term, t);
+    body_push(c->a, r->body, e);
+    return local_term(c, l, t->loc);
+}
+
+static void hoist_head(struct compiler *c, struct rule *r)
+{
+    struct head *h = r->head;
+    for (size_t i = 1; i < h->ref->list.n; i++) {
+        h->ref->list.v[i] = hoist_head_term(c, r, h->ref->list.v[i]);
+    }
+    h->key = hoist_head_term(c, r, h->key);
+    h->value = hoist_head_term(c, r, h->value);
+}
+
+static void compile_crule(struct compiler *c, struct node *n, struct crule *cr)
+{
+    for (; cr != NULL; cr = cr->otherwise) {
+        size_t before = c->errors->n;
+        c->node = n;
+        resolve_rule(c, cr->rule);
+        hoist_head(c, cr->rule);
+        if (c->errors->n > before || !order_rule(c, cr->rule)) {
+            continue;
+        }
+        cr->code = emit_rule(c, cr->rule, cr->tail, cr->n_tail);
+        const struct head *h = cr->rule->head;
+        struct val v = h->value != NULL && h->key == NULL ? term_const(c->a, h->value) : VAL_UNDEF;
+        cr->constant = !val_undef(v);
+        cr->value = v;
+    }
+}
+
+/* Rules of a node may stand in several modules: each is compiled among its own imports. */
+static void compile_list(struct compiler *c, struct node *n, struct crule **v, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        for (size_t u = 0; u < c->p->n_units; u++) {
+            if (c->p->units[u].m == v[i]->rule->module) {
+                c->unit = &c->p->units[u];
+            }
+        }
+        compile_crule(c, n, v[i]);
+    }
+}
+
+static void settle_early_exit(struct node *n)
+{
+    n->early_exit = n->n_complete > 1;
+    for (size_t i = 0; i < n->n_complete && n->early_exit; i++) {
+        for (const struct crule *cr = n->complete[i]; cr != NULL; cr = cr->otherwise) {
+            n->early_exit &= cr->constant && val_eq(cr->value, n->complete[0]->value);
+        }
+    }
+}
+
+static void compile_node(struct compiler *c, struct node *n)
+{
+    compile_list(c, n, n->complete, n->n_complete);
+    compile_list(c, n, n->sets, n->n_sets);
+    compile_list(c, n, n->dynamic, n->n_dynamic);
+    compile_list(c, n, &n->fallback, n->fallback != NULL);
+    settle_early_exit(n);
+    for (size_t i = 0; i < n->n_children; i++) {
+        compile_node(c, n->children[i]);
+    }
+}
+
+static bool parse_all(struct compiler *c, const struct rego_source *sources, size_t n)
+{
+    struct rego_policy *p = c->p;
+    p->units = arena_array(c->a, struct policy_unit, n + 1);
+    for (size_t i = 0; i < n; i++) {
+        struct parse_options o = {.version = sources[i].version};
+        struct policy_unit *u = &p->units[p->n_units];
+        if (rego_parse_module(c->a, arena_str(c->a, sources[i].name),
+                              arena_str(c->a, sources[i].text), &o, c->errors, &u->m)) {
+            p->n_units++;
+        }
+    }
+    return c->errors->n == 0;
+}
+
+static void make_packages(struct compiler *c)
+{
+    for (size_t i = 0; i < c->p->n_units; i++) {
+        struct policy_unit *u = &c->p->units[i];
+        struct node *n = c->p->root;
+        for (size_t k = 1; k < u->m->package->list.n; k++) {
+            n = node_make(c, n, val_str(c->a, u->m->package->list.v[k]->str));
+        }
+        n->package = true;
+        u->package = n;
+    }
+}
+
+static void compile_modules(struct compiler *c)
+{
+    c->p->root = arena_new(c->a, struct node);
+    c->p->root->arity = -1;
+    c->p->n_nodes = 1;
+    make_packages(c);
+    tree_add_rules(c);
+    tree_check_conflicts(c);
+    for (size_t i = 0; i < c->p->n_units; i++) {
+        c->unit = &c->p->units[i];
+        resolve_globals(c, c->unit);
+    }
+    if (c->errors->n == 0) {
+        compile_node(c, c->p->root);
+    }
+    if (c->errors->n == 0) {
+        tree_check_recursion(c);
+    }
+}
+
+bool rego_compile(const struct rego_source *sources, size_t n, const struct rego_compile_options *o,
+                  struct rego_errors *errors, struct rego_policy **out)
+{
+    static const struct rego_compile_options defaults;
+    struct rego_policy *p = calloc(1, sizeof *p);
+    BUG_ON(p == NULL);
+    arena_init(&p->a, POLICY_MEMORY_MAX);
+    struct compiler c = {.a = &p->a, .p = p, .o = o != NULL ? o : &defaults, .errors = errors};
+    p->enable_print = c.o->enable_print;
+    if (parse_all(&c, sources, n)) {
+        compile_modules(&c);
+    }
+    if (errors->n > 0) {
+        rego_policy_free(p);
+        return false;
+    }
+    *out = p;
+    return true;
+}
+
+static void release_node(struct node *n)
+{
+    if (n->by_name != NULL) {
+        map_release(n->by_name);
+    }
+    for (size_t i = 0; i < n->n_children; i++) {
+        release_node(n->children[i]);
+    }
+}
+
+void rego_policy_free(struct rego_policy *p)
+{
+    if (p == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < p->n_units; i++) {
+        map_release(&p->units[i].globals);
+    }
+    if (p->root != NULL) {
+        release_node(p->root);
+    }
+    arena_release(&p->a);
+    free(p);
+}
+
+size_t rego_policy_modules(const struct rego_policy *p)
+{
+    return p->n_units;
+}
+
+const struct module *rego_policy_module(const struct rego_policy *p, size_t i)
+{
+    return p->units[i].m;
+}

@@ -1,0 +1,402 @@
+/* Terms: values, references, calls, patterns. */
+#include "authz/rego/compile/emit_priv.h"
+
+bool has_unbound(const struct term *t)
+{
+    switch (t->type) {
+    case T_VAR:
+        return t->var.local != NULL && !t->var.local->bound;
+    case T_ARRAY:
+        for (size_t i = 0; i < t->list.n; i++) {
+            if (has_unbound(t->list.v[i])) {
+                return true;
+            }
+        }
+        return false;
+    case T_OBJECT:
+        for (size_t i = 1; i < t->list.n; i += 2) {
+            if (has_unbound(t->list.v[i])) {
+                return true;
+            }
+        }
+        return false;
+    default:
+        return false;
+    }
+}
+
+bool any_unbound(const struct term *t)
+{
+    switch (t->type) {
+    case T_VAR:
+        return t->var.local != NULL && !t->var.local->bound;
+    case T_REF:
+    case T_CALL:
+    case T_ARRAY:
+    case T_SET:
+    case T_OBJECT:
+        for (size_t i = t->type == T_CALL; i < t->list.n; i++) {
+            if (any_unbound(t->list.v[i])) {
+                return true;
+            }
+        }
+        return false;
+    default:
+        return false;
+    }
+}
+
+static int32_t emit_list(struct gen *g, enum op op, struct term *t)
+{
+    int32_t *ops = arena_array(g->c->a, int32_t, t->list.n + 1);
+    for (size_t i = 0; i < t->list.n; i++) {
+        ops[i] = emit_value(g, t->list.v[i]);
+    }
+    int32_t at = list_add(g, ops, t->list.n), r = reg_new(g);
+    emit(g, op, r, at, 0)->n = (uint16_t)t->list.n;
+    return r;
+}
+
+static int32_t unbound_error(struct gen *g, const struct term *t)
+{
+    g->failed = true;
+    compile_error(g->c, "rego_unsafe_var_error", t->loc, "var %.*s is unsafe",
+                  STR_FMT(term_is_wildcard(t) ? S("_") : t->var.name));
+    return constant(g, VAL_NULL);
+}
+
+int32_t emit_value(struct gen *g, struct term *t)
+{
+    struct val v = term_const(g->c->a, t);
+    if (!val_undef(v)) {
+        return constant(g, v);
+    }
+    switch (t->type) {
+    case T_VAR:
+        if (t->var.local == NULL) {
+            return emit_ref(g, t, true);
+        }
+        return t->var.local->bound ? (int32_t)t->var.local->reg : unbound_error(g, t);
+    case T_REF:
+        return emit_ref(g, t, true);
+    case T_CALL:
+        return emit_call(g, t, t->list.n - 1);
+    case T_ARRAY:
+        return emit_list(g, OP_ARRAY, t);
+    case T_SET:
+        return emit_list(g, OP_SET, t);
+    case T_OBJECT:
+        return emit_list(g, OP_OBJECT, t);
+    case T_TEMPLATE:
+        return emit_template(g, t);
+    default:
+        return emit_comprehension(g, t);
+    }
+}
+
+/* One step of a reference: by value, or over everything when the key is still free. */
+static int32_t emit_step(struct gen *g, int32_t from, struct term *key, bool base)
+{
+    if (!has_unbound(key)) {
+        int32_t k = emit_value(g, key), r = reg_new(g);
+        emit(g, OP_DOT, r, from, k)->flag = base;
+        return r;
+    }
+    int32_t it = reg_new(g);
+    reg_new(g);
+    reg_new(g);
+    int32_t r = reg_new(g);
+    emit(g, OP_SCAN, it, from, 0);
+    uint32_t next = label_new(g);
+    label_here(g, next);
+    if (key->type == T_VAR) {
+        bind_local(g, key->var.local);
+        emit(g, OP_NEXT, it, (int32_t)key->var.local->reg, r);
+        g->fail = next;
+        return r;
+    }
+    int32_t k = reg_new(g);
+    emit(g, OP_NEXT, it, k, r);
+    g->fail = next;
+    emit_match(g, key, k);
+    return r;
+}
+
+static bool is_root(const struct term *t, const char *name)
+{
+    return t->type == T_VAR && t->var.local == NULL && str_is(t->var.name, name);
+}
+
+/* A constant, or a variable that can only be one. */
+static struct val known_key(struct gen *g, const struct term *t)
+{
+    if (t->type <= T_STRING) {
+        return term_const(g->c->a, t);
+    }
+    bool known = t->type == T_VAR && t->var.local != NULL && t->var.local->bound &&
+                 t->var.local->is_constant;
+    return known ? t->var.local->constant : VAL_UNDEF;
+}
+
+/* The longest part of a reference to data that the rule tree knows. */
+static int32_t emit_data(struct gen *g, struct term *t, size_t *used)
+{
+    struct node *n = g->c->p->root;
+    size_t i = 1;
+    for (; i < t->list.n && node_is_doc(n); i++) {
+        struct val k = known_key(g, t->list.v[i]);
+        struct node *child = val_undef(k) ? NULL : node_child(n, k);
+        if (child == NULL) {
+            break;
+        }
+        n = child;
+    }
+    *used = i;
+    int32_t r = reg_new(g);
+    bool base_only = i < t->list.n && t->list.v[i]->type <= T_STRING && node_is_doc(n);
+    if (!base_only) {
+        use_node(g, n);
+    }
+    emit(g, node_is_doc(n) ? OP_DOC : OP_RULE, r, 0, 0)->p = n;
+    return r;
+}
+
+static int32_t emit_input(struct gen *g, struct term *t, size_t *used)
+{
+    int32_t r = reg_new(g);
+    size_t i = 1;
+    while (i < t->list.n && t->list.v[i]->type <= T_STRING) {
+        i++;
+    }
+    *used = i;
+    if (i == 1) {
+        emit(g, OP_INPUT, r, 0, 0);
+        return r;
+    }
+    int32_t *ops = arena_array(g->c->a, int32_t, i);
+    for (size_t k = 1; k < i; k++) {
+        ops[k - 1] = constant(g, term_const(g->c->a, t->list.v[k]));
+    }
+    int32_t at = list_add(g, ops, i - 1);
+    emit(g, OP_INPUT_PATH, r, at, 0)->n = (uint16_t)(i - 1);
+    return r;
+}
+
+int32_t emit_ref(struct gen *g, struct term *t, bool plain)
+{
+    struct term only = {.type = T_REF};
+    struct term *head = t;
+    if (t->type == T_VAR) {
+        only.list.v = &head;
+        only.list.n = 1;
+        t = &only;
+    }
+    head = t->list.v[0];
+    size_t used = 1;
+    int32_t r;
+    bool doc = is_root(head, "data"), base = false;
+    if (doc) {
+        r = emit_data(g, t, &used);
+        base = g->code->v[g->code->n - 1].op == OP_DOC;
+    } else if (is_root(head, "input")) {
+        r = emit_input(g, t, &used);
+    } else {
+        r = emit_value(g, head);
+    }
+    for (size_t i = used; i < t->list.n; i++) {
+        r = emit_step(g, r, t->list.v[i], base);
+    }
+    if (doc && plain) {
+        int32_t forced = reg_new(g);
+        emit(g, OP_FORCE, forced, r, 0);
+        r = forced;
+    }
+    return r;
+}
+
+/* Operands that enumerate come first: they may bind what others need. */
+void emit_operands(struct gen *g, struct term **terms, size_t n, int32_t *ops)
+{
+    bool *later = arena_array(g->c->a, bool, n + 1);
+    for (size_t i = 0; i < n; i++) {
+        later[i] = has_unbound(terms[i]);
+        if (!later[i]) {
+            ops[i] = emit_value(g, terms[i]);
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (later[i]) {
+            ops[i] = emit_value(g, terms[i]);
+        }
+    }
+}
+
+int32_t emit_call(struct gen *g, struct term *t, size_t n_args)
+{
+    struct callee callee = {0};
+    struct loc outer = g->loc;
+    if (t->loc.row != 0) {
+        g->loc = t->loc;
+    }
+    if (!find_callee(g->c, t->list.v[0], &callee)) {
+        g->failed = true;
+        compile_error(g->c, "rego_type_error", t->loc, "undefined function %.*s",
+                      STR_FMT(term_call_name(g->c->a, t)));
+        return constant(g, VAL_NULL);
+    }
+    int32_t *ops = arena_array(g->c->a, int32_t, n_args + 1);
+    emit_operands(g, t->list.v + 1, n_args, ops);
+    int32_t at = list_add(g, ops, n_args), r = reg_new(g);
+    struct insn *x = emit(g, callee.func != NULL ? OP_FUNC : OP_CALL, r, at, 0);
+    x->n = (uint16_t)n_args;
+    x->p = callee.func != NULL ? (const void *)callee.func : (const void *)callee.builtin;
+    if (callee.func != NULL) {
+        use_node(g, callee.func);
+    }
+    if (callee.builtin != NULL && (callee.builtin->flags & BF_RELATION) != 0) {
+        int32_t it = reg_new(g);
+        reg_new(g);
+        reg_new(g);
+        int32_t item = reg_new(g);
+        emit(g, OP_SCAN, it, r, 0);
+        uint32_t next = label_new(g);
+        label_here(g, next);
+        emit(g, OP_NEXT, it, -1, item);
+        g->fail = next;
+        r = item;
+    }
+    g->loc = outer;
+    return r;
+}
+
+void emit_match(struct gen *g, struct term *t, int32_t value)
+{
+    if (t->type == T_VAR && t->var.local != NULL && !t->var.local->bound) {
+        bind_local(g, t->var.local);
+        t->var.local->is_constant = value < 0;
+        t->var.local->constant = value < 0 ? g->code->consts[~value] : VAL_UNDEF;
+        emit(g, OP_MOVE, (int32_t)t->var.local->reg, value, 0);
+        return;
+    }
+    if ((t->type != T_ARRAY && t->type != T_OBJECT) || !has_unbound(t)) {
+        int32_t v = emit_value(g, t);
+        emit(g, OP_EQ, 0, v, value);
+        return;
+    }
+    bool object = t->type == T_OBJECT;
+    size_t n = object ? t->list.n / 2 : t->list.n;
+    emit(g, OP_LEN, 0, value, (int32_t)n)->n = object ? V_OBJECT : V_ARRAY;
+    /* Which items bind must be settled before the first of them does. */
+    bool *later = arena_array(g->c->a, bool, t->list.n + 1);
+    for (size_t i = 0; i < t->list.n; i++) {
+        later[i] = !has_unbound(t->list.v[i]);
+    }
+    for (int pass = 0; pass < 2; pass++) {
+        for (size_t i = 0; i < t->list.n; i += object ? 2 : 1) {
+            struct term *item = t->list.v[object ? i + 1 : i];
+            if (later[object ? i + 1 : i] != (pass == 1)) {
+                continue;
+            }
+            int32_t k = object ? emit_value(g, t->list.v[i])
+                               : constant(g, val_int(g->c->a, (int64_t)i));
+            int32_t r = reg_new(g);
+            emit(g, OP_DOT, r, value, k);
+            emit_match(g, item, r);
+        }
+    }
+}
+
+struct pair {
+    struct term *a, *b;
+    struct pair *next;
+};
+
+static void push_pair(struct gen *g, struct pair ***tail, struct term *a, struct term *b)
+{
+    struct pair *p = arena_new(g->c->a, struct pair);
+    *p = (struct pair){.a = a, .b = b};
+    **tail = p;
+    *tail = &p->next;
+}
+
+static struct term *object_member(struct gen *g, const struct term *t, const struct term *key)
+{
+    struct val k = term_const(g->c->a, key);
+    for (size_t i = 0; i + 1 < t->list.n; i += 2) {
+        struct val other = term_const(g->c->a, t->list.v[i]);
+        if (!val_undef(k) && !val_undef(other) && val_eq(k, other)) {
+            return t->list.v[i + 1];
+        }
+    }
+    return NULL;
+}
+
+/* Two patterns of one kind: their parts are unified one by one. False if they can never be equal. */
+static bool split_pair(struct gen *g, struct pair *p, struct pair ***tail)
+{
+    if (p->a->type != p->b->type || p->a->list.n != p->b->list.n) {
+        return false;
+    }
+    if (p->a->type == T_ARRAY) {
+        for (size_t i = 0; i < p->a->list.n; i++) {
+            push_pair(g, tail, p->a->list.v[i], p->b->list.v[i]);
+        }
+        return true;
+    }
+    for (size_t i = 0; i + 1 < p->a->list.n; i += 2) {
+        struct term *other = object_member(g, p->b, p->a->list.v[i]);
+        if (other == NULL) {
+            return false;
+        }
+        push_pair(g, tail, p->a->list.v[i + 1], other);
+    }
+    return true;
+}
+
+/* True when the pair is settled; false when it must wait for others. */
+static bool unify_pair(struct gen *g, struct pair *p, struct pair ***tail)
+{
+    bool a_free = has_unbound(p->a), b_free = has_unbound(p->b);
+    if (a_free && b_free) {
+        if (p->a->type == T_VAR || p->b->type == T_VAR) {
+            return false;
+        }
+        if (!split_pair(g, p, tail)) {
+            emit_jump(g, g->fail);
+        }
+        return true;
+    }
+    if (b_free) {
+        int32_t v = emit_value(g, p->a);
+        emit_match(g, p->b, v);
+        return true;
+    }
+    int32_t v = emit_value(g, p->b);
+    emit_match(g, p->a, v);
+    return true;
+}
+
+void emit_unify(struct gen *g, struct term *a, struct term *b)
+{
+    struct pair *list = NULL, **tail = &list;
+    push_pair(g, &tail, a, b);
+    size_t waiting = 0, n = 1;
+    while (list != NULL) {
+        struct pair *p = list;
+        list = p->next;
+        p->next = NULL;
+        if (list == NULL) {
+            tail = &list;
+        }
+        if (unify_pair(g, p, &tail)) {
+            waiting = 0;
+        } else if (waiting++ > n + 64) {
+            unbound_error(g, p->a->type == T_VAR ? p->a : p->b);
+            return;
+        } else {
+            *tail = p;
+            tail = &p->next;
+            n++;
+        }
+    }
+}

@@ -1,0 +1,275 @@
+/* Running queries, and builtins with their errors. */
+#include "authz/rego/eval/eval_priv.h"
+
+#include "lib/base/clock.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+
+enum { STACK_VALUES = 1 << 18 };
+
+static _Thread_local struct val *stack;
+
+static void start(struct eval *ev, const struct rego_policy *p, const struct rego_eval_options *o,
+                  struct arena *a)
+{
+    if (stack == NULL) {
+        stack = malloc(STACK_VALUES * sizeof *stack);
+        BUG_ON(stack == NULL);
+    }
+    *ev = (struct eval){.a = a, .p = p, .o = o, .top = stack, .stack_end = stack + STACK_VALUES};
+    ev->max_steps = o->max_steps != 0 ? o->max_steps : REGO_STEPS_DEFAULT;
+    ev->w.input = o->input.w == 0 ? VAL_UNDEF : o->input;
+    ev->w.data = o->data.w == 0 ? VAL_UNDEF : o->data;
+    ev->w.memo = arena_array(a, struct memo, p->n_nodes + 1);
+    ev->w.calls = arena_new(a, struct fcache);
+    ev->builtin_errors.a = a;
+    ev->now_ns = o->now_ns;
+}
+
+static void finish(struct eval *ev, struct rego_result *out)
+{
+    if (!ev->failed && arena_exhausted(ev->a)) {
+        (void)eval_stop(ev);
+    }
+    out->failed = ev->failed;
+    out->error = ev->error;
+    out->steps = ev->steps;
+    out->builtin_errors = vlist_array(&ev->builtin_errors);
+}
+
+void rego_eval(const struct rego_query *q, const struct rego_eval_options *o, struct arena *a,
+               struct rego_result *out)
+{
+    struct eval ev;
+    start(&ev, q->policy, o, a);
+    *out = (struct rego_result){.n_vars = q->n_vars, .n_exprs = q->n_exprs};
+    struct sink s = {.kind = SINK_ROWS, .list = {.a = a}};
+    if (eval_code(&ev, q->code, NULL, 0, &s)) {
+        size_t width = q->n_vars + q->n_exprs;
+        for (size_t i = 0; i < s.list.n && !ev.failed; i++) {
+            (void)doc_force(&ev, s.list.v[i], &s.list.v[i]);
+        }
+        out->n_rows = width > 0 ? s.list.n / width : 0;
+        out->rows = arena_array(a, struct val, out->n_rows + 1);
+        for (size_t i = 0; i < out->n_rows; i++) {
+            out->rows[i] = val_array(a, s.list.v + i * width, width);
+        }
+    }
+    finish(&ev, out);
+}
+
+struct val rego_eval_path(const struct rego_policy *p, const struct val *path, size_t n,
+                          const struct rego_eval_options *o, struct arena *a,
+                          struct rego_result *out)
+{
+    struct eval ev;
+    start(&ev, p, o, a);
+    *out = (struct rego_result){0};
+    struct val v = doc_new(&ev, p->root, ev.w.data);
+    struct node *at = p->root;
+    for (size_t i = 0; i < n && !val_undef(v) && !ev.failed; i++) {
+        at = at != NULL ? node_child(at, path[i]) : NULL;
+        if (!val_is(v, V_DOC)) {
+            v = val_index(v, path[i]);
+        } else if (!doc_child(&ev, v, path[i], &v)) {
+            v = VAL_UNDEF;
+        }
+        const struct crule *by = at != NULL ? ev.w.memo[at->id].by : NULL;
+        if (by != NULL) {
+            out->rule_file = by->rule->module->file;
+            out->rule_row = by->rule->loc.row;
+        }
+    }
+    if (!val_undef(v) && !doc_force(&ev, v, &v)) {
+        v = VAL_UNDEF;
+    }
+    finish(&ev, out);
+    return out->failed ? VAL_UNDEF : v;
+}
+
+bool rego_path_has_rules(const struct rego_policy *p, const struct val *path, size_t n)
+{
+    const struct node *at = p->root;
+    for (size_t i = 0; i < n && at != NULL && (at == p->root || node_is_doc(at)); i++) {
+        at = node_child(at, path[i]);
+    }
+    return at != NULL;
+}
+
+static void record_builtin_error(struct eval *ev, const char *code, struct str text)
+{
+    struct str line = arena_printf(ev->a, "%.*s:%u: %s: %.*s", STR_FMT(ev->file), ev->loc.row, code,
+                                   STR_FMT(text));
+    vlist_add(&ev->builtin_errors, val_str(ev->a, line));
+    if (ev->o->strict_builtin_errors) {
+        eval_fail(ev, code, ev->file, ev->loc, "%.*s", STR_FMT(text));
+    }
+}
+
+bool eval_call(struct eval *ev, const struct builtin *fn, const struct val *args, size_t n,
+               struct val *out)
+{
+    if (unlikely(ev->w.mocks != NULL)) {
+        for (struct mock *m = ev->w.mocks; m != NULL; m = m->next) {
+            if (m->target->builtin == fn) {
+                return eval_builtin_mocked(ev, fn, args, n, out);
+            }
+        }
+    }
+    struct bcall b = {.a = ev->a, .ev = ev, .fn = fn, .args = args, .n = (int)n, .out = VAL_UNDEF};
+    struct val key = VAL_UNDEF;
+    if ((fn->flags & BF_NONDET) != 0) {
+        key = val_array(ev->a, args, n);
+        key = val_array(ev->a, (struct val[]){val_str(ev->a, str_of(fn->name)), key}, 2);
+        struct val seen = b_cache_get(&b, key);
+        if (!val_undef(seen)) {
+            *out = seen;
+            return true;
+        }
+    }
+    *out = fn->fn(&b) == B_OK ? b.out : VAL_UNDEF;
+    if (!val_undef(key) && !val_undef(*out)) {
+        b_cache_put(&b, key, *out);
+    }
+    return !ev->failed;
+}
+
+static const char *type_error = "eval_type_error", *builtin_error = "eval_builtin_error";
+
+enum b_status b_operand(struct bcall *b, int pos, const char *fmt, ...)
+{
+    char text[2048];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    record_builtin_error(b->ev, type_error,
+                         arena_printf(b->a, "%s: operand %d %s", b->fn->name, pos, text));
+    return B_ERROR;
+}
+
+enum b_status b_type(struct bcall *b, int pos, const char *want)
+{
+    return b_operand(b, pos, "must be %s but got %s", want, val_type_name(b->args[pos - 1]));
+}
+
+enum b_status b_type_of_item(struct bcall *b, int pos, const char *want, struct val item)
+{
+    return b_operand(b, pos, "must be %s but got %s containing %s", want,
+                     val_type_name(b->args[pos - 1]), val_type_name(item));
+}
+
+enum b_status b_fail(struct bcall *b, const char *fmt, ...)
+{
+    char text[4096];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    record_builtin_error(b->ev, builtin_error, arena_printf(b->a, "%s: %s", b->fn->name, text));
+    return B_ERROR;
+}
+
+enum b_status b_fail_err(struct bcall *b, struct err e)
+{
+    (void)e;
+    return b_fail(b, "%s", err_detail());
+}
+
+bool b_is(struct bcall *b, int pos, enum vtype t)
+{
+    static const char *const names[] = {"undefined", "null",  "boolean", "number", "string",
+                                        "array",     "object", "set"};
+    if (val_is(b->args[pos - 1], t)) {
+        return true;
+    }
+    (void)b_type(b, pos, names[t]);
+    return false;
+}
+
+bool b_string(struct bcall *b, int pos, struct str *out)
+{
+    if (!b_is(b, pos, V_STRING)) {
+        return false;
+    }
+    *out = val_text(b->args[pos - 1]);
+    return true;
+}
+
+bool b_number(struct bcall *b, int pos, struct num *out)
+{
+    if (!b_is(b, pos, V_NUMBER)) {
+        return false;
+    }
+    *out = val_number(b->args[pos - 1]);
+    return true;
+}
+
+bool b_int(struct bcall *b, int pos, int64_t *out)
+{
+    if (!b_is(b, pos, V_NUMBER)) {
+        return false;
+    }
+    if (!val_to_i64(b->args[pos - 1], out)) {
+        (void)b_operand(b, pos, "must be integer number but got floating-point number");
+        return false;
+    }
+    return true;
+}
+
+bool b_strings(struct bcall *b, int pos)
+{
+    struct val v = b->args[pos - 1];
+    bool array = val_is(v, V_ARRAY);
+    for (uint32_t i = 0; i < val_len(v); i++) {
+        if (!val_is(val_nth(v, i), V_STRING)) {
+            (void)b_type_of_item(b, pos, array ? "array of strings" : "set of strings", val_nth(v, i));
+            return false;
+        }
+    }
+    return true;
+}
+
+enum b_status b_buf(struct bcall *b, struct buf *text)
+{
+    bool ok = buf_ok(text);
+    if (ok) {
+        b->out = val_str(b->a, buf_str(text));
+    }
+    buf_release(text);
+    return ok ? B_OK : b_fail(b, "the result is too large");
+}
+
+bool b_budget(struct bcall *b, uint64_t work)
+{
+    b->ev->steps += work;
+    return b->ev->steps > b->ev->max_steps || arena_exhausted(b->a) ? eval_stop(b->ev) : false;
+}
+
+int64_t b_now_ns(struct bcall *b)
+{
+    if (b->ev->now_ns == 0) {
+        b->ev->now_ns = clock_wall_ns();
+    }
+    return b->ev->now_ns;
+}
+
+struct val b_cache_get(struct bcall *b, struct val key)
+{
+    struct vcache_entry *e = b->ev->cache[val_hash(key) % ARRAY_LEN(b->ev->cache)];
+    for (; e != NULL; e = e->next) {
+        if (val_eq(e->key, key)) {
+            return e->v;
+        }
+    }
+    return VAL_UNDEF;
+}
+
+void b_cache_put(struct bcall *b, struct val key, struct val v)
+{
+    struct vcache_entry **slot = &b->ev->cache[val_hash(key) % ARRAY_LEN(b->ev->cache)];
+    struct vcache_entry *e = arena_new(b->a, struct vcache_entry);
+    *e = (struct vcache_entry){.key = key, .v = v, .next = *slot};
+    *slot = e;
+}

@@ -1,0 +1,356 @@
+#include "authz/rego/syntax/ast_json.h"
+
+struct writer {
+    struct buf *out;
+    const struct ast_json_options *o;
+    const struct module *m;
+};
+
+static void put_term(struct writer *w, const struct term *t);
+static void put_body(struct writer *w, const struct body *b);
+
+/* The text of a location in base64, as upstream's marshaller writes bytes. */
+static void put_loc(struct writer *w, struct loc l)
+{
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    struct str s = str_sub(w->m->source, l.off, l.end);
+    buf_printf(w->out, "\"location\":{\"file\":");
+    val_json_string(w->out, w->m->file, true);
+    buf_printf(w->out, ",\"row\":%u,\"col\":%u,\"text\":\"", l.row, l.col);
+    for (size_t i = 0; i < s.n; i += 3) {
+        uint32_t v = 0;
+        size_t n = MIN(s.n - i, (size_t)3);
+        for (size_t k = 0; k < 3; k++) {
+            v = v << 8 | (k < n ? (unsigned char)s.p[i + k] : 0);
+        }
+        for (size_t k = 0; k < 4; k++) {
+            buf_putc(w->out, k <= n ? letters[v >> (18 - 6 * k) & 63] : '=');
+        }
+    }
+    buf_puts(w->out, S("\"}"));
+}
+
+static void lead_loc(struct writer *w, struct loc l)
+{
+    if (w->o != NULL && w->o->locations) {
+        put_loc(w, l);
+        buf_putc(w->out, ',');
+    }
+}
+
+static void put_list(struct writer *w, struct term *const *v, size_t n)
+{
+    buf_putc(w->out, '[');
+    for (size_t i = 0; i < n; i++) {
+        buf_puts(w->out, i > 0 ? S(",") : S(""));
+        put_term(w, v[i]);
+    }
+    buf_putc(w->out, ']');
+}
+
+static void put_object(struct writer *w, const struct term *t)
+{
+    buf_putc(w->out, '[');
+    for (size_t i = 0; i + 1 < t->list.n; i += 2) {
+        buf_puts(w->out, i > 0 ? S(",") : S(""));
+        put_list(w, t->list.v + i, 2);
+    }
+    buf_putc(w->out, ']');
+}
+
+static void put_comp(struct writer *w, const struct term *t)
+{
+    buf_puts(w->out, S("{"));
+    if (t->type == T_OBJECT_COMP) {
+        buf_puts(w->out, S("\"key\":"));
+        put_term(w, t->comp.key);
+        buf_puts(w->out, S(",\"value\":"));
+        put_term(w, t->comp.value);
+    } else {
+        buf_puts(w->out, S("\"term\":"));
+        put_term(w, t->comp.value);
+    }
+    buf_puts(w->out, S(",\"body\":"));
+    put_body(w, t->comp.body);
+    buf_putc(w->out, '}');
+}
+
+/* The operator of a call is a reference, even of one name. */
+static void put_operator(struct writer *w, const struct term *t)
+{
+    if (t->type == T_REF) {
+        put_term(w, t);
+        return;
+    }
+    buf_putc(w->out, '{');
+    lead_loc(w, t->loc);
+    buf_puts(w->out, S("\"type\":\"ref\",\"value\":["));
+    put_term(w, t);
+    buf_puts(w->out, S("]}"));
+}
+
+static void put_call(struct writer *w, const struct term *t)
+{
+    buf_putc(w->out, '[');
+    put_operator(w, t->list.v[0]);
+    for (size_t i = 1; i < t->list.n; i++) {
+        buf_putc(w->out, ',');
+        put_term(w, t->list.v[i]);
+    }
+    buf_putc(w->out, ']');
+}
+
+static void put_expr(struct writer *w, const struct expr *e, size_t index, bool indexed);
+
+static void put_template(struct writer *w, const struct term *t)
+{
+    buf_puts(w->out, S("{\"parts\":["));
+    for (size_t i = 0; i < t->list.n; i++) {
+        buf_puts(w->out, i > 0 ? S(",") : S(""));
+        if (t->list.v[i]->type == T_EXPR) {
+            put_expr(w, t->list.v[i]->expr, 0, true);
+        } else {
+            put_term(w, t->list.v[i]);
+        }
+    }
+    buf_printf(w->out, "],\"multi_line\":%s}", t->raw ? "true" : "false");
+}
+
+static void put_value(struct writer *w, const struct term *t)
+{
+    switch (t->type) {
+    case T_NULL:
+        buf_puts(w->out, S("null"));
+        break;
+    case T_BOOL:
+        buf_puts(w->out, t->boolean ? S("true") : S("false"));
+        break;
+    case T_NUMBER:
+        num_write(w->out, t->num);
+        break;
+    case T_STRING:
+        val_json_string(w->out, t->str, true);
+        break;
+    case T_VAR:
+        val_json_string(w->out, t->var.name, true);
+        break;
+    case T_REF:
+    case T_ARRAY:
+    case T_SET:
+        put_list(w, t->list.v, t->list.n);
+        break;
+    case T_CALL:
+        put_call(w, t);
+        break;
+    case T_OBJECT:
+        put_object(w, t);
+        break;
+    case T_TEMPLATE:
+        put_template(w, t);
+        break;
+    default:
+        put_comp(w, t);
+    }
+}
+
+static void put_logic(struct writer *w, const struct term *t)
+{
+    buf_printf(w->out, "{\"type\":\"%s\",", t->type == T_NOT ? "not" : t->type == T_AND ? "and" : "or");
+    if (t->type == T_NOT) {
+        buf_puts(w->out, S("\"body\":"));
+        put_body(w, t->logic.lhs);
+        buf_printf(w->out, ",\"explicit_body\":%s}", t->logic.explicit_lhs ? "true" : "false");
+        return;
+    }
+    buf_puts(w->out, S("\"lhs\":"));
+    put_body(w, t->logic.lhs);
+    buf_puts(w->out, S(",\"rhs\":"));
+    put_body(w, t->logic.rhs);
+    buf_puts(w->out, t->logic.explicit_lhs ? S(",\"explicit_lhs\":true") : S(""));
+    buf_puts(w->out, t->logic.explicit_rhs ? S(",\"explicit_rhs\":true}") : S("}"));
+}
+
+static void put_term(struct writer *w, const struct term *t)
+{
+    static const char *const names[] = {
+        "null", "boolean", "number", "string", "templatestring", "var", "ref", "array", "object", "set",
+        "arraycomprehension", "setcomprehension", "objectcomprehension", "call"};
+    if (t->type >= T_AND) {
+        put_logic(w, t);
+        return;
+    }
+    buf_putc(w->out, '{');
+    lead_loc(w, t->loc);
+    buf_printf(w->out, "\"type\":\"%s\",\"value\":", names[t->type]);
+    put_value(w, t);
+    buf_putc(w->out, '}');
+}
+
+static void put_terms(struct writer *w, const struct expr *e)
+{
+    if (e->kind == E_SOME) {
+        buf_puts(w->out, S("{"));
+        lead_loc(w, e->loc);
+        buf_puts(w->out, S("\"symbols\":"));
+        put_list(w, e->symbols, e->n_symbols);
+        buf_putc(w->out, '}');
+        return;
+    }
+    if (e->kind == E_EVERY) {
+        buf_puts(w->out, S("{"));
+        lead_loc(w, e->loc);
+        buf_puts(w->out, S("\"key\":"));
+        if (e->every.key != NULL) {
+            put_term(w, e->every.key);
+        } else {
+            buf_puts(w->out, S("null"));
+        }
+        buf_puts(w->out, S(",\"value\":"));
+        put_term(w, e->every.value);
+        buf_puts(w->out, S(",\"domain\":"));
+        put_term(w, e->every.domain);
+        buf_puts(w->out, S(",\"body\":"));
+        put_body(w, e->every.body);
+        buf_putc(w->out, '}');
+        return;
+    }
+    if (e->term->type == T_CALL) {
+        put_call(w, e->term);
+    } else {
+        put_term(w, e->term);
+    }
+}
+
+static void put_expr(struct writer *w, const struct expr *e, size_t index, bool indexed)
+{
+    buf_putc(w->out, '{');
+    if (e->generated) {
+        buf_puts(w->out, S("\"generated\":true,"));
+    }
+    if (indexed) {
+        buf_printf(w->out, "\"index\":%zu,", index);
+    }
+    lead_loc(w, e->loc);
+    if (e->negated) {
+        buf_puts(w->out, S("\"negated\":true,"));
+    }
+    buf_puts(w->out, S("\"terms\":"));
+    put_terms(w, e);
+    for (size_t i = 0; i < e->n_with; i++) {
+        buf_puts(w->out, i == 0 ? S(",\"with\":[{") : S(",{"));
+        lead_loc(w, e->with[i]->loc);
+        buf_puts(w->out, S("\"target\":"));
+        put_term(w, e->with[i]->target);
+        buf_puts(w->out, S(",\"value\":"));
+        put_term(w, e->with[i]->value);
+        buf_putc(w->out, '}');
+    }
+    buf_puts(w->out, e->n_with > 0 ? S("]}") : S("}"));
+}
+
+static void put_body(struct writer *w, const struct body *b)
+{
+    buf_putc(w->out, '[');
+    for (size_t i = 0; i < b->n; i++) {
+        buf_puts(w->out, i > 0 ? S(",") : S(""));
+        put_expr(w, b->v[i], i, true);
+    }
+    buf_putc(w->out, ']');
+}
+
+static void put_head(struct writer *w, const struct head *h)
+{
+    buf_putc(w->out, '{');
+    bool single = h->ref->list.n == 1;
+    if (single || (h->ref->list.n == 2 && h->key == NULL && !h->is_func)) {
+        buf_puts(w->out, S("\"name\":"));
+        val_json_string(w->out, h->ref->list.v[0]->var.name, true);
+        buf_putc(w->out, ',');
+    }
+    if (h->n_args > 0) {
+        buf_puts(w->out, S("\"args\":"));
+        put_list(w, h->args, h->n_args);
+        buf_putc(w->out, ',');
+    }
+    const struct term *key = h->key;
+    if (key == NULL && h->ref->list.n == 2 && !h->is_func && !term_is_ground(h->ref->list.v[1])) {
+        key = h->ref->list.v[1];
+    }
+    if (key != NULL) {
+        buf_puts(w->out, S("\"key\":"));
+        put_term(w, key);
+        buf_putc(w->out, ',');
+    }
+    if (h->value != NULL && h->key == NULL) {
+        buf_puts(w->out, S("\"value\":"));
+        put_term(w, h->value);
+        buf_putc(w->out, ',');
+    }
+    buf_puts(w->out, h->assign ? S("\"assign\":true,") : S(""));
+    buf_puts(w->out, S("\"ref\":"));
+    put_list(w, h->ref->list.v, h->ref->list.n);
+    if (w->o != NULL && w->o->locations) {
+        buf_putc(w->out, ',');
+        put_loc(w, h->loc);
+    }
+    buf_putc(w->out, '}');
+}
+
+static void put_rule(struct writer *w, const struct rule *r)
+{
+    buf_putc(w->out, '{');
+    buf_puts(w->out, r->is_default ? S("\"default\":true,") : S(""));
+    buf_puts(w->out, S("\"body\":"));
+    put_body(w, r->body);
+    if (r->otherwise != NULL) {
+        buf_puts(w->out, S(",\"else\":"));
+        put_rule(w, r->otherwise);
+    }
+    buf_puts(w->out, S(",\"head\":"));
+    put_head(w, r->head);
+    if (w->o != NULL && w->o->locations) {
+        buf_putc(w->out, ',');
+        put_loc(w, r->loc);
+    }
+    buf_putc(w->out, '}');
+}
+
+static void put_imports(struct writer *w)
+{
+    for (size_t i = 0; i < w->m->n_imports; i++) {
+        const struct import *imp = w->m->imports[i];
+        buf_puts(w->out, i == 0 ? S(",\"imports\":[{") : S(",{"));
+        if (imp->alias.n > 0) {
+            buf_puts(w->out, S("\"alias\":"));
+            val_json_string(w->out, imp->alias, true);
+            buf_putc(w->out, ',');
+        }
+        lead_loc(w, imp->loc);
+        buf_puts(w->out, S("\"path\":"));
+        put_term(w, imp->path);
+        buf_putc(w->out, '}');
+    }
+    buf_puts(w->out, w->m->n_imports > 0 ? S("]") : S(""));
+}
+
+void ast_to_json(struct buf *out, const struct module *m, const struct ast_json_options *o)
+{
+    struct writer w = {.out = out, .o = o, .m = m};
+    buf_puts(out, S("{\"package\":{"));
+    lead_loc(&w, m->package_loc);
+    buf_puts(out, S("\"path\":"));
+    put_list(&w, m->package->list.v, m->package->list.n);
+    buf_putc(out, '}');
+    put_imports(&w);
+    for (size_t i = 0; i < m->n_rules; i++) {
+        buf_puts(out, i == 0 ? S(",\"rules\":[") : S(","));
+        put_rule(&w, m->rules[i]);
+    }
+    buf_puts(out, m->n_rules > 0 ? S("]") : S(""));
+    for (size_t i = 0; o != NULL && o->comments && i < m->n_comments; i++) {
+        buf_puts(out, i == 0 ? S(",\"comments\":[{\"Text\":") : S(",{\"Text\":"));
+        val_json_string(out, m->comments[i].text, true);
+        buf_putc(out, '}');
+    }
+    buf_puts(out, o != NULL && o->comments && m->n_comments > 0 ? S("]}") : S("}"));
+}

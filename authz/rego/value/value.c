@@ -1,0 +1,342 @@
+#include "authz/rego/value/value_priv.h"
+
+#include <stdlib.h>
+
+static uint64_t seed;
+
+/* Eight bytes at a time, keyed once per process: strangers choose many of these strings. */
+static uint64_t hash_bytes(const char *p, size_t n)
+{
+    if (unlikely(seed == 0)) {
+        seed = str_hash(S("seed")) | 1;
+    }
+    uint64_t h = seed ^ (n * UINT64_C(0x9e3779b97f4a7c15)), w;
+    while (n >= 8) {
+        memcpy(&w, p, 8);
+        unsigned __int128 m = (unsigned __int128)(h ^ w) * UINT64_C(0xa0761d6478bd642f);
+        h = (uint64_t)m ^ (uint64_t)(m >> 64);
+        p += 8, n -= 8;
+    }
+    w = 0;
+    memcpy(&w, p, n);
+    unsigned __int128 m = (unsigned __int128)(h ^ w ^ seed) * UINT64_C(0xe7037ed1a0b428db);
+    h = (uint64_t)m ^ (uint64_t)(m >> 64);
+    return h | 1;
+}
+
+static uint64_t mix(uint64_t h, uint64_t v)
+{
+    unsigned __int128 m = (unsigned __int128)(h ^ v) * UINT64_C(0x9e3779b97f4a7c15);
+    return ((uint64_t)m ^ (uint64_t)(m >> 64)) | 1;
+}
+
+struct vstr *val_str_room(struct arena *a, size_t n)
+{
+    struct vstr *s = arena_alloc_raw(a, sizeof *s + n + 1, 8);
+    s->h = (struct vhead){.type = V_STRING, .n = (uint32_t)n};
+    return s;
+}
+
+struct val val_str_done(struct vstr *s)
+{
+    s->p[s->h.n] = '\0';
+    s->h.hash = hash_bytes(s->p, s->h.n);
+    return val_of(s);
+}
+
+struct val val_str(struct arena *a, struct str s)
+{
+    struct vstr *v = val_str_room(a, s.n);
+    if (s.n > 0) {
+        memcpy(v->p, s.p, s.n);
+    }
+    return val_str_done(v);
+}
+
+struct val val_int(struct arena *a, int64_t i)
+{
+    if (likely(i >= -(INT64_C(1) << 61) && i < INT64_C(1) << 61)) {
+        return (struct val){((uint64_t)i << 2) | 1};
+    }
+    struct vnum *n = arena_new(a, struct vnum);
+    n->h.type = V_NUMBER;
+    n->num = num_int(i);
+    return val_of(n);
+}
+
+struct val val_num(struct arena *a, struct num x)
+{
+    if (x.kind == NUM_I64) {
+        return val_int(a, x.i);
+    }
+    struct vnum *n = arena_new(a, struct vnum);
+    n->h.type = V_NUMBER;
+    n->num = x;
+    return val_of(n);
+}
+
+struct num val_number(struct val v)
+{
+    return val_is_small(v) ? num_int(val_small(v)) : ((const struct vnum *)(uintptr_t)v.w)->num;
+}
+
+static const struct varr empty_array = {.h = {.type = V_ARRAY, .depth = 1}};
+static const struct vtab empty_object = {.h = {.type = V_OBJECT, .depth = 1}};
+static const struct vtab empty_set = {.h = {.type = V_SET, .depth = 1}};
+
+struct val val_empty_array(void) { return val_of(&empty_array); }
+struct val val_empty_object(void) { return val_of(&empty_object); }
+struct val val_empty_set(void) { return val_of(&empty_set); }
+
+static uint16_t depth_over(const struct val *v, size_t n)
+{
+    unsigned d = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (val_is_ptr(v[i]) && val_head(v[i])->depth > d) {
+            d = val_head(v[i])->depth;
+        }
+    }
+    return (uint16_t)MIN(d + 1, 65535u);
+}
+
+struct val val_array(struct arena *a, const struct val *items, size_t n)
+{
+    if (n == 0) {
+        return val_empty_array();
+    }
+    struct varr *r = arena_alloc_raw(a, sizeof *r + n * sizeof *items, 8);
+    r->h = (struct vhead){.type = V_ARRAY, .n = (uint32_t)n, .depth = depth_over(items, n)};
+    memcpy(r->v, items, n * sizeof *items);
+    return val_of(r);
+}
+
+/* Fills the hash index of a set (step 1) or object (step 2). */
+static void index_build(struct arena *a, struct vtab *t, size_t step)
+{
+    uint32_t slots = 16;
+    while (slots < t->h.n * 2) {
+        slots *= 2;
+    }
+    t->mask = slots - 1;
+    t->index = arena_array(a, uint32_t, slots);
+    for (uint32_t i = 0; i < t->h.n; i++) {
+        uint32_t at = (uint32_t)val_hash(t->v[i * step]) & t->mask;
+        while (t->index[at] != 0) {
+            at = (at + 1) & t->mask;
+        }
+        t->index[at] = i + 1;
+    }
+}
+
+struct val val_table(struct arena *a, enum vtype type, const struct val *v, size_t n)
+{
+    size_t step = type == V_OBJECT ? 2 : 1;
+    if (n == 0) {
+        return type == V_OBJECT ? val_empty_object() : val_empty_set();
+    }
+    struct vtab *t = arena_alloc_raw(a, sizeof *t + n * step * sizeof *v, 8);
+    *t = (struct vtab){.h = {.type = (uint8_t)type, .n = (uint32_t)n}};
+    t->h.depth = depth_over(v, n * step);
+    memcpy(t->v, v, n * step * sizeof *v);
+    if (n >= VAL_INDEX_FROM) {
+        index_build(a, t, step);
+    }
+    return val_of(t);
+}
+
+/* Position of `key` in the table, or -1. */
+static int64_t table_find(const struct vtab *t, size_t step, struct val key)
+{
+    if (t->index == NULL) {
+        for (uint32_t i = 0; i < t->h.n; i++) {
+            if (val_eq(t->v[i * step], key)) {
+                return i;
+            }
+        }
+        return -1;
+    }
+    uint32_t at = (uint32_t)val_hash(key) & t->mask;
+    for (; t->index[at] != 0; at = (at + 1) & t->mask) {
+        if (val_eq(t->v[(t->index[at] - 1) * step], key)) {
+            return t->index[at] - 1;
+        }
+    }
+    return -1;
+}
+
+struct val val_get(struct val obj, struct val key)
+{
+    if (!val_is(obj, V_OBJECT)) {
+        return VAL_UNDEF;
+    }
+    const struct vtab *t = val_tab(obj);
+    int64_t at = table_find(t, 2, key);
+    return at < 0 ? VAL_UNDEF : t->v[2 * at + 1];
+}
+
+struct val val_get_str(struct val obj, const char *key)
+{
+    if (!val_is(obj, V_OBJECT)) {
+        return VAL_UNDEF;
+    }
+    size_t n = strlen(key);
+    struct {
+        struct vhead h;
+        char p[64];
+    } probe = {.h = {.type = V_STRING, .n = (uint32_t)n}};
+    BUG_ON(n >= sizeof probe.p);
+    memcpy(probe.p, key, n);
+    probe.h.hash = hash_bytes(key, n);
+    return val_get(obj, val_of(&probe));
+}
+
+bool val_has(struct val set, struct val item)
+{
+    return val_is(set, V_SET) && table_find(val_tab(set), 1, item) >= 0;
+}
+
+bool val_to_i64(struct val v, int64_t *out)
+{
+    if (val_is_small(v)) {
+        *out = val_small(v);
+        return true;
+    }
+    return val_is(v, V_NUMBER) && num_to_i64(val_number(v), out);
+}
+
+struct val val_index(struct val v, struct val key)
+{
+    int64_t i;
+    if (!val_is_ptr(v)) {
+        return VAL_UNDEF;
+    }
+    switch (val_head(v)->type) {
+    case V_OBJECT:
+        return val_get(v, key);
+    case V_ARRAY:
+        return val_to_i64(key, &i) && i >= 0 && i < val_len(v) ? val_arr(v)->v[i] : VAL_UNDEF;
+    case V_SET:
+        i = table_find(val_tab(v), 1, key);
+        return i < 0 ? VAL_UNDEF : val_tab(v)->v[i];
+    default:
+        return VAL_UNDEF;
+    }
+}
+
+static size_t words(struct val v)
+{
+    return (size_t)val_len(v) * (val_head(v)->type == V_OBJECT ? 2 : 1);
+}
+
+static const struct val *word_list(struct val v)
+{
+    return val_head(v)->type == V_ARRAY ? val_arr(v)->v : val_tab(v)->v;
+}
+
+uint64_t val_hash(struct val v)
+{
+    if (val_is_small(v)) {
+        return num_hash(num_int(val_small(v)));
+    }
+    if (!val_is_ptr(v)) {
+        return mix(0x77, v.w);
+    }
+    struct vhead *h = val_head(v);
+    if (h->hash != 0 || h->type == V_STRING) {
+        return h->hash;
+    }
+    uint64_t r = 0x1234567 + h->type;
+    if (h->type == V_NUMBER) {
+        r = num_hash(val_number(v));
+    } else {
+        size_t n = words(v);
+        const struct val *w = word_list(v);
+        for (size_t i = 0; i < n; i++) {
+            r = mix(r, val_hash(w[i]));
+        }
+    }
+    if (h != &empty_array.h && h != &empty_object.h && h != &empty_set.h) {
+        h->hash = r;
+    }
+    return r;
+}
+
+bool val_eq(struct val a, struct val b)
+{
+    if (a.w == b.w) {
+        return true;
+    }
+    if (!val_is_ptr(a) || !val_is_ptr(b)) {
+        return val_is(a, V_NUMBER) && val_is(b, V_NUMBER) &&
+               num_cmp(val_number(a), val_number(b)) == 0;
+    }
+    const struct vhead *x = val_head(a), *y = val_head(b);
+    if (x->type != y->type) {
+        return false;
+    }
+    if (x->type == V_STRING) {
+        return x->hash == y->hash && x->n == y->n &&
+               memcmp(((const struct vstr *)x)->p, ((const struct vstr *)y)->p, x->n) == 0;
+    }
+    if (x->type == V_NUMBER) {
+        return num_cmp(val_number(a), val_number(b)) == 0;
+    }
+    if (x->n != y->n || (x->hash != 0 && y->hash != 0 && x->hash != y->hash)) {
+        return false;
+    }
+    const struct val *p = word_list(a), *q = word_list(b);
+    for (size_t i = 0, n = words(a); i < n; i++) {
+        if (!val_eq(p[i], q[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static int cmp_words(struct val a, struct val b)
+{
+    size_t n = words(a), m = words(b);
+    const struct val *p = word_list(a), *q = word_list(b);
+    for (size_t i = 0; i < MIN(n, m); i++) {
+        int c = val_cmp(p[i], q[i]);
+        if (c != 0) {
+            return c;
+        }
+    }
+    return n < m ? -1 : n > m;
+}
+
+int val_cmp(struct val a, struct val b)
+{
+    if (a.w == b.w) {
+        return 0;
+    }
+    enum vtype x = val_type(a), y = val_type(b);
+    if (x != y) {
+        return x < y ? -1 : 1;
+    }
+    switch (x) {
+    case V_BOOL:
+        return val_is_false(a) ? -1 : 1;
+    case V_NUMBER:
+        if (val_is_small(a) && val_is_small(b)) {
+            return val_small(a) < val_small(b) ? -1 : 1;
+        }
+        return num_cmp(val_number(a), val_number(b));
+    case V_STRING:
+        return str_cmp(val_text(a), val_text(b));
+    case V_ARRAY:
+    case V_OBJECT:
+    case V_SET:
+        return cmp_words(a, b);
+    default:
+        return 0;
+    }
+}
+
+const char *val_type_name(struct val v)
+{
+    static const char *const names[] = {"undefined", "null",  "boolean", "number", "string",
+                                        "array",     "object", "set",    "document", "list"};
+    return names[val_type(v)];
+}

@@ -1,0 +1,356 @@
+/*
+ * JSON to values and back. The reader makes values directly: a detour through a tree of another
+ * shape would double the cost of a decision. RFC 8259; the last of two equal keys wins.
+ */
+#include "authz/rego/value/value_priv.h"
+
+struct reader {
+    struct arena *a;
+    const char *start, *p, *end;
+    struct val *stack; /* words of the containers that are still open */
+    size_t n, cap;
+    const char *why;
+};
+
+struct open {
+    size_t from;
+    bool object;
+};
+
+static void push(struct reader *r, struct val v)
+{
+    if (r->n == r->cap) {
+        size_t cap = r->cap;
+        r->stack = arena_grow(r->a, r->stack, r->n, r->n + 1, &cap, sizeof *r->stack);
+        r->cap = cap;
+    }
+    r->stack[r->n++] = v;
+}
+
+static void blanks(struct reader *r)
+{
+    while (r->p < r->end && (*r->p == ' ' || *r->p == '\n' || *r->p == '\t' || *r->p == '\r')) {
+        r->p++;
+    }
+}
+
+static int hex4(const char *p)
+{
+    int v = 0;
+    for (int i = 0; i < 4; i++) {
+        char c = p[i];
+        int d = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+        if (d < 0) {
+            return -1;
+        }
+        v = v * 16 + d;
+    }
+    return v;
+}
+
+static size_t put_utf8(char *out, uint32_t c)
+{
+    if (c < 0x80) {
+        out[0] = (char)c;
+        return 1;
+    }
+    if (c < 0x800) {
+        out[0] = (char)(0xc0 | c >> 6);
+        out[1] = (char)(0x80 | (c & 63));
+        return 2;
+    }
+    if (c < 0x10000) {
+        out[0] = (char)(0xe0 | c >> 12);
+        out[1] = (char)(0x80 | (c >> 6 & 63));
+        out[2] = (char)(0x80 | (c & 63));
+        return 3;
+    }
+    out[0] = (char)(0xf0 | c >> 18);
+    out[1] = (char)(0x80 | (c >> 12 & 63));
+    out[2] = (char)(0x80 | (c >> 6 & 63));
+    out[3] = (char)(0x80 | (c & 63));
+    return 4;
+}
+
+/* \uXXXX at *p (after the u), with its low surrogate if there is one. Lone halves become U+FFFD. */
+static int64_t unicode_escape(const char **p, const char *end)
+{
+    if (end - *p < 4) {
+        return -1;
+    }
+    int c = hex4(*p);
+    if (c < 0) {
+        return -1;
+    }
+    *p += 4;
+    if (c >= 0xd800 && c < 0xdc00 && end - *p >= 6 && (*p)[0] == '\\' && (*p)[1] == 'u') {
+        int low = hex4(*p + 2);
+        if (low >= 0xdc00 && low < 0xe000) {
+            *p += 6;
+            return 0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00);
+        }
+    }
+    return c >= 0xd800 && c < 0xe000 ? 0xfffd : c;
+}
+
+static struct val escaped_string(struct reader *r, const char *from, const char *to)
+{
+    struct vstr *s = val_str_room(r->a, (size_t)(to - from));
+    size_t n = 0;
+    for (const char *p = from; p < to;) {
+        if (*p != '\\') {
+            s->p[n++] = *p++;
+            continue;
+        }
+        static const char names[] = "\"\\/bfnrt", bytes[] = "\"\\/\b\f\n\r\t";
+        char c = p[1];
+        const char *at = c != '\0' ? strchr(names, c) : NULL;
+        p += 2;
+        if (at != NULL) {
+            s->p[n++] = bytes[at - names];
+            continue;
+        }
+        int64_t u = c == 'u' ? unicode_escape(&p, to) : -1;
+        if (u < 0) {
+            r->p = p;
+            r->why = "invalid escape in string";
+            return VAL_UNDEF;
+        }
+        n += put_utf8(s->p + n, (uint32_t)u);
+    }
+    s->h.n = (uint32_t)n;
+    return val_str_done(s);
+}
+
+/* Bytes that are not UTF-8 become U+FFFD, one each, as Go's decoder does. */
+static struct val mended_string(struct reader *r, struct str s)
+{
+    struct buf b;
+    buf_init(&b, s.n * 3 + 1);
+    for (size_t i = 0; i < s.n;) {
+        size_t len = 1;
+        unsigned char c = (unsigned char)s.p[i];
+        size_t want = c < 0x80 ? 1 : c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2;
+        if (i + want <= s.n && str_is_utf8(str_sub(s, i, i + want))) {
+            len = want;
+            buf_put(&b, s.p + i, len);
+        } else {
+            buf_puts(&b, S("\xef\xbf\xbd"));
+        }
+        i += len;
+    }
+    struct val v = val_str(r->a, buf_str(&b));
+    buf_release(&b);
+    return v;
+}
+
+static struct val string(struct reader *r)
+{
+    const char *from = ++r->p;
+    bool escapes = false, high = false;
+    for (; r->p < r->end && *r->p != '"'; r->p++) {
+        if (*r->p == '\\') {
+            escapes = true;
+            if (++r->p >= r->end) {
+                break;
+            }
+        } else if ((unsigned char)*r->p < 0x20) {
+            r->why = "control character in string";
+            return VAL_UNDEF;
+        }
+        high |= (unsigned char)*r->p >= 0x80;
+    }
+    if (r->p >= r->end) {
+        r->why = "unexpected end of JSON input";
+        return VAL_UNDEF;
+    }
+    const char *to = r->p;
+    struct val v = escapes ? escaped_string(r, from, to)
+                           : val_str(r->a, str_n(from, (size_t)(to - from)));
+    if (r->why != NULL) {
+        return v;
+    }
+    r->p = to + 1;
+    return high && !str_is_utf8(val_text(v)) ? mended_string(r, val_text(v)) : v;
+}
+
+static struct val number(struct reader *r)
+{
+    const char *from = r->p, *p = r->p;
+    bool minus = *p == '-';
+    p += minus;
+    int64_t v = 0;
+    const char *digits = p;
+    while (p < r->end && *p >= '0' && *p <= '9' && p - digits < 17) {
+        v = v * 10 + (*p++ - '0');
+    }
+    bool plain = p > digits && (p == r->end || (*p != '.' && *p != 'e' && *p != 'E' && !(*p >= '0' && *p <= '9')));
+    if (plain && (digits[0] != '0' || p - digits == 1) && !(minus && v == 0)) {
+        r->p = p;
+        return val_int(r->a, minus ? -v : v);
+    }
+    while (p < r->end && ((*p >= '0' && *p <= '9') || *p == '.' || *p == 'e' || *p == 'E' ||
+                          *p == '+' || *p == '-')) {
+        p++;
+    }
+    struct num n;
+    struct str text = str_n(from, (size_t)(p - from));
+    struct err e = num_parse(text, &n);
+    if (failed(e)) {
+        r->why = e.code == ERR_RANGE ? "invalid number: number too big" : "invalid number";
+        return VAL_UNDEF;
+    }
+    r->p = p;
+    n.text = n.kind != NUM_I64 ? arena_str(r->a, n.text) : n.text;
+    return val_num(r->a, n);
+}
+
+static bool word(struct reader *r, const char *text, size_t n)
+{
+    if ((size_t)(r->end - r->p) < n || memcmp(r->p, text, n) != 0) {
+        r->why = "invalid character";
+        return false;
+    }
+    r->p += n;
+    return true;
+}
+
+static struct val scalar(struct reader *r)
+{
+    if (r->p >= r->end) {
+        r->why = "unexpected end of JSON input";
+        return VAL_UNDEF;
+    }
+    switch (*r->p) {
+    case '"':
+        return string(r);
+    case 't':
+        return word(r, "true", 4) ? VAL_TRUE : VAL_UNDEF;
+    case 'f':
+        return word(r, "false", 5) ? VAL_FALSE : VAL_UNDEF;
+    case 'n':
+        return word(r, "null", 4) ? VAL_NULL : VAL_UNDEF;
+    default:
+        if (*r->p == '-' || (*r->p >= '0' && *r->p <= '9')) {
+            return number(r);
+        }
+        r->why = "invalid character";
+        return VAL_UNDEF;
+    }
+}
+
+/* `"key" :` is next; leaves the reader behind the colon. */
+static void key(struct reader *r)
+{
+    blanks(r);
+    if (r->p >= r->end || *r->p != '"') {
+        r->why = r->p >= r->end ? "unexpected end of JSON input" : "a string is due as object key";
+        return;
+    }
+    struct val k = string(r);
+    blanks(r);
+    if (r->why == NULL && (r->p >= r->end || *r->p != ':')) {
+        r->why = r->p >= r->end ? "unexpected end of JSON input" : "':' is due after object key";
+    }
+    if (r->why == NULL) {
+        r->p++;
+        push(r, k);
+    }
+}
+
+static struct val closed(struct reader *r, struct open o)
+{
+    struct val v;
+    if (o.object) {
+        struct vlist l = {.a = r->a, .v = r->stack + o.from, .n = r->n - o.from};
+        v = vlist_object(&l);
+    } else {
+        v = val_array(r->a, r->stack + o.from, r->n - o.from);
+    }
+    r->n = o.from;
+    return v;
+}
+
+static bool opens(struct reader *r, struct open *opened, size_t *depth)
+{
+    bool object = *r->p == '{';
+    if (*depth == VAL_DEPTH_MAX) {
+        r->why = "nested too deeply";
+        return false;
+    }
+    opened[(*depth)++] = (struct open){.from = r->n, .object = object};
+    r->p++;
+    blanks(r);
+    if (r->p < r->end && *r->p == (object ? '}' : ']')) {
+        return false;
+    }
+    if (object) {
+        key(r);
+    }
+    return true;
+}
+
+/* After a value: takes commas and closing brackets until another value is due, or all is closed. */
+static bool closes(struct reader *r, struct open *opened, size_t *depth)
+{
+    while (*depth > 0 && r->why == NULL) {
+        bool object = opened[*depth - 1].object;
+        blanks(r);
+        if (r->p >= r->end) {
+            r->why = "unexpected end of JSON input";
+        } else if (*r->p == ',') {
+            r->p++;
+            if (object) {
+                key(r);
+            }
+            return false;
+        } else if (*r->p == (object ? '}' : ']')) {
+            r->p++;
+            struct val v = closed(r, opened[--*depth]);
+            push(r, v);
+        } else {
+            r->why = object ? "',' or '}' is due in object" : "',' or ']' is due in array";
+        }
+    }
+    return true;
+}
+
+static void document(struct reader *r)
+{
+    static _Thread_local struct open opened[VAL_DEPTH_MAX];
+    size_t depth = 0;
+    for (bool done = false; !done && r->why == NULL;) {
+        blanks(r);
+        if (r->p < r->end && (*r->p == '{' || *r->p == '[')) {
+            if (opens(r, opened, &depth)) {
+                continue;
+            }
+        } else {
+            push(r, scalar(r));
+        }
+        done = r->why != NULL || closes(r, opened, &depth);
+    }
+    blanks(r);
+    if (r->why == NULL && r->p < r->end) {
+        r->why = "unexpected text after the value";
+    }
+}
+
+struct err val_from_json(struct arena *a, struct str text, struct val *out)
+{
+    struct val first[64];
+    struct reader r = {.a = a, .start = text.p, .p = text.p, .end = text.p + text.n,
+                       .stack = first, .cap = ARRAY_LEN(first)};
+    document(&r);
+    if (r.why == NULL) {
+        *out = r.stack[0];
+        return OK;
+    }
+    unsigned line = 1, col = 1;
+    for (const char *p = r.start; p < MIN(r.p, r.end); p++) {
+        col = *p == '\n' ? 1 : col + 1;
+        line += *p == '\n';
+    }
+    return err_make_at(ERR_SYNTAX, line, col, "%s (line %u, column %u)", r.why, line, col);
+}

@@ -1,0 +1,213 @@
+/* Values as text: JSON, indented JSON, and Rego's own notation. */
+#include "authz/rego/value/value.h"
+
+void val_json_string(struct buf *out, struct str s, bool html)
+{
+    buf_putc(out, '"');
+    size_t from = 0;
+    for (size_t i = 0; i < s.n; i++) {
+        unsigned char c = (unsigned char)s.p[i];
+        bool separator = c == 0xe2 && i + 2 < s.n && (unsigned char)s.p[i + 1] == 0x80 &&
+                         ((unsigned char)s.p[i + 2] | 1) == 0xa9;
+        bool special = c == '<' || c == '>' || c == '&';
+        if (likely(c >= 0x20 && c != '"' && c != '\\' && !separator && !(html && special))) {
+            continue;
+        }
+        buf_put(out, s.p + from, i - from);
+        from = i + 1;
+        static const char plain[] = "\"\\\b\f\n\r\t", letters[] = "\"\\bfnrt";
+        const char *at = c != 0 ? strchr(plain, c) : NULL;
+        if (separator) {
+            buf_printf(out, "\\u202%c", (unsigned char)s.p[i + 2] == 0xa8 ? '8' : '9');
+            i += 2;
+            from = i + 1;
+        } else if (at != NULL) {
+            buf_putc(out, '\\');
+            buf_putc(out, letters[at - plain]);
+        } else {
+            buf_printf(out, "\\u%04x", c);
+        }
+    }
+    buf_put(out, s.p + from, s.n - from);
+    buf_putc(out, '"');
+}
+
+struct json_style {
+    const char *indent; /* NULL writes one line */
+    bool html;
+};
+
+static void newline(struct buf *out, const struct json_style *style, int level)
+{
+    if (style->indent == NULL) {
+        return;
+    }
+    buf_putc(out, '\n');
+    for (int i = 0; i < level; i++) {
+        buf_puts(out, str_of(style->indent));
+    }
+}
+
+static void write_json(struct buf *out, struct val v, const struct json_style *style, int level);
+
+static void write_key(struct buf *out, struct val k, const struct json_style *style)
+{
+    if (val_is(k, V_STRING)) {
+        val_json_string(out, val_text(k), style->html);
+    } else {
+        struct buf text;
+        buf_init(&text, out->max);
+        val_to_json(&text, k, false);
+        val_json_string(out, buf_str(&text), style->html);
+        buf_release(&text);
+    }
+    buf_putc(out, ':');
+    if (style->indent != NULL) {
+        buf_putc(out, ' ');
+    }
+}
+
+static void write_list(struct buf *out, struct val v, const struct json_style *style, int level)
+{
+    bool object = val_is(v, V_OBJECT);
+    buf_putc(out, object ? '{' : '[');
+    uint32_t n = val_len(v);
+    for (uint32_t i = 0; i < n && buf_ok(out); i++) {
+        if (i > 0) {
+            buf_putc(out, ',');
+        }
+        newline(out, style, level + 1);
+        if (object) {
+            write_key(out, val_tab(v)->v[2 * (size_t)i], style);
+        }
+        write_json(out, val_nth(v, i), style, level + 1);
+    }
+    if (n > 0) {
+        newline(out, style, level);
+    }
+    buf_putc(out, object ? '}' : ']');
+}
+
+static void write_json(struct buf *out, struct val v, const struct json_style *style, int level)
+{
+    switch (val_type(v)) {
+    case V_BOOL:
+        buf_puts(out, val_is_true(v) ? S("true") : S("false"));
+        break;
+    case V_NUMBER:
+        num_write(out, val_number(v));
+        break;
+    case V_STRING:
+        val_json_string(out, val_text(v), style->html);
+        break;
+    case V_ARRAY:
+    case V_OBJECT:
+    case V_SET:
+        write_list(out, v, style, level);
+        break;
+    default:
+        buf_puts(out, S("null"));
+    }
+}
+
+void val_to_json(struct buf *out, struct val v, bool html)
+{
+    write_json(out, v, &(struct json_style){.html = html}, 0);
+}
+
+void val_to_json_pretty(struct buf *out, struct val v, const char *indent, bool html)
+{
+    write_json(out, v, &(struct json_style){.indent = indent, .html = html}, 0);
+}
+
+/* How many bytes of well-formed, printable UTF-8 start at s[i]; 0 if none. */
+static size_t printable(struct str s, size_t i)
+{
+    unsigned char c = (unsigned char)s.p[i];
+    if (c < 0x80) {
+        return c >= 0x20 && c != 0x7f;
+    }
+    size_t n = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2;
+    bool c1 = c == 0xc2 && i + 1 < s.n && (unsigned char)s.p[i + 1] < 0xa1;
+    return i + n <= s.n && !c1 && str_is_utf8(str_sub(s, i, i + n)) ? n : 0;
+}
+
+static void write_quoted(struct buf *out, struct str s)
+{
+    static const char plain[] = "\"\\\a\b\f\n\r\t\v", letters[] = "\"\\abfnrtv";
+    buf_putc(out, '"');
+    for (size_t i = 0; i < s.n;) {
+        const char *at = s.p[i] != '\0' ? strchr(plain, s.p[i]) : NULL;
+        size_t n = printable(s, i);
+        if (at != NULL) {
+            buf_putc(out, '\\');
+            buf_putc(out, letters[at - plain]);
+            n = 1;
+        } else if (n > 0) {
+            buf_put(out, s.p + i, n);
+        } else if ((unsigned char)s.p[i] == 0xc2 && i + 1 < s.n) {
+            buf_printf(out, "\\u%04x", (unsigned char)s.p[i + 1]);
+            n = 2;
+        } else {
+            buf_printf(out, "\\x%02x", (unsigned char)s.p[i]);
+            n = 1;
+        }
+        i += n;
+    }
+    buf_putc(out, '"');
+}
+
+static void write_items(struct buf *out, struct val v)
+{
+    bool object = val_is(v, V_OBJECT);
+    for (uint32_t i = 0; i < val_len(v) && buf_ok(out); i++) {
+        buf_puts(out, i > 0 ? S(", ") : S(""));
+        if (object) {
+            val_to_rego(out, val_tab(v)->v[2 * (size_t)i]);
+            buf_puts(out, S(": "));
+        }
+        val_to_rego(out, val_nth(v, i));
+    }
+}
+
+void val_to_rego(struct buf *out, struct val v)
+{
+    switch (val_type(v)) {
+    case V_STRING:
+        write_quoted(out, val_text(v));
+        break;
+    case V_ARRAY:
+        buf_putc(out, '[');
+        write_items(out, v);
+        buf_putc(out, ']');
+        break;
+    case V_SET:
+        if (val_len(v) == 0) {
+            buf_puts(out, S("set()"));
+            break;
+        }
+        buf_putc(out, '{');
+        write_items(out, v);
+        buf_putc(out, '}');
+        break;
+    case V_OBJECT:
+        buf_putc(out, '{');
+        write_items(out, v);
+        buf_putc(out, '}');
+        break;
+    default:
+        val_to_json(out, v, false);
+    }
+}
+
+enum { REGO_TEXT_MAX = 64 << 20 };
+
+struct str val_rego_text(struct arena *a, struct val v)
+{
+    struct buf b;
+    buf_init(&b, REGO_TEXT_MAX);
+    val_to_rego(&b, v);
+    struct str r = arena_str(a, buf_str(&b));
+    buf_release(&b);
+    return r;
+}
