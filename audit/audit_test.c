@@ -15,7 +15,8 @@ static char dir[64];
 static struct service *service;
 static struct expectations expected;
 static unsigned told_ok, told_bad;
-static const struct sender from_secrets = {STR_INIT("secrets"), STR_INIT("spiffe://td/sextant/secrets")};
+static const struct sender from_secrets = {STR_INIT("secrets"),
+                                           STR_INIT("spiffe://td/sextant/secrets")};
 
 static void wake(void *ctx)
 {
@@ -32,8 +33,8 @@ static void told(void *ctx, struct err e)
 
 static void open_service(void)
 {
-    struct service_opts o = {.dir = dir, .origin = S("example.com/audit"), .expected = &expected,
-                             .wake = wake};
+    struct service_opts o = {
+        .dir = dir, .origin = S("example.com/audit"), .expected = &expected, .wake = wake};
     assert_ok(service_open(&o, &service));
 }
 
@@ -76,9 +77,13 @@ static void emit(const struct audit_event *e)
 
 static struct audit_event base_event(void)
 {
-    return (struct audit_event){.class_uid = OCSF_API_ACTIVITY, .activity_id = 2, .activity = "read",
-                                .outcome = "allowed", .actor_spiffe_id = S("spiffe://td/ns/a/sa/pay"),
-                                .token_accessor = S("acc-1"), .source_addr = S("10.0.0.1:4242"),
+    return (struct audit_event){.class_uid = OCSF_API_ACTIVITY,
+                                .activity_id = 2,
+                                .activity = "read",
+                                .outcome = "allowed",
+                                .actor_spiffe_id = S("spiffe://td/ns/a/sa/pay"),
+                                .token_accessor = S("acc-1"),
+                                .source_addr = S("10.0.0.1:4242"),
                                 .trace = trace_new()};
 }
 
@@ -152,12 +157,14 @@ static struct err take(const char *text)
     return service_take(service, str_of(text), &from_secrets, told, NULL, &n);
 }
 
-#define HEAD "{\"class_uid\":6003,\"category_uid\":6,\"activity_id\":2,\"type_uid\":600302,"             \
-             "\"time\":1790000000000,\"severity_id\":1,"
-#define META(uid, name) "\"metadata\":{\"version\":\"1.8.0\",\"uid\":\"" uid                            \
-             "\",\"product\":{\"name\":\"" name "\"}}"
-#define PARTS ",\"actor\":{\"user\":{\"uid\":\"x\"}},\"api\":{\"operation\":\"read\"},"                  \
-              "\"src_endpoint\":{\"ip\":\"10.0.0.1\"}"
+#define HEAD                                                                                       \
+    "{\"class_uid\":6003,\"category_uid\":6,\"activity_id\":2,\"type_uid\":600302,"                \
+    "\"time\":1790000000000,\"severity_id\":1,"
+#define META(uid, name)                                                                            \
+    "\"metadata\":{\"version\":\"1.8.0\",\"uid\":\"" uid "\",\"product\":{\"name\":\"" name "\"}}"
+#define PARTS                                                                                      \
+    ",\"actor\":{\"user\":{\"uid\":\"x\"}},\"api\":{\"operation\":\"read\"},"                      \
+    "\"src_endpoint\":{\"ip\":\"10.0.0.1\"}"
 #define GOOD(uid) HEAD META(uid, "sextant-secrets") PARTS "}"
 
 static void refuses_what_is_not_an_event(void **state)
@@ -172,15 +179,16 @@ static void refuses_what_is_not_an_event(void **state)
         {"[]", ERR_INVALID},
         {"{}", ERR_INVALID},
         {HEAD "\"metadata\":{}}", ERR_INVALID},
-        {HEAD META("u", "sextant-secrets") "}", ERR_INVALID},                /* no actor */
-        {HEAD META("", "sextant-secrets") PARTS "}", ERR_INVALID},           /* no uid */
-        {HEAD META("u", "sextant-authn") PARTS "}", ERR_DENIED},             /* another's name */
+        {HEAD META("u", "sextant-secrets") "}", ERR_INVALID},      /* no actor */
+        {HEAD META("", "sextant-secrets") PARTS "}", ERR_INVALID}, /* no uid */
+        {HEAD META("u", "sextant-authn") PARTS "}", ERR_DENIED},   /* another's name */
         {HEAD META("u", "sextant-secrets") PARTS
-         ",\"unmapped\":{\"sextant\":{\"daemon\":\"authn\"}}}", ERR_DENIED},
+         ",\"unmapped\":{\"sextant\":{\"daemon\":\"authn\"}}}",
+         ERR_DENIED},
         {HEAD META("u", "sextant-secrets") PARTS ",\"unmapped\":{\"attestation_list\":[{}]}}",
          ERR_INVALID},
         {"{\"class_uid\":1,\"activity_id\":1,\"type_uid\":101}", ERR_INVALID},
-        {GOOD("u1") "\n{\"class_uid\":6003}", ERR_INVALID},                  /* all or none */
+        {GOOD("u1") "\n{\"class_uid\":6003}", ERR_INVALID}, /* all or none */
         {"{\"a\":1,\"a\":2}", ERR_INVALID},
         {"{\"a\":\"\xff\"}", ERR_SYNTAX},
     };
@@ -214,9 +222,10 @@ static void repeated_deliveries_are_dropped(void **state)
 
 static void sensitive_values_are_digests(void **state)
 {
-    assert_ok(take(HEAD META("u", "sextant-secrets") PARTS
-                   ",\"unmapped\":{\"sextant\":{\"sensitive\":{\"ttl\":300,\"password\":\"hunter2\","
-                   "\"same\":\"hunter2\"}}}}"));
+    assert_ok(
+        take(HEAD META("u", "sextant-secrets") PARTS
+             ",\"unmapped\":{\"sextant\":{\"sensitive\":{\"ttl\":300,\"password\":\"hunter2\","
+             "\"same\":\"hunter2\"}}}}"));
     service_commit(service);
     struct arena a;
     struct str line;
@@ -266,19 +275,34 @@ static bool answers(const struct json *v, const char *kind, const char *value)
 static void one_request(const char *person, const char *lease, const char *row)
 {
     struct trace t = trace_new();
-    struct audit_event login = {.class_uid = OCSF_AUTHENTICATION, .activity_id = 1,
-                                .activity = "login", .outcome = "allowed",
-                                .actor_user = str_of(person), .trace = t};
-    struct audit_event decide = {.class_uid = OCSF_API_ACTIVITY, .activity = "decide",
-                                 .outcome = "allowed", .policy_path = S("data.shop.allow"),
-                                 .policy_rule = S("shop.rego:12"), .decision_id = S("d-1"), .trace = t};
-    struct audit_event creds = {.class_uid = OCSF_API_ACTIVITY, .activity_id = 2, .activity = "read",
-                                .outcome = "allowed", .secret_path = S("database/creds/shop"),
+    struct audit_event login = {.class_uid = OCSF_AUTHENTICATION,
+                                .activity_id = 1,
+                                .activity = "login",
+                                .outcome = "allowed",
+                                .actor_user = str_of(person),
+                                .trace = t};
+    struct audit_event decide = {.class_uid = OCSF_API_ACTIVITY,
+                                 .activity = "decide",
+                                 .outcome = "allowed",
+                                 .policy_path = S("data.shop.allow"),
+                                 .policy_rule = S("shop.rego:12"),
+                                 .decision_id = S("d-1"),
+                                 .trace = t};
+    struct audit_event creds = {.class_uid = OCSF_API_ACTIVITY,
+                                .activity_id = 2,
+                                .activity = "read",
+                                .outcome = "allowed",
+                                .secret_path = S("database/creds/shop"),
                                 .lease_id = str_of(lease),
-                                .actor_spiffe_id = S("spiffe://td/ns/shop/sa/b"), .trace = t};
-    struct audit_event data = {.class_uid = OCSF_DATASTORE_ACTIVITY, .activity_id = 1,
-                               .activity = "query", .outcome = "allowed", .resource_type = S("table"),
-                               .resource_uid = str_of(row), .trace = t};
+                                .actor_spiffe_id = S("spiffe://td/ns/shop/sa/b"),
+                                .trace = t};
+    struct audit_event data = {.class_uid = OCSF_DATASTORE_ACTIVITY,
+                               .activity_id = 1,
+                               .activity = "query",
+                               .outcome = "allowed",
+                               .resource_type = S("table"),
+                               .resource_uid = str_of(row),
+                               .trace = t};
     emit(&login);
     emit(&decide);
     emit(&creds);
@@ -433,9 +457,12 @@ static void outside_what_is_declared(void **state)
     static struct str secrets[] = {STR_INIT("kv/data/pay/"), STR_INIT("database/creds/pay")},
                       namespaces[] = {STR_INIT("a")}, regions[] = {STR_INIT("eu-west")};
     static const struct expectation x[] = {{.identity = STR_INIT("spiffe://td/ns/a/*"),
-                                            .secrets = secrets, .n_secrets = 2,
-                                            .namespaces = namespaces, .n_namespaces = 1,
-                                            .regions = regions, .n_regions = 1}};
+                                            .secrets = secrets,
+                                            .n_secrets = 2,
+                                            .namespaces = namespaces,
+                                            .n_namespaces = 1,
+                                            .regions = regions,
+                                            .n_regions = 1}};
     expected = (struct expectations){x, 1};
     struct audit_event e = base_event();
     read_secret("kv/data/pay/db");
@@ -649,8 +676,10 @@ static struct err one_more(unsigned i, unsigned *ok)
 {
     char line[1024];
     unsigned n, before = told_ok;
-    snprintf(line, sizeof(line), HEAD "\"metadata\":{\"version\":\"1.8.0\",\"uid\":\"full-%u\",\"product\":"
-             "{\"name\":\"sextant-secrets\"}}" PARTS "}", i);
+    snprintf(line, sizeof(line),
+             HEAD "\"metadata\":{\"version\":\"1.8.0\",\"uid\":\"full-%u\",\"product\":"
+                  "{\"name\":\"sextant-secrets\"}}" PARTS "}",
+             i);
     struct err e = service_take(service, str_of(line), &from_secrets, told, NULL, &n);
     service_commit(service);
     ignore_err(tlog_integrate(service_log(service), UINT64_MAX));
@@ -730,16 +759,25 @@ static void thresholds_are_those_of_the_distribution(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(takes_and_completes_events), T(refuses_what_is_not_an_event),
-        T(repeated_deliveries_are_dropped), T(sensitive_values_are_digests),
-        T(the_five_questions), T(the_index_survives_and_is_made_again),
-        T(spike_many_different_secrets), T(no_spike_when_slow_or_repeated),
-        T(spike_secrets_new_to_a_settled_identity), T(spike_by_the_hours_own_history),
-        T(outside_what_is_declared), T(a_place_new_to_a_settled_identity),
-        T(repeated_use_after_revocation), T(revoked_and_let_through),
+        T(takes_and_completes_events),
+        T(refuses_what_is_not_an_event),
+        T(repeated_deliveries_are_dropped),
+        T(sensitive_values_are_digests),
+        T(the_five_questions),
+        T(the_index_survives_and_is_made_again),
+        T(spike_many_different_secrets),
+        T(no_spike_when_slow_or_repeated),
+        T(spike_secrets_new_to_a_settled_identity),
+        T(spike_by_the_hours_own_history),
+        T(outside_what_is_declared),
+        T(a_place_new_to_a_settled_identity),
+        T(repeated_use_after_revocation),
+        T(revoked_and_let_through),
         T(refusals_without_a_name_where_one_was_revoked),
-        T(a_banned_identity_that_keeps_trying), T(a_credential_in_two_regions),
-        T(detections_survive_a_restart), T(a_full_disk_refuses_and_recovers),
+        T(a_banned_identity_that_keeps_trying),
+        T(a_credential_in_two_regions),
+        T(detections_survive_a_restart),
+        T(a_full_disk_refuses_and_recovers),
         cmocka_unit_test(thresholds_are_those_of_the_distribution),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

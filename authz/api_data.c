@@ -36,7 +36,8 @@ static void reply_failed(struct answer *x)
     struct rego_errors errors = {.a = x->req->arena};
     const struct rego_error *e = &x->d.eval.error;
     rego_errors_add(&errors, e->code, e->file, e->loc, "%.*s", STR_FMT(e->message));
-    reply_errors(x->req, 500, "internal_error", "error(s) occurred while evaluating query", &errors);
+    reply_errors(x->req, 500, "internal_error", "error(s) occurred while evaluating query",
+                 &errors);
 }
 
 static void put_member(struct buf *b, const char *name, bool *first)
@@ -70,7 +71,8 @@ static void reply_result(struct answer *x)
         }
         if (query_flag(x->req, "provenance")) {
             put_member(&b, "provenance", &first);
-            buf_puts(&b, S("{\"version\":\"1.22.2\",\"build_commit\":\"\",\"build_timestamp\":\"\",\"build_hostname\":\"\"}"));
+            buf_puts(&b, S("{\"version\":\"1.22.2\",\"build_commit\":\"\",\"build_timestamp\":\"\","
+                           "\"build_hostname\":\"\"}"));
         }
         if (!val_undef(x->d.result)) {
             put_member(&b, "result", &first);
@@ -78,7 +80,8 @@ static void reply_result(struct answer *x)
         }
         if (x->warn) {
             put_member(&b, "warning", &first);
-            buf_puts(&b, S("{\"code\":\"api_usage_warning\",\"message\":\"'input' key missing from the request\"}"));
+            buf_puts(&b, S("{\"code\":\"api_usage_warning\",\"message\":\"'input' key missing from "
+                           "the request\"}"));
         }
         buf_putc(&b, '}');
     }
@@ -116,7 +119,8 @@ static bool path_of(struct http_req *req, struct str path, struct val *out, size
             continue;
         }
         struct num number;
-        bool ok = *n < PATH_SEGMENTS_MAX && !failed(percent_decode(req->arena, part, false, &text)) &&
+        bool ok = *n < PATH_SEGMENTS_MAX &&
+                  !failed(percent_decode(req->arena, part, false, &text)) &&
                   str_find_char(text, '"') == STR_NPOS;
         if (!ok) {
             reply_error(req, 400, "invalid_parameter", "invalid path");
@@ -176,7 +180,8 @@ static void decide_and_answer(struct answer *x, const struct val *path, size_t n
     if (x->v0 && val_undef(x->d.result) && !x->d.eval.failed) {
         /* Whether rules stand there is asked now: policies may change while the event is on its way. */
         bool rules = rego_path_has_rules(x->z->store.image->policy, path, n);
-        x->ref = arena_printf(x->memory, "%s: %.*s", rules ? "undefined" : "missing", STR_FMT(x->ref));
+        x->ref =
+            arena_printf(x->memory, "%s: %.*s", rules ? "undefined" : "missing", STR_FMT(x->ref));
     }
     http_on_abort(req, client_gone, x);
     decision_record(x->z, &x->d, req, recorded, x);
@@ -195,8 +200,8 @@ static bool body_value(struct answer *x, struct val *out)
         struct json *docs;
         struct err e = yaml_parse(x->memory, req->body, S("body"), NULL, &docs);
         if (failed(e)) {
-            reply_error(req, 400, "invalid_parameter",
-                        "body contains malformed input document: %s", err_detail());
+            reply_error(req, 400, "invalid_parameter", "body contains malformed input document: %s",
+                        err_detail());
             return false;
         }
         struct buf text;
@@ -231,9 +236,11 @@ static bool v1_input(struct answer *x, struct val *input)
         return false;
     }
     if (!val_is(body, V_OBJECT) && !val_is(body, V_NULL)) {
-        reply_error(x->req, 400, "invalid_parameter",
-                    "body contains malformed input document: json: cannot unmarshal %s into Go value "
-                    "of type types.alias", val_type_name(body));
+        reply_error(
+            x->req, 400, "invalid_parameter",
+            "body contains malformed input document: json: cannot unmarshal %s into Go value "
+            "of type types.alias",
+            val_type_name(body));
         return false;
     }
     *input = val_get_str(body, "input");
@@ -255,7 +262,8 @@ static void data_query(struct http_req *req, void *ctx)
     bool ok = true;
     if (!get) {
         ok = v1_input(x, &input);
-    } else if (http_query_get(req, "input", &text) && failed(val_from_json(x->memory, text, &input))) {
+    } else if (http_query_get(req, "input", &text) &&
+               failed(val_from_json(x->memory, text, &input))) {
         reply_error(req, 400, "invalid_parameter",
                     "parameter contains malformed input document: %s", err_detail());
         ok = false;
@@ -317,9 +325,10 @@ static bool is_writer(struct authz *z, const struct http_req *req)
 bool authz_may_write(struct authz *z, struct http_req *req)
 {
     if (!z->config->api_writes && !is_writer(z, req)) {
-        reply_error(req, 403, "unauthorized",
-                    "writing over the API is off (authz.api_writes, authz.writers); policies and data come "
-                    "from files");
+        reply_error(
+            req, 403, "unauthorized",
+            "writing over the API is off (authz.api_writes, authz.writers); policies and data come "
+            "from files");
         return false;
     }
     return true;

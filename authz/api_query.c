@@ -50,7 +50,8 @@ static void run(struct authz *z, struct http_req *req, const struct rego_query *
         struct rego_errors errors = {.a = &a};
         rego_errors_add(&errors, r.error.code, r.error.file, r.error.loc, "%.*s",
                         STR_FMT(r.error.message));
-        reply_errors(req, 500, "internal_error", "error(s) occurred while evaluating query", &errors);
+        reply_errors(req, 500, "internal_error", "error(s) occurred while evaluating query",
+                     &errors);
     } else {
         struct buf b;
         buf_init(&b, REPLY_MAX);
@@ -77,7 +78,8 @@ static void query(struct authz *z, struct http_req *req, struct str text, struct
         bool parse = errors.n > 0 && strcmp(errors.v[0].code, "rego_parse_error") == 0;
         reply_errors(req, 400, "invalid_parameter",
                      parse ? "error(s) occurred while parsing query"
-                           : "error(s) occurred while compiling query", &errors);
+                           : "error(s) occurred while compiling query",
+                     &errors);
         return;
     }
     run(z, req, q, input);
@@ -152,7 +154,8 @@ static void config(struct http_req *req, void *ctx)
     struct authz *z = ctx;
     struct buf b;
     buf_init(&b, REPLY_MAX);
-    buf_puts(&b, S("{\"result\":{\"default_authorization_decision\":\"/system/authz/allow\",\"default_decision\":"));
+    buf_puts(&b, S("{\"result\":{\"default_authorization_decision\":\"/system/authz/"
+                   "allow\",\"default_decision\":"));
     val_json_string(&b, z->config->default_decision, true);
     buf_printf(&b, ",\"labels\":{\"id\":\"%s\",\"version\":\"1.22.2\"}}}\n", z->id);
     reply_value(req, 200, &b);
@@ -163,19 +166,23 @@ static void status(struct http_req *req, void *ctx)
     struct authz *z = ctx;
     struct buf b;
     buf_init(&b, REPLY_MAX);
-    buf_printf(&b, "{\"result\":{\"labels\":{\"id\":\"%s\",\"version\":\"1.22.2\"},\"plugins\":{\"policies\":"
-                   "{\"state\":\"OK\",\"revision\":%llu,\"files\":%zu}}}}\n",
-               z->id, (unsigned long long)z->store.revision, z->store.image->n_files);
+    buf_printf(
+        &b,
+        "{\"result\":{\"labels\":{\"id\":\"%s\",\"version\":\"1.22.2\"},\"plugins\":{\"policies\":"
+        "{\"state\":\"OK\",\"revision\":%llu,\"files\":%zu}}}}\n",
+        z->id, (unsigned long long)z->store.revision, z->store.image->n_files);
     reply_value(req, 200, &b);
 }
 
 static void banner(struct http_req *req, void *ctx)
 {
     (void)ctx;
-    http_reply(req, &(struct http_reply){
-                        .status = 200, .content_type = S("text/html; charset=utf-8"),
-                        .body = S("<html><body><pre>sextant-authz: policy decisions. POST /v1/data/PATH "
-                                  "with {\"input\": …}, see docs/authz.md.</pre></body></html>\n")});
+    http_reply(req,
+               &(struct http_reply){
+                   .status = 200,
+                   .content_type = S("text/html; charset=utf-8"),
+                   .body = S("<html><body><pre>sextant-authz: policy decisions. POST /v1/data/PATH "
+                             "with {\"input\": …}, see docs/authz.md.</pre></body></html>\n")});
 }
 
 static void fallback(struct http_req *req, void *ctx, int code)
@@ -185,7 +192,8 @@ static void fallback(struct http_req *req, void *ctx, int code)
         http_reply(req, &(struct http_reply){.status = 405});
         return;
     }
-    http_reply(req, &(struct http_reply){.status = 404, .content_type = S("text/plain; charset=utf-8"),
+    http_reply(req, &(struct http_reply){.status = 404,
+                                         .content_type = S("text/plain; charset=utf-8"),
                                          .body = S("404 page not found\n")});
 }
 

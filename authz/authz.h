@@ -35,7 +35,7 @@ bool authz_may_write(struct authz *z, struct http_req *req);
 
 /* One decision: what was asked, and what came of it. */
 struct decision {
-    struct str path;  /* "authz/allow" */
+    struct str path;     /* "authz/allow" */
     struct str actor;    /* SPIFFE id of the one who asks through ext_authz; else empty */
     struct str resource; /* "GET /reports/1"; else the path stands for it */
     char id[37];

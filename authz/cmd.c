@@ -20,27 +20,53 @@ struct option {
 #define AT(f) offsetof(struct cmd, f)
 
 static const struct option options[] = {
-    {"data", 'd', PATH, 0}, {"bundle", 'b', BUNDLE, 0}, {"format", 'f', TEXT, AT(format)},
-    {"input", 'i', TEXT, AT(input)}, {"stdin-input", 'I', FLAG, AT(stdin_input)},
-    {"stdin", 0, FLAG, AT(stdin_query)}, {"strict", 'S', FLAG, AT(strict)},
+    {"data", 'd', PATH, 0},
+    {"bundle", 'b', BUNDLE, 0},
+    {"format", 'f', TEXT, AT(format)},
+    {"input", 'i', TEXT, AT(input)},
+    {"stdin-input", 'I', FLAG, AT(stdin_input)},
+    {"stdin", 0, FLAG, AT(stdin_query)},
+    {"strict", 'S', FLAG, AT(strict)},
     {"strict-builtin-errors", 0, FLAG, AT(strict_errors)},
-    {"show-builtin-errors", 0, FLAG, AT(show_errors)}, {"fail", 0, FLAG, AT(fail)},
-    {"fail-defined", 0, FLAG, AT(fail_defined)}, {"verbose", 'v', FLAG, AT(verbose)},
-    {"v0-compatible", 0, FLAG, AT(v0)}, {"v1-compatible", 0, IGNORED, 0},
-    {"rego-v1", 0, FLAG, AT(v1_from_v0)}, {"v0-v1", 0, FLAG, AT(v1_from_v0)},
-    {"write", 'w', FLAG, AT(write)}, {"list", 'l', FLAG, AT(list)}, {"diff", 0, FLAG, AT(diff)},
-    {"run", 'r', TEXT, AT(run)}, {"package", 0, TEXT, AT(package)}, {"import", 0, IMPORT, 0},
-    {"count", 0, NUMBER, AT(count)}, {"timeout", 0, TIME, AT(timeout_ns)},
-    {"current", 0, FLAG, AT(current)}, {"server", 's', FLAG, AT(server)}, {"addr", 'a', ADDR, 0},
-    {"config-file", 'c', TEXT, AT(config)}, {"fail-on-empty", 'z', FLAG, AT(fail_on_empty)},
-    {"benchmem", 0, FLAG, AT(benchmem)}, {"drop-v0-imports", 0, FLAG, AT(drop_imports)},
-    {"check-result", 0, FLAG, AT(check_result)}, {"coverage", 0, FLAG, AT(coverage)},
-    {"metrics", 0, FLAG, AT(metrics)}, {"json-include", 0, TEXT, AT(json_include)},
-    {"max-errors", 'm', IGNORED_VALUE, 0}, {"ignore", 0, IGNORED_VALUE, 0},
-    {"log-level", 0, IGNORED_VALUE, 0}, {"log-format", 0, IGNORED_VALUE, 0},
-    {"skip-version-check", 0, IGNORED, 0}, {"disable-telemetry", 0, IGNORED, 0},
-    {"watch", 0, IGNORED, 0}, {"parallel", 'p', IGNORED_VALUE, 0}, {"sort", 0, IGNORED_VALUE, 0},
-    {"set", 0, IGNORED_VALUE, 0}, {"instrument", 0, IGNORED, 0}, {"var-values", 0, IGNORED, 0},
+    {"show-builtin-errors", 0, FLAG, AT(show_errors)},
+    {"fail", 0, FLAG, AT(fail)},
+    {"fail-defined", 0, FLAG, AT(fail_defined)},
+    {"verbose", 'v', FLAG, AT(verbose)},
+    {"v0-compatible", 0, FLAG, AT(v0)},
+    {"v1-compatible", 0, IGNORED, 0},
+    {"rego-v1", 0, FLAG, AT(v1_from_v0)},
+    {"v0-v1", 0, FLAG, AT(v1_from_v0)},
+    {"write", 'w', FLAG, AT(write)},
+    {"list", 'l', FLAG, AT(list)},
+    {"diff", 0, FLAG, AT(diff)},
+    {"run", 'r', TEXT, AT(run)},
+    {"package", 0, TEXT, AT(package)},
+    {"import", 0, IMPORT, 0},
+    {"count", 0, NUMBER, AT(count)},
+    {"timeout", 0, TIME, AT(timeout_ns)},
+    {"current", 0, FLAG, AT(current)},
+    {"server", 's', FLAG, AT(server)},
+    {"addr", 'a', ADDR, 0},
+    {"config-file", 'c', TEXT, AT(config)},
+    {"fail-on-empty", 'z', FLAG, AT(fail_on_empty)},
+    {"benchmem", 0, FLAG, AT(benchmem)},
+    {"drop-v0-imports", 0, FLAG, AT(drop_imports)},
+    {"check-result", 0, FLAG, AT(check_result)},
+    {"coverage", 0, FLAG, AT(coverage)},
+    {"metrics", 0, FLAG, AT(metrics)},
+    {"json-include", 0, TEXT, AT(json_include)},
+    {"max-errors", 'm', IGNORED_VALUE, 0},
+    {"ignore", 0, IGNORED_VALUE, 0},
+    {"log-level", 0, IGNORED_VALUE, 0},
+    {"log-format", 0, IGNORED_VALUE, 0},
+    {"skip-version-check", 0, IGNORED, 0},
+    {"disable-telemetry", 0, IGNORED, 0},
+    {"watch", 0, IGNORED, 0},
+    {"parallel", 'p', IGNORED_VALUE, 0},
+    {"sort", 0, IGNORED_VALUE, 0},
+    {"set", 0, IGNORED_VALUE, 0},
+    {"instrument", 0, IGNORED, 0},
+    {"var-values", 0, IGNORED, 0},
 };
 
 static const struct option *find(const char *name, size_t n, char letter)
@@ -159,7 +185,8 @@ enum rego_version cmd_version(const struct cmd *c)
     return c->v0 ? REGO_V0 : REGO_V1;
 }
 
-struct image *cmd_load(struct cmd *c, const struct rego_compile_options *o, struct rego_errors *errors)
+struct image *cmd_load(struct cmd *c, const struct rego_compile_options *o,
+                       struct rego_errors *errors)
 {
     struct image *im = image_new();
     for (size_t i = 0; i < c->n_paths; i++) {
@@ -223,7 +250,8 @@ void print_buf(struct buf *b)
 static int cmd_version_text(struct daemon *d, int argc, char **argv)
 {
     (void)d, (void)argc, (void)argv;
-    printf("Version: 1.22.2\nBuild Commit: \nBuild Timestamp: \nBuild Hostname: \nGo Version: none (C)\n"
+    printf("Version: 1.22.2\nBuild Commit: \nBuild Timestamp: \nBuild Hostname: \nGo Version: none "
+           "(C)\n"
            "Platform: linux\nRego Version: v1\nWebAssembly: unavailable\n");
     return 0;
 }

@@ -28,7 +28,8 @@ void cmd_release(struct cmd *c);
 enum rego_version cmd_version(const struct cmd *c);
 
 /* Loads and compiles all paths. On failure the errors are on stderr as OPA prints them. */
-struct image *cmd_load(struct cmd *c, const struct rego_compile_options *o, struct rego_errors *errors);
+struct image *cmd_load(struct cmd *c, const struct rego_compile_options *o,
+                       struct rego_errors *errors);
 /* The input named by -i or -I. */
 struct err cmd_input(struct cmd *c, struct val *out);
 void print_buf(struct buf *b); /* to stdout; empties it */

@@ -29,7 +29,8 @@ static void print_errors(const struct cmd *c, const struct rego_errors *errors)
         struct val v;
         if (!failed(val_from_json(errors->a, body, &v))) {
             struct val list = val_get_str(v, "errors");
-            struct val o = val_object2(errors->a, (struct val[]){val_str(errors->a, S("errors")), list}, 1);
+            struct val o =
+                val_object2(errors->a, (struct val[]){val_str(errors->a, S("errors")), list}, 1);
             val_to_json_pretty(&b, o, "  ", true);
         }
     } else {

@@ -36,15 +36,18 @@ static bool prepare(struct run *r)
         rego_errors_add(&r->errors, "input_error", STR_EMPTY, (struct loc){0}, "%s", err_detail());
         return false;
     }
-    struct rego_query_options qo = {.version = cmd_version(c), .enable_print = true, .capture = true,
-                                    .imports = imports, .n_imports = c->n_imports};
+    struct rego_query_options qo = {.version = cmd_version(c),
+                                    .enable_print = true,
+                                    .capture = true,
+                                    .imports = imports,
+                                    .n_imports = c->n_imports};
     for (size_t i = 0; i < c->n_imports; i++) {
         imports[i] = str_of(c->imports[i]);
         qo.v2_keywords |= strcmp(c->imports[i], "rego.v2") == 0;
     }
     if (c->package != NULL) {
-        qo.package = arena_printf(&c->a, "%s%s", strncmp(c->package, "data.", 5) == 0 ? "" : "data.",
-                                  c->package);
+        qo.package = arena_printf(&c->a, "%s%s",
+                                  strncmp(c->package, "data.", 5) == 0 ? "" : "data.", c->package);
     }
     struct str text = c->stdin_query ? stdin_text(&c->a) : str_of(c->n_args > 0 ? c->args[0] : "");
     return rego_prepare(r->im->policy, text, &qo, &r->errors, &r->q);
@@ -85,8 +88,11 @@ static void put_json(struct buf *b, const struct run *r, const struct rego_resul
             buf_release(&v);
             buf_puts(b, S(",\n          \"text\": "));
             val_json_string(b, text, false);
-            buf_printf(b, ",\n          \"location\": {\n            \"row\": %u,\n            \"col\": %u\n"
-                          "          }\n        }", loc.row, loc.col);
+            buf_printf(
+                b,
+                ",\n          \"location\": {\n            \"row\": %u,\n            \"col\": %u\n"
+                "          }\n        }",
+                loc.row, loc.col);
         }
         buf_puts(b, S("\n      ]"));
         struct val bindings = binding_object(a, r, out->rows[i]);
@@ -135,7 +141,8 @@ static void put_rows(struct buf *b, const struct run *r, const struct rego_resul
             continue;
         }
         if (strcmp(format, "values") == 0) {
-            val_to_json_pretty(b, val_array(a, val_arr(row)->v + out->n_vars, out->n_exprs), "  ", false);
+            val_to_json_pretty(b, val_array(a, val_arr(row)->v + out->n_vars, out->n_exprs), "  ",
+                               false);
             buf_putc(b, '\n');
             continue;
         }

@@ -42,7 +42,8 @@ static struct str address_of(struct arena *a, const char *text)
 
 static struct err serve(struct lone *l, struct cmd *c)
 {
-    struct http_server_opts o = {.handle = router_dispatch, .ctx = &l->z.routes,
+    struct http_server_opts o = {.handle = router_dispatch,
+                                 .ctx = &l->z.routes,
                                  .body_max = (size_t)l->config.body_max,
                                  .arena_max = (size_t)l->config.eval_memory};
     TRY(loop_new(&l->loop));
@@ -83,8 +84,10 @@ int cmd_run(struct daemon *d, int argc, char **argv)
     for (size_t i = 0; i < c.n_paths; i++) {
         paths[n++] = str_of(c.paths[i]);
     }
-    l.config = (struct authz_config){.default_decision = S("/system/main"), .api_writes = true,
-                                     .eval_memory = INT64_C(1) << 30, .body_max = 256 << 20};
+    l.config = (struct authz_config){.default_decision = S("/system/main"),
+                                     .api_writes = true,
+                                     .eval_memory = INT64_C(1) << 30,
+                                     .body_max = 256 << 20};
     l.z.config = &l.config;
     uuid4(l.z.id);
     store_init(&l.z.store);

@@ -24,7 +24,9 @@ static enum verdict run_one(const struct image *im, const struct val *path, size
                             struct buf *printed, struct str *why, struct arena *a)
 {
     struct rego_result r;
-    struct rego_eval_options o = {.data = im->data, .print = print_line, .print_ctx = printed,
+    struct rego_eval_options o = {.data = im->data,
+                                  .print = print_line,
+                                  .print_ctx = printed,
                                   .max_steps = UINT64_C(1) << 60,
                                   .deadline_ns = clock_mono_ns() + limit};
     struct val v = rego_eval_path(im->policy, path, n, &o, a, &r);
@@ -92,7 +94,8 @@ static void run_rule(struct cmd *c, const struct image *im, const struct module 
     enum verdict v = SKIP;
     int64_t start = clock_mono_ns();
     if (!str_starts(name, S("todo_"))) {
-        v = run_one(im, path, n, c->timeout_ns > 0 ? c->timeout_ns : 5 * NS_PER_S, &printed, &why, &a);
+        v = run_one(im, path, n, c->timeout_ns > 0 ? c->timeout_ns : 5 * NS_PER_S, &printed, &why,
+                    &a);
     }
     put_time(took, sizeof took, clock_mono_ns() - start);
     t->total++;

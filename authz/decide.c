@@ -5,12 +5,12 @@
 
 #include "authz.h"
 
-static struct metric decisions = METRIC_COUNTER("sextant_authz_decisions_total", "Decisions made.",
-                                                NULL, NULL);
+static struct metric decisions =
+    METRIC_COUNTER("sextant_authz_decisions_total", "Decisions made.", NULL, NULL);
 static struct metric failures = METRIC_COUNTER("sextant_authz_decision_errors_total",
                                                "Decisions that ended in an error.", NULL, NULL);
-static struct metric latency = METRIC_HISTOGRAM("sextant_authz_eval_seconds",
-                                                "Time to evaluate a decision.", NULL, NULL);
+static struct metric latency =
+    METRIC_HISTOGRAM("sextant_authz_eval_seconds", "Time to evaluate a decision.", NULL, NULL);
 
 void decide(struct authz *z, const struct val *path, size_t n, struct val input, bool strict,
             struct arena *a, struct decision *d)
@@ -54,7 +54,9 @@ void decision_record(struct authz *z, const struct decision *d, const struct htt
     struct audit_event e = {
         .class_uid = OCSF_API_ACTIVITY,
         .activity = "decide",
-        .outcome = d->eval.failed ? "failed" : decision_allows(d->result) ? "allowed" : "denied",
+        .outcome = d->eval.failed               ? "failed"
+                   : decision_allows(d->result) ? "allowed"
+                                                : "denied",
         .decision_id = str_of(d->id),
         .policy_path = d->path,
         .policy_rule = str_of(rule),

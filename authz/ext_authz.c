@@ -79,7 +79,8 @@ static struct val segments(struct arena *a, struct str path)
     path = str_sub(path, str_starts(path, S("/")), path.n);
     while (path.p != NULL) {
         struct str part = str_split(&path, '/'), decoded;
-        vlist_add(&l, val_str(a, failed(percent_decode(a, part, false, &decoded)) ? part : decoded));
+        vlist_add(&l,
+                  val_str(a, failed(percent_decode(a, part, false, &decoded)) ? part : decoded));
     }
     return vlist_array(&l);
 }
@@ -337,7 +338,8 @@ static void describe(struct arena *a, const Extauthz__CheckRequest *in, struct d
     }
     if (h != NULL) {
         struct str path = str_of(h->path);
-        d->resource = arena_printf(a, "%s %.*s", h->method, STR_FMT(str_sub(path, 0, str_find_char(path, '?'))));
+        d->resource = arena_printf(a, "%s %.*s", h->method,
+                                   STR_FMT(str_sub(path, 0, str_find_char(path, '?'))));
     }
 }
 

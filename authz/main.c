@@ -92,8 +92,8 @@ static struct err listen_grpc(struct daemon *d, struct authz_process *p)
     }
     router_init(&p->z.grpc_routes);
     ext_authz_routes(&p->z, &p->z.grpc_routes);
-    struct http_server_opts o = {.handle = router_dispatch, .ctx = &p->z.grpc_routes,
-                                 .body_max = GRPC_MESSAGE_MAX};
+    struct http_server_opts o = {
+        .handle = router_dispatch, .ctx = &p->z.grpc_routes, .body_max = GRPC_MESSAGE_MAX};
     TRY(http_server_new(d->loop, &o, &p->grpc));
     return http_server_listen(p->grpc, c->grpc, NULL, NULL);
 }
@@ -101,8 +101,10 @@ static struct err listen_grpc(struct daemon *d, struct authz_process *p)
 static struct err listen_rest(struct daemon *d, struct authz_process *p)
 {
     const struct authz_config *c = p->z.config;
-    struct http_server_opts o = {.handle = router_dispatch, .ctx = &p->z.routes,
-                                 .body_max = (size_t)c->body_max, .arena_max = (size_t)c->eval_memory};
+    struct http_server_opts o = {.handle = router_dispatch,
+                                 .ctx = &p->z.routes,
+                                 .body_max = (size_t)c->body_max,
+                                 .arena_max = (size_t)c->eval_memory};
     struct listen_opts everyone = {.mode = 0666};
     router_init(&p->z.routes);
     data_routes(&p->z, &p->z.routes);
@@ -111,8 +113,8 @@ static struct err listen_rest(struct daemon *d, struct authz_process *p)
     daemon_add_common_routes(d, &p->z.routes);
     TRY(http_server_new(d->loop, &o, &p->rest));
     TRY(http_server_listen(p->rest, c->listen, NULL, NULL));
-    return http_server_listen(p->rest, arena_printf(&d->boot, "unix:%s/authz.sock", d->run_dir), NULL,
-                              &everyone);
+    return http_server_listen(p->rest, arena_printf(&d->boot, "unix:%s/authz.sock", d->run_dir),
+                              NULL, &everyone);
 }
 
 static struct err start(struct daemon *d)

@@ -114,15 +114,16 @@ static bool is_data_file(struct str name, bool bundle)
     if (bundle) {
         return str_is(base, "data.json") || str_is(base, "data.yaml") || str_is(base, "data.yml");
     }
-    return base.p[0] != '.' && (str_ends(base, S(".json")) || str_ends(base, S(".yaml")) ||
-                                str_ends(base, S(".yml")));
+    return base.p[0] != '.' &&
+           (str_ends(base, S(".json")) || str_ends(base, S(".yaml")) || str_ends(base, S(".yml")));
 }
 
 static struct err add_one(struct image *im, struct str path, struct str below,
                           enum rego_version version, bool bundle, bool named)
 {
     if (str_ends(path, S(".rego"))) {
-        struct policy_file f = {.id = arena_str(&im->arena, path), .version = version, .from_disk = true};
+        struct policy_file f = {
+            .id = arena_str(&im->arena, path), .version = version, .from_disk = true};
         TRY(read_whole_file(&im->arena, path, &f.text));
         add_file(im, f);
         return OK;
@@ -166,7 +167,8 @@ static struct err walk_files(struct arena *a, struct str path, struct str **out,
             if (e->d_name[0] != '.') {
                 todo = arena_grow(a, todo, n_todo, n_todo + 1, &cap_todo, sizeof *todo);
                 bool slash = at.n > 0 && at.p[at.n - 1] == '/';
-                todo[n_todo++] = arena_printf(a, "%.*s%s%s", STR_FMT(at), slash ? "" : "/", e->d_name);
+                todo[n_todo++] =
+                    arena_printf(a, "%.*s%s%s", STR_FMT(at), slash ? "" : "/", e->d_name);
             }
         }
         if (d != NULL) {
@@ -192,13 +194,16 @@ struct err image_add_path(struct image *im, struct str path, enum rego_version v
     TRY(walk_files(&im->arena, path, &files, &n));
     bool single = n == 1 && str_eq(files[0], path);
     for (size_t i = 0; i < n; i++) {
-        struct str below = single ? STR_EMPTY : str_sub(files[i], path.n + (str_is(path, "/") ? 0 : 1), files[i].n);
+        struct str below =
+            single ? STR_EMPTY
+                   : str_sub(files[i], path.n + (str_is(path, "/") ? 0 : 1), files[i].n);
         TRY(add_one(im, files[i], below, version, bundle, single));
     }
     return OK;
 }
 
-bool image_compile(struct image *im, const struct rego_compile_options *o, struct rego_errors *errors)
+bool image_compile(struct image *im, const struct rego_compile_options *o,
+                   struct rego_errors *errors)
 {
     struct rego_compile_options options = o != NULL ? *o : (struct rego_compile_options){0};
     struct rego_source *src = arena_array(&im->arena, struct rego_source, im->n_files + 1);
@@ -271,7 +276,8 @@ static uint64_t fingerprint_of(struct arena *a, const struct str *paths, size_t 
             h = mix(h, str_hash(files[k]));
             if (stat(arena_cstr(a, files[k]), &st) == 0) {
                 h = mix(h, (uint64_t)st.st_size);
-                h = mix(h, (uint64_t)st.st_mtim.tv_sec * 1000000007u + (uint64_t)st.st_mtim.tv_nsec);
+                h = mix(h,
+                        (uint64_t)st.st_mtim.tv_sec * 1000000007u + (uint64_t)st.st_mtim.tv_nsec);
                 h = mix(h, st.st_ino);
             }
         }
@@ -299,8 +305,8 @@ bool store_load(struct authz_store *s, struct rego_errors *errors)
     struct image *im = image_new();
     s->fingerprint = fingerprint(s);
     for (size_t i = 0; i < s->n_policy_paths + s->n_data_paths; i++) {
-        struct str path = i < s->n_policy_paths ? s->policy_paths[i]
-                                                : s->data_paths[i - s->n_policy_paths];
+        struct str path =
+            i < s->n_policy_paths ? s->policy_paths[i] : s->data_paths[i - s->n_policy_paths];
         struct err e = image_add_path(im, path, s->version, false);
         if (failed(e)) {
             rego_errors_add(errors, "load_error", STR_EMPTY, (struct loc){0}, "%s", err_detail());

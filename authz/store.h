@@ -58,7 +58,8 @@ const struct policy_file *store_policy(const struct authz_store *s, struct str i
 bool store_set_data(struct authz_store *s, struct val data, struct rego_errors *errors);
 
 /* Used by commands: adds one file or folder, as OPA's -d does. ERR with detail. */
-struct err image_add_path(struct image *im, struct str path, enum rego_version version, bool bundle);
+struct err image_add_path(struct image *im, struct str path, enum rego_version version,
+                          bool bundle);
 struct image *image_new(void);
 void image_free(struct image *im);
 bool image_compile(struct image *im, const struct rego_compile_options *o,

@@ -44,10 +44,15 @@ static void make_events(void)
         snprintf(path, sizeof(path), "kv/data/team-%u/secret-%u", i % 40, i % 15);
         snprintf(accessor, sizeof(accessor), "accessor-%u", i % 5000);
         snprintf(who, sizeof(who), "spiffe://cluster.local/ns/prod/sa/service-%u", i % 300);
-        struct audit_event e = {.class_uid = OCSF_API_ACTIVITY, .activity_id = 2, .activity = "read",
-                                .outcome = i % 50 == 0 ? "denied" : "allowed", .actor_spiffe_id = str_of(who),
-                                .token_accessor = str_of(accessor), .secret_path = str_of(path),
-                                .policy_path = S("team"), .source_addr = S("10.0.0.1:4242"),
+        struct audit_event e = {.class_uid = OCSF_API_ACTIVITY,
+                                .activity_id = 2,
+                                .activity = "read",
+                                .outcome = i % 50 == 0 ? "denied" : "allowed",
+                                .actor_spiffe_id = str_of(who),
+                                .token_accessor = str_of(accessor),
+                                .secret_path = str_of(path),
+                                .policy_path = S("team"),
+                                .source_addr = S("10.0.0.1:4242"),
                                 .trace = trace_new()};
         audit_event_write(b, &e, "secrets");
     }
@@ -57,7 +62,8 @@ static void make_events(void)
 
 static void accept(void *ctx, unsigned n)
 {
-    struct event_context c = {.origin = S("bench/audit"), .producer = S("secrets"), .hmac_key = ctx};
+    struct event_context c = {
+        .origin = S("bench/audit"), .producer = S("secrets"), .hmac_key = ctx};
     struct arena a;
     struct buf out;
     struct event e;
@@ -102,9 +108,11 @@ static void syncs_alone(void)
 static void whole_service(void)
 {
     static const struct expectations nothing = {NULL, 0};
-    static const struct sender from = {STR_INIT("secrets"), STR_INIT("spiffe://bench/sextant/secrets")};
+    static const struct sender from = {STR_INIT("secrets"),
+                                       STR_INIT("spiffe://bench/sextant/secrets")};
     struct service *s;
-    struct service_opts o = {.dir = dir, .origin = S("bench/audit"), .expected = &nothing, .wake = wake};
+    struct service_opts o = {
+        .dir = dir, .origin = S("bench/audit"), .expected = &nothing, .wake = wake};
     BUG_ON(failed(service_open(&o, &s)));
     double cpu = bench_cpu_ns();
     int64_t began = clock_mono_ns(), worst = 0;
@@ -120,8 +128,10 @@ static void whole_service(void)
     }
     double wall_s = (double)(clock_mono_ns() - began) / 1e9, cpu_s = (bench_cpu_ns() - cpu) / 1e9;
     printf("%-44s %12.0f /s   %0.0f per CPU-s, worst commit %0.1f ms\n",
-           "durable, hashed, indexed, watched events", EVENTS / wall_s, EVENTS / cpu_s, (double)worst / 1e6);
-    printf("%-44s %12s\n", "  beside it: Tessera POSIX, published", "26000-32000 /s with 256 a batch; 10000 on 7 cores with dedup");
+           "durable, hashed, indexed, watched events", EVENTS / wall_s, EVENTS / cpu_s,
+           (double)worst / 1e6);
+    printf("%-44s %12s\n", "  beside it: Tessera POSIX, published",
+           "26000-32000 /s with 256 a batch; 10000 on 7 cores with dedup");
 
     struct ask q = {.question = ASK_WHO, .of = S("kv/data/team-7/secret-7"), .limit = 100};
     struct ask_source src = service_source(s);
@@ -129,12 +139,14 @@ static void whole_service(void)
     buf_init(&out, 64 << 20);
     began = clock_mono_ns();
     BUG_ON(failed(ask_answer(&src, &q, &out)));
-    printf("%-44s %12.1f ms\n", "ask who, 833 requests of 100,000 events", (double)(clock_mono_ns() - began) / 1e6);
+    printf("%-44s %12.1f ms\n", "ask who, 833 requests of 100,000 events",
+           (double)(clock_mono_ns() - began) / 1e6);
     buf_release(&out);
 
     /* What verify does for each entry, without the signature, which a bench has no key for. */
     struct tlog_reader r;
-    tlog_reader_init(&r, tlog_folder(service_log(s)), tlog_integrated(service_log(s)) / TILE_WIDTH * TILE_WIDTH);
+    tlog_reader_init(&r, tlog_folder(service_log(s)),
+                     tlog_integrated(service_log(s)) / TILE_WIDTH * TILE_WIDTH);
     struct merkle_range tree = {.size = 0};
     cpu = bench_cpu_ns();
     for (uint64_t i = 0; i < r.size; i++) {
@@ -144,7 +156,8 @@ static void whole_service(void)
         merkle_leaf(entry, &h);
         merkle_append(&tree, &h);
     }
-    printf("%-44s %12.0f /CPU-s\n", "entries read back and hashed", (double)r.size / (bench_cpu_ns() - cpu) * 1e9);
+    printf("%-44s %12.0f /CPU-s\n", "entries read back and hashed",
+           (double)r.size / (bench_cpu_ns() - cpu) * 1e9);
     tlog_reader_release(&r);
     service_close(s);
 }
@@ -161,7 +174,10 @@ int main(int argc, char **argv)
     make_events();
     printf("event as sent: %zu bytes\n", one_line.n);
     struct bench_case cases[] = {
-        {.name = "check, complete, canonical form, fingerprint", .run = accept, .ctx = &key, .n = 20000},
+        {.name = "check, complete, canonical form, fingerprint",
+         .run = accept,
+         .ctx = &key,
+         .n = 20000},
         {.name = "leaf hash and tree", .run = leaves, .n = 50000},
     };
     bench_all(cases, ARRAY_LEN(cases));

@@ -23,7 +23,9 @@ int main(int argc, char **argv)
     struct http_server_opts o = {.handle = router_dispatch, .ctx = &router};
     struct err e = loop_new(&loop);
     e = failed(e) ? e : http_server_new(loop, &o, &server);
-    e = failed(e) ? e : http_server_listen(server, str_of(argc > 1 ? argv[1] : "127.0.0.1:20250"), NULL, NULL);
+    e = failed(e) ? e
+                  : http_server_listen(server, str_of(argc > 1 ? argv[1] : "127.0.0.1:20250"), NULL,
+                                       NULL);
     if (failed(e)) {
         fprintf(stderr, "%s\n", err_detail());
         return 1;

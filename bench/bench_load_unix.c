@@ -24,8 +24,8 @@ static size_t request_n;
 struct conn {
     int fd;
     char head[HEAD_MAX];
-    size_t head_n;    /* bytes of the head so far */
-    long body_left;   /* NO_HEAD: the head is not complete; CHUNKED: until the last chunk */
+    size_t head_n;  /* bytes of the head so far */
+    long body_left; /* NO_HEAD: the head is not complete; CHUNKED: until the last chunk */
 };
 
 enum { NO_HEAD = -1, CHUNKED = -2 };
@@ -56,10 +56,11 @@ static void make_request(const char *path, const char *body_file, char **headers
     if (request == NULL) {
         fail("malloc");
     }
-    size_t at = (size_t)snprintf(request, HEAD_MAX,
-                                 "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-                                 "Content-Length: %zu\r\n",
-                                 path, body_n);
+    size_t at =
+        (size_t)snprintf(request, HEAD_MAX,
+                         "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                         "Content-Length: %zu\r\n",
+                         path, body_n);
     for (int i = 0; i < n; i++) {
         at += (size_t)snprintf(request + at, HEAD_MAX - at, "%s\r\n", headers[i]);
     }
@@ -140,7 +141,8 @@ int main(int argc, char **argv)
     static struct conn conns[CONNECTIONS_MAX];
     static struct pollfd fds[CONNECTIONS_MAX];
     if (argc < 6) {
-        fprintf(stderr, "usage: bench_load_unix SOCKET SECONDS CONNECTIONS PATH BODY_FILE [HEADER...]\n");
+        fprintf(stderr,
+                "usage: bench_load_unix SOCKET SECONDS CONNECTIONS PATH BODY_FILE [HEADER...]\n");
         return 2;
     }
     double end = now() + strtod(argv[2], NULL);

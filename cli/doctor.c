@@ -66,8 +66,9 @@ static void check_pidfd(struct finding *f)
     if (fd >= 0) {
         close(fd);
     }
-    say(f, ok ? FINE : WEAK, ok ? "SO_PEERPIDFD: callers cannot hide behind a reused pid"
-                                : "no SO_PEERPIDFD (before Linux 6.5)",
+    say(f, ok ? FINE : WEAK,
+        ok ? "SO_PEERPIDFD: callers cannot hide behind a reused pid"
+           : "no SO_PEERPIDFD (before Linux 6.5)",
         ok ? "" : "workloads are then known by pid and start time");
 }
 
@@ -75,7 +76,8 @@ static void check_memlock(struct finding *f)
 {
     struct rlimit r;
     bool ok = getrlimit(RLIMIT_MEMLOCK, &r) == 0 && r.rlim_cur >= (rlim_t)1024 * 1024;
-    say(f, ok ? FINE : BROKEN, ok ? "locked memory for secrets" : "less than 1 MiB of lockable memory",
+    say(f, ok ? FINE : BROKEN,
+        ok ? "locked memory for secrets" : "less than 1 MiB of lockable memory",
         ok ? "" : "raise it: ulimit -l 8192, or LimitMEMLOCK= in the unit");
 }
 
@@ -109,8 +111,8 @@ static void check_programs(struct finding *f)
     struct arena a;
     arena_init(&a, 1 << 20);
     for (size_t i = 0; domain_daemons[i] != NULL; i++) {
-        char *path = command_sister(&a, arena_cstr(&a, arena_printf(&a, "sextant-%s",
-                                                                   domain_daemons[i])));
+        char *path =
+            command_sister(&a, arena_cstr(&a, arena_printf(&a, "sextant-%s", domain_daemons[i])));
         if (access(path, X_OK) != 0) {
             char text[200];
             snprintf(text, sizeof(text), "%.180s is missing", path);
@@ -142,12 +144,13 @@ int command_doctor(int argc, char **argv)
 {
     (void)argv;
     if (argc > 1) {
-        return command_usage("doctor", strcmp(argv[1], "--help") == 0 ? NULL : "no arguments are taken",
+        return command_usage("doctor",
+                             strcmp(argv[1], "--help") == 0 ? NULL : "no arguments are taken",
                              "\n\nExit 0: nothing stands in the way; 1: something does.\n");
     }
     static void (*const checks[])(struct finding *) = {
-        check_programs, check_uids,  check_landlock, check_seccomp,
-        check_pidfd,    check_memlock, check_nft,    check_domain,
+        check_programs, check_uids,    check_landlock, check_seccomp,
+        check_pidfd,    check_memlock, check_nft,      check_domain,
     };
     static const char *const marks[] = {"ok  ", "weak", "FAIL"};
     bool broken = false;

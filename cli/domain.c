@@ -10,8 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-const char *const domain_daemons[] = {"audit",  "crypto",  "identity", "authz",
-                                      "authn",  "secrets", "netpol",   NULL};
+const char *const domain_daemons[] = {"audit", "crypto",  "identity", "authz",
+                                      "authn", "secrets", "netpol",   NULL};
 
 enum { FILE_MAX = 4 << 20 };
 

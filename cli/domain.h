@@ -20,10 +20,10 @@
 extern const char *const domain_daemons[];
 
 struct domain {
-    struct str dir;          /* absolute */
+    struct str dir; /* absolute */
     char *config_file;
-    struct config *config;   /* owned */
-    char *control_path;      /* of the supervisor */
+    struct config *config; /* owned */
+    char *control_path;    /* of the supervisor */
 };
 
 /* Reads DIR/sextant.yaml. ERR_NOT_FOUND says how to make one. */

@@ -59,8 +59,8 @@ static struct err write_template(struct arena *a, struct str dir, const char *na
                                  const char *const *pairs)
 {
     struct str text;
-    char *from = arena_cstr(
-        a, arena_printf(a, "%.*s/domain/%s", STR_FMT(command_share_dir(a)), name));
+    char *from =
+        arena_cstr(a, arena_printf(a, "%.*s/domain/%s", STR_FMT(command_share_dir(a)), name));
     char *to = arena_cstr(a, arena_printf(a, "%.*s/%s", STR_FMT(dir), name));
     TRY(file_read(a, from, TEMPLATE_MAX, &text));
     return template_write(a, to, text, mode, false, pairs);

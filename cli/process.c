@@ -48,7 +48,8 @@ static void keep_capabilities(unsigned caps)
         give_up("keeping capabilities");
     }
     for (unsigned cap = 0; cap < 32; cap++) {
-        if ((caps & 1u << cap) != 0 && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0) != 0) {
+        if ((caps & 1u << cap) != 0 &&
+            prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0) != 0) {
             give_up("keeping capabilities");
         }
     }
@@ -81,8 +82,8 @@ static void redirect_log(const char *path)
     }
 }
 
-static void fill_env(const struct process_spec *spec, char *notify, size_t notify_size,
-                     char **env, char *path)
+static void fill_env(const struct process_spec *spec, char *notify, size_t notify_size, char **env,
+                     char *path)
 {
     size_t n = 0;
     env[n++] = path;
@@ -104,7 +105,10 @@ static int open_program(const char *path)
 {
     int fd = strchr(path, '/') != NULL ? open(path, O_RDONLY | O_CLOEXEC) : -1;
     char magic[4];
-    if (fd >= 0 && (read(fd, magic, 4) != 4 || memcmp(magic, "\x7f" "ELF", 4) != 0)) {
+    if (fd >= 0 && (read(fd, magic, 4) != 4 || memcmp(magic,
+                                                      "\x7f"
+                                                      "ELF",
+                                                      4) != 0)) {
         close(fd);
         fd = -1;
     }
@@ -206,8 +210,7 @@ static void drain(int *fd, struct buf *into)
 static bool pump(struct pipes *p, struct buf *out, struct buf *err_out, int64_t end_ns)
 {
     while (p->out >= 0 || p->err >= 0) {
-        struct pollfd fds[3] = {
-            {p->in, POLLOUT, 0}, {p->out, POLLIN, 0}, {p->err, POLLIN, 0}};
+        struct pollfd fds[3] = {{p->in, POLLOUT, 0}, {p->out, POLLIN, 0}, {p->err, POLLIN, 0}};
         int64_t left = (end_ns - clock_mono_ns()) / NS_PER_MS;
         if (left <= 0) {
             return false;

@@ -13,23 +13,24 @@
 #include <sys/types.h>
 
 struct process_spec {
-    char *const *argv;        /* argv[0]: path, or a name looked up in PATH */
-    char *const *extra_env;   /* "NAME=value"…, NULL-terminated; may be NULL */
-    uid_t uid;                /* uid and gid to run under; 0 stays as we are */
+    char *const *argv;      /* argv[0]: path, or a name looked up in PATH */
+    char *const *extra_env; /* "NAME=value"…, NULL-terminated; may be NULL */
+    uid_t uid;              /* uid and gid to run under; 0 stays as we are */
     gid_t gid;
-    pid_t netns_of;           /* join this process's network namespace first; 0 = ours */
-    const char *log_path;     /* stdout and stderr are appended here; NULL leaves them */
-    const char *notify_path;  /* NOTIFY_SOCKET for the child; NULL for none */
-    const char *work_dir;     /* NULL is "/" */
+    pid_t netns_of;          /* join this process's network namespace first; 0 = ours */
+    const char *log_path;    /* stdout and stderr are appended here; NULL leaves them */
+    const char *notify_path; /* NOTIFY_SOCKET for the child; NULL for none */
+    const char *work_dir;    /* NULL is "/" */
     bool die_with_parent;
-    unsigned keep_caps;       /* mask of 1 << CAP_x that survive the change of uid, as ambient capabilities */
+    unsigned
+        keep_caps; /* mask of 1 << CAP_x that survive the change of uid, as ambient capabilities */
 };
 
 /* Starts it; `*pidfd` is to be closed by the caller. ERR_IO names the call that failed. */
 struct err process_start(const struct process_spec *spec, pid_t *pid, int *pidfd);
 
 struct process_result {
-    int exit_status;     /* 0..255; 128 + signal when killed; 124 when out of time */
+    int exit_status; /* 0..255; 128 + signal when killed; 124 when out of time */
     int64_t wall_ns;
 };
 

@@ -20,7 +20,8 @@ static const struct verb verbs[] = {
      NULL},
     {"doctor", "look for what would stop Sextant on this machine", command_doctor, NULL, NULL},
     {"demo", "play the reference story in a place of its own", command_demo, NULL, NULL},
-    {"ask", "the five questions: who, when, policy, secret, identity", NULL, "sextant-audit", "ask"},
+    {"ask", "the five questions: who, when, policy, secret, identity", NULL, "sextant-audit",
+     "ask"},
     {"respond", "contain a compromised identity, with proof", NULL, NULL, NULL},
     {"assess", "maturity level and anti-patterns of a repository", NULL, NULL, NULL},
     {"authn", "OpenID provider", NULL, NULL, NULL},
@@ -104,9 +105,8 @@ static int exec_sister(const struct verb *v, int argc, char **argv)
 {
     struct arena a;
     arena_init(&a, 1 << 20);
-    char *name = v->sister != NULL
-                     ? arena_cstr(&a, str_of(v->sister))
-                     : arena_cstr(&a, arena_printf(&a, "sextant-%s", v->name));
+    char *name = v->sister != NULL ? arena_cstr(&a, str_of(v->sister))
+                                   : arena_cstr(&a, arena_printf(&a, "sextant-%s", v->name));
     char **args = arena_array(&a, char *, (size_t)argc + 3);
     size_t n = 0;
     args[n++] = name;

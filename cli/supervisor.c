@@ -221,13 +221,13 @@ static void serve_status(struct supervisor *s)
         buf_init(&b, 64 * 1024);
         buf_puts(&b, S("["));
         for (size_t i = 0; i < n; i++) {
-            buf_printf(&b,
-                       "%s{\"name\":\"%s\",\"state\":\"%s\",\"pid\":%d,\"uid\":%u,\"address\":\"%s\","
-                       "\"ready_ms\":%lld,\"restarts\":%u,\"rss_kb\":%llu,\"pss_kb\":%llu}",
-                       i > 0 ? "," : "", st[i].name, unit_state_name(st[i].state), (int)st[i].pid,
-                       (unsigned)st[i].uid, st[i].address, (long long)st[i].ready_ms,
-                       st[i].restarts, (unsigned long long)st[i].rss_kb,
-                       (unsigned long long)st[i].pss_kb);
+            buf_printf(
+                &b,
+                "%s{\"name\":\"%s\",\"state\":\"%s\",\"pid\":%d,\"uid\":%u,\"address\":\"%s\","
+                "\"ready_ms\":%lld,\"restarts\":%u,\"rss_kb\":%llu,\"pss_kb\":%llu}",
+                i > 0 ? "," : "", st[i].name, unit_state_name(st[i].state), (int)st[i].pid,
+                (unsigned)st[i].uid, st[i].address, (long long)st[i].ready_ms, st[i].restarts,
+                (unsigned long long)st[i].rss_kb, (unsigned long long)st[i].pss_kb);
         }
         buf_puts(&b, S("]\n"));
         ssize_t wrote = send(fd, b.p, b.n, MSG_NOSIGNAL);
@@ -290,8 +290,9 @@ struct err supervisor_wait_ready(struct supervisor *s, int timeout_ms)
     const struct unit *u;
     while ((u = first_not_ready(s)) != NULL) {
         int64_t left = (end - clock_mono_ns()) / NS_PER_MS;
-        ENSURE(left > 0, ERR_TIMEOUT, "'%s' is not ready after %d ms (%s, %u restarts); its log is %s",
-               u->spec.name, timeout_ms, unit_state_name(u->state), u->restarts,
+        ENSURE(left > 0, ERR_TIMEOUT,
+               "'%s' is not ready after %d ms (%s, %u restarts); its log is %s", u->spec.name,
+               timeout_ms, unit_state_name(u->state), u->restarts,
                u->spec.log_path != NULL ? u->spec.log_path : "above");
         supervisor_step(s, (int)MIN(left, (int64_t)50));
     }
@@ -305,8 +306,8 @@ struct err supervisor_wait_unit(struct supervisor *s, const char *name, int time
     ENSURE(u != NULL, ERR_NOT_FOUND, "no unit '%s'", name);
     while (u->state != UNIT_READY) {
         int64_t left = (end - clock_mono_ns()) / NS_PER_MS;
-        ENSURE(left > 0, ERR_TIMEOUT, "'%s' is not ready after %d ms; its log is %s", name, timeout_ms,
-               u->spec.log_path != NULL ? u->spec.log_path : "above");
+        ENSURE(left > 0, ERR_TIMEOUT, "'%s' is not ready after %d ms; its log is %s", name,
+               timeout_ms, u->spec.log_path != NULL ? u->spec.log_path : "above");
         supervisor_step(s, (int)MIN(left, (int64_t)50));
     }
     return OK;

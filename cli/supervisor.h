@@ -23,15 +23,15 @@
 enum { SUPERVISOR_MAX_UNITS = 32 };
 
 struct unit_spec {
-    const char *name;       /* unique; copied */
-    char *const *argv;      /* argv[0] is the program's path; copied */
-    const char *log_path;   /* appended to; NULL leaves stderr alone */
-    const char *address;    /* shown in tables only; may be NULL */
-    uid_t uid;              /* the process runs under this uid and gid; 0 stays root */
-    pid_t netns_of;         /* joins the network namespace of this process first; 0 = ours */
-    unsigned keep_caps;     /* see process.h */
-    bool no_restart;        /* a dead unit stays dead (tools, one-shot helpers) */
-    bool no_notify;         /* ready as soon as it runs */
+    const char *name;     /* unique; copied */
+    char *const *argv;    /* argv[0] is the program's path; copied */
+    const char *log_path; /* appended to; NULL leaves stderr alone */
+    const char *address;  /* shown in tables only; may be NULL */
+    uid_t uid;            /* the process runs under this uid and gid; 0 stays root */
+    pid_t netns_of;       /* joins the network namespace of this process first; 0 = ours */
+    unsigned keep_caps;   /* see process.h */
+    bool no_restart;      /* a dead unit stays dead (tools, one-shot helpers) */
+    bool no_notify;       /* ready as soon as it runs */
 };
 
 enum unit_state { UNIT_STARTING, UNIT_READY, UNIT_BACKOFF, UNIT_STOPPED };
@@ -41,9 +41,9 @@ struct unit_status {
     enum unit_state state;
     pid_t pid;
     uid_t uid;
-    int64_t ready_ms;       /* from start to readiness; -1 while starting */
+    int64_t ready_ms; /* from start to readiness; -1 while starting */
     unsigned restarts;
-    int last_status;        /* wait(2) status of the last death */
+    int last_status;         /* wait(2) status of the last death */
     uint64_t rss_kb, pss_kb; /* 0 when the kernel does not tell */
 };
 

@@ -32,8 +32,8 @@ void table_print_units(FILE *to, const struct unit_status *units, size_t n)
 {
     bool color = isatty(fileno(to)) != 0;
     uint64_t rss = 0, pss = 0;
-    fprintf(to, "%-12s %7s %6s %-24s %9s %9s  %s\n", "DAEMON", "PID", "UID", "ADDRESS", "PSS", "RSS",
-            "HEALTH");
+    fprintf(to, "%-12s %7s %6s %-24s %9s %9s  %s\n", "DAEMON", "PID", "UID", "ADDRESS", "PSS",
+            "RSS", "HEALTH");
     for (size_t i = 0; i < n; i++) {
         const struct unit_status *u = &units[i];
         rss += u->rss_kb;

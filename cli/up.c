@@ -16,7 +16,8 @@ enum { READY_TIMEOUT_MS = 20000, REDRAW_MS = 1000 };
 
 static const char usage[] =
     "[--dir DIR] [--once]\n\n"
-    "Starts every daemon that DIR/sextant.yaml has a section for, each under its own uid, and watches\n"
+    "Starts every daemon that DIR/sextant.yaml has a section for, each under its own uid, and "
+    "watches\n"
     "them until interrupted. --once prints the table when all are ready and goes on silently.\n";
 
 static volatile sig_atomic_t stopping;
@@ -43,7 +44,8 @@ static void show(struct supervisor *s, bool redraw)
     }
     table_print_units(stdout, st, n);
     if (redraw) {
-        printf("\nInterrupt to stop everything. In another terminal: sextant status, sextant env\n");
+        printf(
+            "\nInterrupt to stop everything. In another terminal: sextant status, sextant env\n");
     }
     fflush(stdout);
 }

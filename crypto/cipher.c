@@ -101,14 +101,15 @@ static const unsigned char *xchacha_key(const struct key_version *v, const struc
 }
 
 static bool aead_seal(const struct ckey *k, struct key_version *v, const struct aead_key *key,
-                      const unsigned char *nonce, const struct crypt_item *item, unsigned char *room)
+                      const unsigned char *nonce, const struct crypt_item *item,
+                      unsigned char *room)
 {
     struct str in = item->input;
     if (k->type == KEY_XCHACHA20) {
-        return crypto_aead_xchacha20poly1305_ietf_encrypt(
-                   room, NULL, (const unsigned char *)in.p, in.n,
-                   (const unsigned char *)item->aad.p, item->aad.n, NULL, nonce,
-                   xchacha_key(v, key)) == 0;
+        return crypto_aead_xchacha20poly1305_ietf_encrypt(room, NULL, (const unsigned char *)in.p,
+                                                          in.n, (const unsigned char *)item->aad.p,
+                                                          item->aad.n, NULL, nonce,
+                                                          xchacha_key(v, key)) == 0;
     }
     EVP_CIPHER_CTX *own, *ctx = context_for(k, v, key, true, &own);
     bool good = ctx != NULL && run_aead(ctx, true, nonce, item->aad, in, room, room + in.n);
@@ -132,8 +133,8 @@ static bool aead_open(const struct ckey *k, struct key_version *v, const struct 
     unsigned char tag[TAG];
     memcpy(tag, body.p + text.n, TAG);
     EVP_CIPHER_CTX *own, *ctx = context_for(k, v, key, false, &own);
-    bool good = ctx != NULL && run_aead(ctx, false, (const unsigned char *)nonce.p, item->aad, text,
-                                        room, tag);
+    bool good = ctx != NULL &&
+                run_aead(ctx, false, (const unsigned char *)nonce.p, item->aad, text, room, tag);
     EVP_CIPHER_CTX_free(own);
     return good;
 }
@@ -195,8 +196,9 @@ static struct err rsa_oaep(struct key_version *v, bool encrypt, struct str in, s
                 (encrypt ? EVP_PKEY_encrypt(ctx, (unsigned char *)room, &n, p, in.n)
                          : EVP_PKEY_decrypt(ctx, (unsigned char *)room, &n, p, in.n)) == 1;
     EVP_PKEY_CTX_free(ctx);
-    ENSURE(good, ERR_INVALID, encrypt ? "the plaintext is too long for this RSA key"
-                                      : "invalid ciphertext: unable to decrypt");
+    ENSURE(good, ERR_INVALID,
+           encrypt ? "the plaintext is too long for this RSA key"
+                   : "invalid ciphertext: unable to decrypt");
     buf_commit(out, n);
     return OK;
 }

@@ -39,8 +39,12 @@ static struct err start_keys(struct crypto *c, int *fd)
     const char *config = arena_cstr(&c->d->boot, c->d->config->file);
     const char *argv[] = {"sextant-crypto", "--config", config, "keys", NULL};
     /* By its link: the path may lead through folders that this uid cannot enter. */
-    struct spawn s = {.file = "/proc/self/exe", .argv = argv, .fds = {-1, -1, 2, pair[1]}, .n_fds = 4,
-                      .on_exit = on_keys_exit, .ctx = c};
+    struct spawn s = {.file = "/proc/self/exe",
+                      .argv = argv,
+                      .fds = {-1, -1, 2, pair[1]},
+                      .n_fds = 4,
+                      .on_exit = on_keys_exit,
+                      .ctx = c};
     struct err e = loop_spawn(c->d->loop, &s, &pid);
     close(pair[1]);
     if (failed(e)) {
@@ -138,8 +142,8 @@ static struct err listen_tls(struct crypto *c)
 
 static struct err listen_all(struct crypto *c)
 {
-    struct http_server_opts o = {.handle = router_dispatch, .ctx = &c->routes,
-                                 .body_max = CRYPTO_BODY_MAX};
+    struct http_server_opts o = {
+        .handle = router_dispatch, .ctx = &c->routes, .body_max = CRYPTO_BODY_MAX};
     struct listen_opts anyone = {.mode = 0666}; /* the kernel names the caller, grants decide */
     router_init(&c->routes);
     router_fallback(&c->routes, not_routed, c);
@@ -162,7 +166,8 @@ struct err crypto_start(struct daemon *d)
     c->keys_dep = daemon_need(d, "keys");
     struct stat st;
     ENSURE(stat(daemon_state_path(d, CRYPTO_SEAL_FILE), &st) == 0, ERR_NOT_FOUND,
-           "not initialised: run `sextant-crypto --config %.*s init` first", STR_FMT(d->config->file));
+           "not initialised: run `sextant-crypto --config %.*s init` first",
+           STR_FMT(d->config->file));
     TRY(start_keys(c, &fd));
     struct err e = channel_new(d->loop, fd, on_keys_lost, c, &c->channel);
     if (failed(e)) {

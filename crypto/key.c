@@ -28,7 +28,7 @@ enum key_type key_type_of(struct str name)
     return t;
 }
 
-static const char *const op_names[] = {"encrypt", "decrypt", "sign",   "verify", "hmac",
+static const char *const op_names[] = {"encrypt", "decrypt", "sign", "verify", "hmac",
                                        "rewrap",  "datakey", "read", "rotate", "config"};
 
 static uint32_t op_of(struct str name)
@@ -51,10 +51,11 @@ struct err grant_ops_parse(struct str text, uint32_t *ops)
     while (rest.p != NULL && text.n > 0) {
         struct str word = str_trim(str_split(&rest, ','));
         uint32_t op = op_of(word);
-        ENSURE(op != 0, ERR_INVALID,
-               "'%.*s' is not an operation; there are encrypt, decrypt, sign, verify, hmac, rewrap, "
-               "datakey, read, rotate, config and all",
-               STR_FMT(word));
+        ENSURE(
+            op != 0, ERR_INVALID,
+            "'%.*s' is not an operation; there are encrypt, decrypt, sign, verify, hmac, rewrap, "
+            "datakey, read, rotate, config and all",
+            STR_FMT(word));
         set |= op;
     }
     *ops = set;

@@ -33,9 +33,9 @@ enum key_type {
 };
 
 struct key_kind {
-    const char *name;      /* of the Transit API: "aes256-gcm96" */
+    const char *name;         /* of the Transit API: "aes256-gcm96" */
     const char *version_name; /* of one version in GET keys/x: "P-256" */
-    unsigned bytes;        /* symmetric: of the key; ECDSA: of r and of s; else 0 */
+    unsigned bytes;           /* symmetric: of the key; ECDSA: of r and of s; else 0 */
     bool aead, rsa, ecdsa, signs, derives;
 };
 extern const struct key_kind key_kinds[KEY_TYPE_MAX];
@@ -112,7 +112,7 @@ bool key_name_is_valid(struct str name);
 /* NULL when that version is not there (never was, or trimmed). */
 struct key_version *ckey_version(const struct ckey *k, uint32_t n);
 uint32_t ckey_allows(const struct ckey *k, struct str caller); /* set of enum grant_op */
-void ckey_grant(struct ckey *k, struct str id, uint32_t ops);  /* replaces; 0 takes the grant away */
+void ckey_grant(struct ckey *k, struct str id, uint32_t ops); /* replaces; 0 takes the grant away */
 
 /* The rules as a plain record, and back; `k` keeps its versions. ERR_SYNTAX. */
 void ckey_put_meta(const struct ckey *k, struct buf *out);
@@ -133,6 +133,7 @@ struct err ckey_add_version(struct ckey *k, struct key_version *v);
 struct err key_version_public(enum key_type type, const struct key_version *v, struct buf *out);
 
 /* HKDF-SHA256 of the version's key with `context` as info (derived keys). */
-struct err key_derive(const struct key_version *v, struct str context, size_t n, struct secret *out);
+struct err key_derive(const struct key_version *v, struct str context, size_t n,
+                      struct secret *out);
 
 #endif

@@ -130,7 +130,8 @@ static struct err prepare(struct daemon *d, struct keyring **out)
     TRY(seal_key_read(daemon_state_path(d, CRYPTO_SEAL_FILE), &seal));
     ENSURE(CRYPTO_secure_malloc_init(OPENSSL_SECURE_HEAP, OPENSSL_SECURE_MIN) != 0, ERR_CRYPTO,
            "OpenSSL's locked memory is not available");
-    EVP_PKEY *first = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519"); /* makes OpenSSL read its files now */
+    EVP_PKEY *first =
+        EVP_PKEY_Q_keygen(NULL, NULL, "ED25519"); /* makes OpenSSL read its files now */
     ENSURE(first != NULL, ERR_CRYPTO, "OpenSSL does not start");
     EVP_PKEY_free(first);
     size_t n = crypto_admins(&d->boot, d->config, d->section, &admins);

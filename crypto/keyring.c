@@ -78,12 +78,16 @@ struct err keyring_end(const struct request *q)
 
 static uint32_t grant_for(enum crypt_what what)
 {
-    static const uint32_t grants[CRYPT_WHAT_MAX] = {
-        [CRYPT_ENCRYPT] = GRANT_ENCRYPT,      [CRYPT_DECRYPT] = GRANT_DECRYPT,
-        [CRYPT_REWRAP] = GRANT_REWRAP,        [CRYPT_DATAKEY] = GRANT_DATAKEY,
-        [CRYPT_DATAKEY_ONLY] = GRANT_DATAKEY, [CRYPT_SIGN] = GRANT_SIGN,
-        [CRYPT_VERIFY] = GRANT_VERIFY,        [CRYPT_HMAC] = GRANT_HMAC,
-        [CRYPT_HMAC_VERIFY] = GRANT_HMAC | GRANT_VERIFY};
+    static const uint32_t grants[CRYPT_WHAT_MAX] = {[CRYPT_ENCRYPT] = GRANT_ENCRYPT,
+                                                    [CRYPT_DECRYPT] = GRANT_DECRYPT,
+                                                    [CRYPT_REWRAP] = GRANT_REWRAP,
+                                                    [CRYPT_DATAKEY] = GRANT_DATAKEY,
+                                                    [CRYPT_DATAKEY_ONLY] = GRANT_DATAKEY,
+                                                    [CRYPT_SIGN] = GRANT_SIGN,
+                                                    [CRYPT_VERIFY] = GRANT_VERIFY,
+                                                    [CRYPT_HMAC] = GRANT_HMAC,
+                                                    [CRYPT_HMAC_VERIFY] =
+                                                        GRANT_HMAC | GRANT_VERIFY};
     return grants[what];
 }
 
@@ -274,7 +278,8 @@ static struct err keyring_crypt(struct keyring *kr, struct request *q, struct bu
 
 /* ---- dispatch ---- */
 
-static struct err (*const handlers[WIRE_OP_MAX])(struct keyring *, struct request *, struct buf *) = {
+static struct err (*const handlers[WIRE_OP_MAX])(struct keyring *, struct request *,
+                                                 struct buf *) = {
     [WIRE_LOAD_META] = keyring_load_meta, [WIRE_LOAD_VERSION] = keyring_load_version,
     [WIRE_DROP] = keyring_drop,           [WIRE_CREATE] = keyring_create,
     [WIRE_ROTATE] = keyring_rotate,       [WIRE_CONFIG] = keyring_config,

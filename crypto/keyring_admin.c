@@ -15,8 +15,8 @@ static struct str place_of_meta(struct str name, char text[PLACE_MAX])
 
 static struct str place_of_version(struct str name, uint32_t n, char text[PLACE_MAX])
 {
-    return str_n(text, (size_t)snprintf(text, PLACE_MAX, "version %" PRIu32 " %.*s", n,
-                                        STR_FMT(name)));
+    return str_n(text,
+                 (size_t)snprintf(text, PLACE_MAX, "version %" PRIu32 " %.*s", n, STR_FMT(name)));
 }
 
 static struct err put_sealed(const struct keyring *kr, struct str place, struct str plain,
@@ -116,7 +116,8 @@ static struct err check_new(const struct ckey *k)
     ENSURE(!convergent || derived, ERR_INVALID,
            "convergent encryption requires derivation to be enabled");
     ENSURE(!derived || kind->derives, ERR_INVALID,
-           "key derivation and convergent encryption not supported for keys of type %s", kind->name);
+           "key derivation and convergent encryption not supported for keys of type %s",
+           kind->name);
     ENSURE(!convergent || kind->aead, ERR_INVALID,
            "convergent encryption not supported for keys of type %s", kind->name);
     ENSURE(k->type != KEY_HMAC || (k->size >= KEY_HMAC_MIN && k->size <= KEY_HMAC_MAX), ERR_INVALID,
@@ -261,8 +262,8 @@ struct err keyring_grant(struct keyring *kr, struct request *q, struct buf *out)
     TRY(keyring_end(q));
     ENSURE(str_starts(id, S("spiffe://")) && id.n <= 2048, ERR_INVALID,
            "a grant goes to a SPIFFE id, not to '%.*s'", STR_FMT(id));
-    ENSURE(q->key->n_grants < KEY_GRANTS_MAX || ops == 0, ERR_LIMIT, "the key has %d grants already",
-           KEY_GRANTS_MAX);
+    ENSURE(q->key->n_grants < KEY_GRANTS_MAX || ops == 0, ERR_LIMIT,
+           "the key has %d grants already", KEY_GRANTS_MAX);
     struct ckey *copy = ckey_new(q->name);
     struct buf rules;
     buf_init(&rules, RECORD_MAX);

@@ -25,7 +25,8 @@ struct request {
 bool keyring_is_admin(const struct keyring *kr, struct str caller);
 /* ERR_DENIED unless the caller is an administrator or the key grants one of `ops`. */
 struct err keyring_may(const struct keyring *kr, const struct request *q, uint32_t ops);
-struct err keyring_end(const struct request *q); /* ERR_SYNTAX unless the body was read to its end */
+struct err
+keyring_end(const struct request *q); /* ERR_SYNTAX unless the body was read to its end */
 
 struct err keyring_load_meta(struct keyring *kr, struct request *q, struct buf *out);
 struct err keyring_load_version(struct keyring *kr, struct request *q, struct buf *out);

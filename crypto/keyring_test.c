@@ -72,7 +72,8 @@ static enum err_code ask(struct fixture *f)
     return (enum err_code)wire_u8(&f->r);
 }
 
-static void load(struct fixture *f, const char *name, struct str meta, uint32_t n, struct str version)
+static void load(struct fixture *f, const char *name, struct str meta, uint32_t n,
+                 struct str version)
 {
     wire_put_str(begin(f, WIRE_LOAD_META, STR_EMPTY, name), meta);
     assert_int_equal(ask(f), ERR_OK);
@@ -116,7 +117,7 @@ static void create(struct fixture *f, const char *name, enum key_type type, unsi
 }
 
 static enum err_code use(struct fixture *f, struct str caller, const char *name,
-                           struct crypt_params p, struct crypt_item item)
+                         struct crypt_params p, struct crypt_item item)
 {
     struct buf *m = begin(f, WIRE_CRYPT, caller, name);
     wire_put_params(m, &p);
@@ -177,7 +178,9 @@ static void test_signatures(void **state)
         if (i % 4 == 0) {
             create(f, name, type, 0, GRANT_SIGN | GRANT_VERIFY);
         }
-        struct crypt_params p = {.what = CRYPT_SIGN, .hash = HASH_SHA2_256, .flags = i % 4 << 1,
+        struct crypt_params p = {.what = CRYPT_SIGN,
+                                 .hash = HASH_SHA2_256,
+                                 .flags = i % 4 << 1,
                                  .salt_length = SALT_AUTO};
         struct crypt_item item = {.input = S("message")};
         assert_int_equal(use(f, alice, name, p, item), ERR_OK);
@@ -410,7 +413,8 @@ static void test_vector_encrypt(void **state)
         k->flags = (json_true(json_get(c, "derived")) ? KEY_DERIVED : 0u) |
                    (json_true(json_get(c, "convergent")) ? KEY_CONVERGENT : 0u);
         struct key_version *v = version_with(k->type, hex_of(&a, c, "key"), S("h"));
-        struct crypt_item item = {.input = after_prefix(&a, json_str(json_get(c, "ciphertext")), false),
+        struct crypt_item item = {.input =
+                                      after_prefix(&a, json_str(json_get(c, "ciphertext")), false),
                                   .aad = b64_of(&a, c, "associated_data_b64"),
                                   .context = b64_of(&a, c, "context_b64"),
                                   .has_context = json_get(c, "context_b64") != NULL};
@@ -553,10 +557,12 @@ static void test_vector_ecdsa(void **state)
         for (unsigned jws = 0; jws < 2; jws++) {
             bool valid = false;
             const char *field = jws ? "signature_jws_derived" : "signature_asn1";
-            struct crypt_params p = {.what = CRYPT_VERIFY, .flags = jws ? CRYPT_JWS : 0,
+            struct crypt_params p = {.what = CRYPT_VERIFY,
+                                     .flags = jws ? CRYPT_JWS : 0,
                                      .hash = hash_of(json_str(json_get(c, "hash")))};
             struct crypt_item item = {.input = b64_of(&a, c, "input_b64"),
-                                      .signature = after_prefix(&a, json_str(json_get(c, field)), jws)};
+                                      .signature =
+                                          after_prefix(&a, json_str(json_get(c, field)), jws)};
             assert_ok(cipher_verify(k, v, &p, &item, &valid));
             assert_true(valid);
             item.input = S("something else");
@@ -575,11 +581,16 @@ static void test_vector_ecdsa(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_round_trips),     CASE(test_signatures),
-        CASE(test_versions),        CASE(test_grants),
-        CASE(test_sealed_records),  CASE(test_cut_messages),
-        cmocka_unit_test(test_seal_file),      cmocka_unit_test(test_vector_encrypt),
-        cmocka_unit_test(test_vector_hmac),    cmocka_unit_test(test_vector_ed25519),
+        CASE(test_round_trips),
+        CASE(test_signatures),
+        CASE(test_versions),
+        CASE(test_grants),
+        CASE(test_sealed_records),
+        CASE(test_cut_messages),
+        cmocka_unit_test(test_seal_file),
+        cmocka_unit_test(test_vector_encrypt),
+        cmocka_unit_test(test_vector_hmac),
+        cmocka_unit_test(test_vector_ed25519),
         cmocka_unit_test(test_vector_ecdsa),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -105,7 +105,8 @@ static void reply_errors(struct http_req *req, int status, struct str text)
 static struct err check_banned(struct op *op, const struct peer *p)
 {
     const struct bans *bans = op->c->bans;
-    ENSURE(p->kind == PEER_UNIX || bans_known(bans), ERR_UNAVAILABLE, "the deny-list is not known yet");
+    ENSURE(p->kind == PEER_UNIX || bans_known(bans), ERR_UNAVAILABLE,
+           "the deny-list is not known yet");
     ENSURE(!bans_has(bans, op->caller.spiffe_id), ERR_DENIED, "%.*s is banned",
            STR_FMT(op->caller.spiffe_id));
     return OK;
@@ -118,8 +119,11 @@ static struct err find_caller(struct op *op)
     bool owner = p->kind == PEER_UNIX && (p->uid == 0 || p->uid == geteuid());
     struct err e;
     if (owner && str_is(http_header_get(op->req, "x-sextant-caller"), "operator")) {
-        op->caller = (struct caller){.spiffe_id = crypto_operator(&op->arena, op->c->d->trust_domain),
-                                     .source = S("unix:"), .pid = p->pid, .uid = p->uid};
+        op->caller =
+            (struct caller){.spiffe_id = crypto_operator(&op->arena, op->c->d->trust_domain),
+                            .source = S("unix:"),
+                            .pid = p->pid,
+                            .uid = p->uid};
         return OK;
     }
     e = daemon_caller(op->c->d, op->req, &op->caller);
@@ -141,8 +145,8 @@ static struct err read_body(struct op *op)
     }
     struct json_limits limits = {.max_bytes = CRYPTO_BODY_MAX, .max_depth = 16};
     struct err e = json_parse(&op->arena, arena_str(&op->arena, text), &limits, &v);
-    ENSURE(!failed(e) && json_is(v, JSON_OBJECT), ERR_INVALID,
-           "failed to parse JSON input: %s", failed(e) ? err_detail() : "not an object");
+    ENSURE(!failed(e) && json_is(v, JSON_OBJECT), ERR_INVALID, "failed to parse JSON input: %s",
+           failed(e) ? err_detail() : "not an object");
     op->body = v;
     return OK;
 }

@@ -64,8 +64,9 @@ void op_fail(struct op *op, struct err e);
 /* Fields of a JSON object as Vault reads them: numbers and booleans may be strings. */
 bool field_has(const struct json *o, const char *key);
 struct str field_str(const struct json *o, const char *key); /* empty when absent */
-struct err field_u32(const struct json *o, const char *key, uint32_t *out); /* untouched when absent */
-struct err field_bool(const struct json *o, const char *key, bool *out);    /* the same */
+struct err field_u32(const struct json *o, const char *key,
+                     uint32_t *out);                                     /* untouched when absent */
+struct err field_bool(const struct json *o, const char *key, bool *out); /* the same */
 /* Base64 (padded standard form). ERR_INVALID "failed to base64-decode KEY". */
 struct err field_base64(struct arena *a, const struct json *o, const char *key, struct str *out);
 

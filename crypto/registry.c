@@ -127,8 +127,8 @@ static struct err read_versions(struct registry *r, struct str name,
         if (!row) {
             return OK;
         }
-        struct err e = reader->version(reader->ctx, name, (uint32_t)stmt_col_int(q, 0),
-                                       stmt_col_str(q, 1));
+        struct err e =
+            reader->version(reader->ctx, name, (uint32_t)stmt_col_int(q, 0), stmt_col_str(q, 1));
         if (failed(e)) {
             stmt_reset(q);
             return e;

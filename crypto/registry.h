@@ -18,12 +18,12 @@ void registry_close(struct registry *r); /* NULL ok */
 /* What changes for one key. Empty slices change nothing. Must live until `done`. */
 struct registry_change {
     struct str name;
-    struct str meta;       /* the new rules */
-    uint32_t version;      /* with `material`: a new version */
+    struct str meta;  /* the new rules */
+    uint32_t version; /* with `material`: a new version */
     struct str material;
-    uint32_t trim_below;   /* versions below this one are deleted; 0: none */
-    bool is_new;           /* the key must not be there yet */
-    bool remove;           /* the key and all its versions are deleted */
+    uint32_t trim_below; /* versions below this one are deleted; 0: none */
+    bool is_new;         /* the key must not be there yet */
+    bool remove;         /* the key and all its versions are deleted */
 };
 void registry_apply(struct registry *r, const struct registry_change *c,
                     void (*done)(void *ctx, struct err e), void *ctx);

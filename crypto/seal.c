@@ -87,8 +87,9 @@ struct err seal_key_read(const char *path, struct secret *out)
     return OK;
 }
 
-static bool gcm(EVP_CIPHER_CTX *ctx, bool encrypt, const struct secret *key, const unsigned char *iv,
-                struct str aad, struct str in, unsigned char *out, unsigned char *tag)
+static bool gcm(EVP_CIPHER_CTX *ctx, bool encrypt, const struct secret *key,
+                const unsigned char *iv, struct str aad, struct str in, unsigned char *out,
+                unsigned char *tag)
 {
     int n;
     const unsigned char *k = (const unsigned char *)secret_bytes(key).p;
@@ -100,7 +101,8 @@ static bool gcm(EVP_CIPHER_CTX *ctx, bool encrypt, const struct secret *key, con
            (!encrypt || EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, SEAL_TAG, tag) == 1);
 }
 
-struct err seal_record(const struct secret *key, struct str place, struct str plain, struct buf *out)
+struct err seal_record(const struct secret *key, struct str place, struct str plain,
+                       struct buf *out)
 {
     unsigned char nonce[SEAL_NONCE], tag[SEAL_TAG];
     random_bytes(nonce, sizeof(nonce));
@@ -128,9 +130,9 @@ struct err seal_open(const struct secret *key, struct str place, struct str seal
     TRY(secret_zeroed(&plain, n));
     memcpy(tag, sealed.p + sealed.n - SEAL_TAG, SEAL_TAG);
     EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
-    bool good = ctx != NULL &&
-                gcm(ctx, false, key, (const unsigned char *)sealed.p + 1, place,
-                    str_sub(sealed, 1 + SEAL_NONCE, 1 + SEAL_NONCE + n), secret_mutable(&plain), tag);
+    bool good = ctx != NULL && gcm(ctx, false, key, (const unsigned char *)sealed.p + 1, place,
+                                   str_sub(sealed, 1 + SEAL_NONCE, 1 + SEAL_NONCE + n),
+                                   secret_mutable(&plain), tag);
     EVP_CIPHER_CTX_free(ctx);
     if (!good) {
         secret_release(&plain);

@@ -20,7 +20,8 @@ struct err seal_key_create(const char *path, struct secret *out); /* ERR_EXISTS 
 /* ERR_NOT_FOUND; ERR_DENIED when others may read the file; ERR_SYNTAX when it has a wrong length. */
 struct err seal_key_read(const char *path, struct secret *out);
 
-struct err seal_record(const struct secret *key, struct str place, struct str plain, struct buf *out);
+struct err seal_record(const struct secret *key, struct str place, struct str plain,
+                       struct buf *out);
 /* ERR_SIGNATURE when the record is not what was sealed for this place under this key. */
 struct err seal_open(const struct secret *key, struct str place, struct str sealed,
                      struct secret *out);

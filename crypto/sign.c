@@ -221,9 +221,9 @@ static struct err sign_ed25519(const struct ckey *k, struct key_version *v,
     size_t n = sizeof(sig);
     TRY(ed25519_key(k, v, item, &pkey));
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    bool good = ctx != NULL && EVP_DigestSignInit(ctx, NULL, NULL, NULL, pkey) == 1 &&
-                EVP_DigestSign(ctx, sig, &n, (const unsigned char *)item->input.p,
-                               item->input.n) == 1;
+    bool good =
+        ctx != NULL && EVP_DigestSignInit(ctx, NULL, NULL, NULL, pkey) == 1 &&
+        EVP_DigestSign(ctx, sig, &n, (const unsigned char *)item->input.p, item->input.n) == 1;
     if ((k->flags & KEY_DERIVED) != 0) {
         put_raw_public(pkey, public);
     }

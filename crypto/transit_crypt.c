@@ -355,8 +355,8 @@ static void crypt_route(struct http_req *req, struct crypto *c, enum crypt_what 
 {
     struct op *op = op_begin(req, c, activity, true);
     if (op != NULL) {
-        op->params = (struct crypt_params){.what = what, .hash = HASH_SHA2_256,
-                                           .salt_length = SALT_AUTO};
+        op->params =
+            (struct crypt_params){.what = what, .hash = HASH_SHA2_256, .salt_length = SALT_AUTO};
         run(op);
     }
 }
@@ -400,9 +400,10 @@ static void datakey_route(struct http_req *req, void *ctx)
 
 static struct err take_hash(struct op *op, struct str from_path)
 {
-    struct str name = from_path.n > 0                               ? from_path
-                      : field_str(op->body, "hash_algorithm").n > 0 ? field_str(op->body, "hash_algorithm")
-                                                                    : field_str(op->body, "algorithm");
+    struct str name = from_path.n > 0 ? from_path
+                      : field_str(op->body, "hash_algorithm").n > 0
+                          ? field_str(op->body, "hash_algorithm")
+                          : field_str(op->body, "algorithm");
     op->params.hash = name.n > 0 ? hash_of(name) : HASH_SHA2_256;
     ENSURE(op->params.hash != HASH_MAX, ERR_INVALID, "invalid hash algorithm \"%.*s\"",
            STR_FMT(name));
@@ -453,8 +454,8 @@ static bool verifies_hmac(const struct json *body)
     return field_str(first, "hmac").n > 0;
 }
 
-static void sign_with(struct http_req *req, struct crypto *c, struct str hash,
-                      enum crypt_what what, const char *activity)
+static void sign_with(struct http_req *req, struct crypto *c, struct str hash, enum crypt_what what,
+                      const char *activity)
 {
     struct op *op = op_begin(req, c, activity, true);
     if (op == NULL) {
@@ -466,8 +467,8 @@ static void sign_with(struct http_req *req, struct crypto *c, struct str hash,
         op_fail(op, e);
         return;
     }
-    struct str audit_id = arena_printf(&op->arena, "spiffe://%.*s/sextant/audit",
-                                       STR_FMT(c->d->trust_domain));
+    struct str audit_id =
+        arena_printf(&op->arena, "spiffe://%.*s/sextant/audit", STR_FMT(c->d->trust_domain));
     op->silent = what == CRYPT_SIGN && str_eq(op->name, c->config->exempt_key) &&
                  str_eq(op->caller.spiffe_id, audit_id);
     run(op);

@@ -169,7 +169,8 @@ static void on_list(void *ctx, struct err e, struct wire_reader *reply)
 static void list_route(struct http_req *req, void *ctx)
 {
     struct str list;
-    if (str_is(req->method, "GET") && !(http_query_get(req, "list", &list) && str_is(list, "true"))) {
+    if (str_is(req->method, "GET") &&
+        !(http_query_get(req, "list", &list) && str_is(list, "true"))) {
         http_reply_json(req, 405, S("{\"errors\":[\"unsupported operation\"]}"));
         return;
     }
@@ -344,7 +345,8 @@ static struct err refuse_export(struct op *op)
            "supported");
     TRY(field_u32(op->body, "auto_rotate_period", &period));
     ENSURE(period == 0, ERR_INVALID,
-           "auto_rotate_period is not supported; rotate by POST keys/%.*s/rotate", STR_FMT(op->name));
+           "auto_rotate_period is not supported; rotate by POST keys/%.*s/rotate",
+           STR_FMT(op->name));
     return OK;
 }
 
@@ -511,8 +513,10 @@ void transit_add_key_routes(struct crypto *c)
         const char *pattern;
         http_handler *fn;
     } writes[] = {
-        {"/v1/transit/keys/{name}", create_route},      {"/v1/transit/keys/{name}/config", config_route},
-        {"/v1/transit/keys/{name}/rotate", rotate_route}, {"/v1/transit/keys/{name}/trim", trim_route},
+        {"/v1/transit/keys/{name}", create_route},
+        {"/v1/transit/keys/{name}/config", config_route},
+        {"/v1/transit/keys/{name}/rotate", rotate_route},
+        {"/v1/transit/keys/{name}/trim", trim_route},
         {"/v1/transit/keys/{name}/grants", grant_route},
     };
     for (size_t i = 0; i < ARRAY_LEN(writes); i++) {

@@ -47,7 +47,8 @@ static struct err do_hash(struct op *op, struct str from_path, struct buf *out)
     struct str input, name = from_path.n > 0 ? from_path : field_str(op->body, "algorithm");
     enum hash_algorithm h = name.n > 0 ? hash_of(name) : HASH_SHA2_256;
     TRY(take_format(op, "hex", &hex));
-    ENSURE(h != HASH_MAX && h != HASH_NONE, ERR_INVALID, "unsupported algorithm %.*s", STR_FMT(name));
+    ENSURE(h != HASH_MAX && h != HASH_NONE, ERR_INVALID, "unsupported algorithm %.*s",
+           STR_FMT(name));
     ENSURE(!failed(base64_decode(&op->arena, field_str(op->body, "input"), BASE64_STD, &input)),
            ERR_INVALID, "unable to decode input as base64");
     ENSURE(EVP_Digest(input.p, input.n, sum, &n, hash_md(h), NULL) == 1, ERR_CRYPTO, "hash failed");
@@ -89,7 +90,8 @@ static struct err do_random(struct op *op, struct str count, struct buf *out)
     bool hex;
     TRY(field_u32(op->body, "bytes", &n));
     if (count.n > 0) {
-        ENSURE(!failed(str_to_u64(count, &from_path)), ERR_INVALID, "error parsing url bytes value");
+        ENSURE(!failed(str_to_u64(count, &from_path)), ERR_INVALID,
+               "error parsing url bytes value");
         n = (uint32_t)MIN(from_path, (uint64_t)UINT32_MAX);
     }
     TRY(take_format(op, "base64", &hex));

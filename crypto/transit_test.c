@@ -62,9 +62,12 @@ static int call(const char *as, const char *method, const char *path, const char
     struct http_header claim[] = {{S("x-sextant-caller"), str_of(as)}};
     struct http_result res;
     struct json *v = NULL;
-    struct http_call c = {.method = str_of(method), .headers = claim, .n_headers = 1,
+    struct http_call c = {.method = str_of(method),
+                          .headers = claim,
+                          .n_headers = 1,
                           .url = arena_printf(&arena, "%s:/v1/%s", socket_url, path),
-                          .body = str_of(body), .timeout_ms = 20000};
+                          .body = str_of(body),
+                          .timeout_ms = 20000};
     assert_ok(http_call_blocking(&arena, &(struct http_client_opts){0}, &c, &res));
     if (res.body.n > 0) {
         assert_ok(json_parse(&arena, res.body, NULL, &v));
@@ -105,18 +108,20 @@ static void wait_until_serving(void)
 static void test_operations(void **state)
 {
     const struct json *v;
-    assert_int_equal(call("identity", "POST", "transit/sign/trust-root", "{\"input\":\"aGk=\"}", &v),
-                     200);
+    assert_int_equal(
+        call("identity", "POST", "transit/sign/trust-root", "{\"input\":\"aGk=\"}", &v), 200);
     struct str sig = json_str(json_path(v, "data.signature"));
     assert_true(str_starts(sig, S("vault:v1:")));
-    struct str body = arena_printf(&arena, "{\"input\":\"aGk=\",\"signature\":\"%.*s\"}", STR_FMT(sig));
+    struct str body =
+        arena_printf(&arena, "{\"input\":\"aGk=\",\"signature\":\"%.*s\"}", STR_FMT(sig));
     assert_int_equal(call("identity", "POST", "transit/verify/trust-root", body.p, &v), 200);
     assert_true(json_true(json_path(v, "data.valid")));
     assert_int_equal(call("secrets", "POST", "transit/encrypt/secrets-unseal",
                           "{\"plaintext\":\"aGk=\",\"associated_data\":\"eA==\"}", &v),
                      200);
     struct str ct = json_str(json_path(v, "data.ciphertext"));
-    body = arena_printf(&arena, "{\"ciphertext\":\"%.*s\",\"associated_data\":\"eA==\"}", STR_FMT(ct));
+    body =
+        arena_printf(&arena, "{\"ciphertext\":\"%.*s\",\"associated_data\":\"eA==\"}", STR_FMT(ct));
     assert_int_equal(call("secrets", "PUT", "transit/decrypt/secrets-unseal", body.p, &v), 200);
     assert_str(json_str(json_path(v, "data.plaintext")), "aGk=");
     body = arena_printf(&arena, "{\"ciphertext\":\"%.*s\"}", STR_FMT(ct));
@@ -133,7 +138,8 @@ static void test_denials(void **state)
     expect_error("secrets", "transit/sign/trust-root", "{\"input\":\"aGk=\"}", 403, text);
     expect_error("spiffe://t/ns/a/sa/a", "transit/encrypt/secrets-unseal",
                  "{\"plaintext\":\"aGk=\"}", 403, text);
-    expect_error("operator", "transit/encrypt/secrets-unseal", "{\"plaintext\":\"aGk=\"}", 403, text);
+    expect_error("operator", "transit/encrypt/secrets-unseal", "{\"plaintext\":\"aGk=\"}", 403,
+                 text);
     expect_error("nobody", "transit/sign/trust-root", "{\"input\":\"aGk=\"}", 403, text);
     expect_error("identity", "transit/keys/mine", "{}", 403, text);
     expect_error("identity", "transit/keys/trust-root/rotate", "{}", 403, text);
@@ -155,9 +161,10 @@ static void test_errors(void **state)
                  "invalid ciphertext: version is too new");
     expect_error("secrets", "transit/datakey/plaintext/secrets-unseal", "{\"bits\":7}", 400,
                  "invalid bit length");
-    expect_error("secrets", "transit/encrypt/secrets-unseal",
-                 "{\"batch_input\":[{\"plaintext\":\"\",\"context\":\"eA==\"},{\"plaintext\":\"\"}]}",
-                 400, "context should be set either in all the request blocks or in none");
+    expect_error(
+        "secrets", "transit/encrypt/secrets-unseal",
+        "{\"batch_input\":[{\"plaintext\":\"\",\"context\":\"eA==\"},{\"plaintext\":\"\"}]}", 400,
+        "context should be set either in all the request blocks or in none");
     expect_error("operator", "transit/keys/e", "{\"exportable\":true}", 400,
                  "private keys never leave this service: exportable and allow_plaintext_backup are "
                  "not supported");
@@ -215,8 +222,8 @@ static void test_life_of_a_key(void **state)
     assert_int_equal(call(id, "POST", enc, "{\"plaintext\":\"aGk=\"}", &v), 403);
     assert_int_equal(call("operator", "DELETE", "transit/keys/k", "", &v), 204);
     assert_int_equal(call("operator", "GET", "transit/keys/k", "", &v), 404);
-    expect_error("operator", "transit/keys/trust-root/config", "{\"min_decryption_version\":9}", 400,
-                 "cannot set min decryption version of 9, latest key version is 1");
+    expect_error("operator", "transit/keys/trust-root/config", "{\"min_decryption_version\":9}",
+                 400, "cannot set min decryption version of 9, latest key version is 1");
 }
 
 static void test_every_operation_is_audited(void **state)
@@ -231,7 +238,8 @@ static void test_every_operation_is_audited(void **state)
     fclose(f);
     assert_true(str_find(all, S("\"activity\":\"sign\",\"outcome\":\"allowed\"")) != STR_NPOS);
     assert_true(str_find(all, S("\"activity\":\"sign\",\"outcome\":\"denied\"")) != STR_NPOS);
-    assert_true(str_find(all, S("\"activity\":\"key.rotate\",\"outcome\":\"allowed\"")) != STR_NPOS);
+    assert_true(str_find(all, S("\"activity\":\"key.rotate\",\"outcome\":\"allowed\"")) !=
+                STR_NPOS);
     assert_true(str_find(all, S("aGk=")) == STR_NPOS);
 }
 

@@ -42,10 +42,10 @@ enum crypt_what {
     CRYPT_ENCRYPT = 1,
     CRYPT_DECRYPT,
     CRYPT_REWRAP,
-    CRYPT_DATAKEY,       /* plaintext key in `extra` */
-    CRYPT_DATAKEY_ONLY,  /* wrapped key alone */
+    CRYPT_DATAKEY,      /* plaintext key in `extra` */
+    CRYPT_DATAKEY_ONLY, /* wrapped key alone */
     CRYPT_SIGN,
-    CRYPT_VERIFY,        /* data is one byte, 1 or 0 */
+    CRYPT_VERIFY, /* data is one byte, 1 or 0 */
     CRYPT_HMAC,
     CRYPT_HMAC_VERIFY,
     CRYPT_WHAT_MAX,

@@ -131,7 +131,8 @@ static void test_hmac(void **state)
     }
     for (uint32_t g = 0; g < groups->n; g++) {
         const struct json *tests = json_get(groups->items[g], "tests");
-        for (uint32_t i = 0; number_of(groups->items[g], "tagSize") == 256 && i < tests->n; i++, n++) {
+        for (uint32_t i = 0; number_of(groups->items[g], "tagSize") == 256 && i < tests->n;
+             i++, n++) {
             const struct json *t = tests->items[i];
             struct ckey *k;
             struct key_version *v;

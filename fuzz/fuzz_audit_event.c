@@ -42,8 +42,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         d = detector_new(&nothing, on_finding, NULL);
         BUG_ON(failed(secret_random(&key, 32)));
     }
-    struct event_context c = {.origin = S("example.com/audit"), .sequence = 7, .now_ms = 1790000000000,
-                              .hmac_key = &key};
+    struct event_context c = {
+        .origin = S("example.com/audit"), .sequence = 7, .now_ms = 1790000000000, .hmac_key = &key};
     struct arena a;
     struct buf out;
     struct event e;

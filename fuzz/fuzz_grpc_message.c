@@ -11,9 +11,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const ProtobufCMessageDescriptor *const kinds[] = {
-        &x509_svidresponse__descriptor, &validate_jwtsvidresponse__descriptor,
+        &x509_svidresponse__descriptor,       &validate_jwtsvidresponse__descriptor,
         &extauthz__check_request__descriptor, &extauthz__check_response__descriptor,
-        &jwtbundles_response__descriptor, &jwtsvidrequest__descriptor};
+        &jwtbundles_response__descriptor,     &jwtsvidrequest__descriptor};
     if (size < 1) {
         return 0;
     }

@@ -7,7 +7,8 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* What a request comes to: 0 incomplete, its status when refused, or 1; with its body and what is left. */
-static int read_request(struct str text, size_t cut, struct arena *a, struct buf *body, size_t *left)
+static int read_request(struct str text, size_t cut, struct arena *a, struct buf *body,
+                        size_t *left)
 {
     static const struct h1_limits limits = {.head_max = 4096, .headers_max = 32};
     struct h1_scan scan = {0};
@@ -57,7 +58,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     buf_init(&split, 1 << 20);
     int one = read_request(text, text.n, &a, &whole, &left_whole);
     int two = read_request(text, text.n * data[0] / 256, &b, &split, &left_split);
-    if (one != two || (one == 1 && (left_whole != left_split || !str_eq(buf_str(&whole), buf_str(&split))))) {
+    if (one != two ||
+        (one == 1 && (left_whole != left_split || !str_eq(buf_str(&whole), buf_str(&split))))) {
         abort();
     }
     buf_release(&whole);

@@ -16,7 +16,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     struct http_header headers[] = {{S("cookie"), text},
                                     {S("content-type"), S("application/x-www-form-urlencoded")}};
-    struct http_req req = {.arena = &a, .query = text, .body = text, .headers = headers, .n_headers = 2};
+    struct http_req req = {
+        .arena = &a, .query = text, .body = text, .headers = headers, .n_headers = 2};
     (void)http_query_get(&req, "a", &value);
     (void)http_form_get(&req, "a", &value);
     (void)http_cookie_get(&req, "a", &value);

@@ -51,12 +51,14 @@ static void streamed(struct http_req *req, void *ctx)
 static void start(void)
 {
     char address[100];
-    struct http_server_opts plain = {.handle = router_dispatch, .ctx = &router, .body_max = 4096, .head_ms = 100};
+    struct http_server_opts plain = {
+        .handle = router_dispatch, .ctx = &router, .body_max = 4096, .head_ms = 100};
     struct http_server_opts proxy = {.handle = streamed, .stream_bodies = true, .head_ms = 100};
     BUG_ON(failed(loop_new(&loop)));
     router_init(&router);
     router_add(&router, "*", "/{path...}", hello, NULL);
-    grpc_method(&router, "/SpiffeWorkloadAPI/FetchJWTSVID", &jwtsvidrequest__descriptor, fetch, NULL);
+    grpc_method(&router, "/SpiffeWorkloadAPI/FetchJWTSVID", &jwtsvidrequest__descriptor, fetch,
+                NULL);
     BUG_ON(failed(http_server_new(loop, &plain, &servers[0])));
     BUG_ON(failed(http_server_new(loop, &proxy, &servers[1])));
     for (int i = 0; i < 2; i++) {
@@ -106,7 +108,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     input = str_n(data + 1, size - 1);
     struct str address = str_of(http_server_address(servers[data[0] & 1], 0));
-    BUG_ON(failed(loop_connect(loop, address, NULL, NULL, connected, (data[0] & 2) != 0 ? loop : NULL)));
+    BUG_ON(failed(
+        loop_connect(loop, address, NULL, NULL, connected, (data[0] & 2) != 0 ? loop : NULL)));
     loop_run(loop);
     return 0;
 }

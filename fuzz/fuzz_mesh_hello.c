@@ -15,7 +15,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     struct arena a;
     arena_init(&a, 1 << 20);
-    struct http_header in[] = {{S("connection"), text}, {S("keep-alive"), S("1")}, {S("x"), S("1")}};
+    struct http_header in[] = {
+        {S("connection"), text}, {S("keep-alive"), S("1")}, {S("x"), S("1")}};
     struct head h;
     head_init(&h, &a, in, ARRAY_LEN(in), 0);
     head_end_to_end(&h);

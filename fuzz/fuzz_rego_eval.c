@@ -20,7 +20,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         struct rego_result r;
         struct val input;
         struct rego_eval_options o = {.max_steps = 20000, .data = val_empty_object()};
-        ignore_err(val_from_json(&a, S("{\"a\":[1,2.5,{\"b\":null}],\"s\":\"text\",\"t\":true}"), &input));
+        ignore_err(
+            val_from_json(&a, S("{\"a\":[1,2.5,{\"b\":null}],\"s\":\"text\",\"t\":true}"), &input));
         o.input = input;
         struct val path = val_str(&a, S("fuzz"));
         (void)rego_eval_path(p, &path, 1, &o, &a, &r);

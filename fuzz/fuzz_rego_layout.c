@@ -10,7 +10,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct str layout = str_split(&rest, '\n');
     struct instant t;
     const struct zone *utc;
-    if (rest.p == NULL || failed(zone_find(S("UTC"), &utc)) || failed(layout_parse(layout, rest, &t))) {
+    if (rest.p == NULL || failed(zone_find(S("UTC"), &utc)) ||
+        failed(layout_parse(layout, rest, &t))) {
         return 0;
     }
     struct civil c = civil_of(t, utc);

@@ -3,7 +3,8 @@
 
 #include "lib/telemetry/telemetry.h"
 
-static struct metric open_flows = METRIC_GAUGE("sextant_mesh_connections", "Open connections.", NULL, NULL);
+static struct metric open_flows =
+    METRIC_GAUGE("sextant_mesh_connections", "Open connections.", NULL, NULL);
 static struct metric open_up = METRIC_GAUGE("sextant_mesh_upstream_connections",
                                             "Connections to workloads and peers.", NULL, NULL);
 
@@ -14,7 +15,8 @@ static void show_config(struct http_req *req, void *ctx)
     struct json *o = json_new_object(a), *files = json_new_array(a), *doors = json_new_array(a);
     json_set(a, o, S("identity"), json_new_string(a, str_of(m->own_id)));
     json_set(a, o, S("namespace"), json_new_string(a, m->o->ns));
-    json_set(a, o, S("policies"), json_new_int(a, m->epoch != NULL ? (int64_t)mesh_policies_count(m->epoch->all) : 0));
+    json_set(a, o, S("policies"),
+             json_new_int(a, m->epoch != NULL ? (int64_t)mesh_policies_count(m->epoch->all) : 0));
     for (size_t i = 0; m->epoch != NULL && i < m->epoch->n_sources; i++) {
         json_push(a, files, json_new_string(a, m->epoch->sources[i]));
     }
@@ -22,7 +24,8 @@ static void show_config(struct http_req *req, void *ctx)
     for (struct door *d = m->doors; d != NULL; d = d->next) {
         struct json *one = json_new_object(a);
         json_set(a, one, S("listen"), json_new_string(a, str_of(listener_address(d->listener))));
-        json_set(a, one, S("direction"), json_new_string(a, d->dir == INBOUND ? S("inbound") : S("outbound")));
+        json_set(a, one, S("direction"),
+                 json_new_string(a, d->dir == INBOUND ? S("inbound") : S("outbound")));
         json_push(a, doors, one);
     }
     json_set(a, o, S("listeners"), doors);

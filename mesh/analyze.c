@@ -62,8 +62,8 @@ int mesh_cmd_analyze(struct daemon *d, int argc, char **argv)
     for (size_t i = 0; i < n; i++) {
         code |= found[i].level != MESH_INFO;
         if (!json) {
-            printf("%s [%s] %.*s:%u %.*s\n", levels[found[i].level], found[i].code, STR_FMT(found[i].resource),
-                   found[i].line, STR_FMT(found[i].text));
+            printf("%s [%s] %.*s:%u %.*s\n", levels[found[i].level], found[i].code,
+                   STR_FMT(found[i].resource), found[i].line, STR_FMT(found[i].text));
         }
     }
     arena_release(&a);

@@ -83,7 +83,8 @@ static void take_permission(struct check *c, const Extauthz__CheckResponse *r)
     size_t n = r->ok_response->n_headers_to_remove;
     c->result.remove = arena_array(&c->arena, struct str, n);
     for (size_t i = 0; i < n; i++) {
-        c->result.remove[c->result.n_remove++] = text_of(&c->arena, r->ok_response->headers_to_remove[i]);
+        c->result.remove[c->result.n_remove++] =
+            text_of(&c->arena, r->ok_response->headers_to_remove[i]);
     }
 }
 
@@ -110,7 +111,8 @@ static void on_end(void *ctx, int status, struct str message)
     if (status != 0 || !c->answered) {
         log_warn("external authorization gave no decision", {"provider", LOG_STR(o->name)},
                  {"status", LOG_INT(status)}, {"error", LOG_STR(message)});
-        c->result = (struct check_result){.allowed = o->fail_open, .status = (int)o->status_on_error,
+        c->result = (struct check_result){.allowed = o->fail_open,
+                                          .status = (int)o->status_on_error,
                                           .reason = "external authorization gave no decision"};
     }
     c->call = NULL;
@@ -120,7 +122,8 @@ static void on_end(void *ctx, int status, struct str message)
 
 /* ---- the question ---- */
 
-static Extauthz__Peer *make_peer(struct arena *a, const struct ip *ip, uint16_t port, const char *principal)
+static Extauthz__Peer *make_peer(struct arena *a, const struct ip *ip, uint16_t port,
+                                 const char *principal)
 {
     Extauthz__Peer *p = arena_new(a, Extauthz__Peer);
     Extauthz__Address *address = arena_new(a, Extauthz__Address);
@@ -174,15 +177,16 @@ static void put_headers(struct arena *a, const struct http_req *req, Extauthz__H
     }
 }
 
-static Extauthz__HttpRequest *make_http(struct arena *a, const struct http_req *req, struct str path)
+static Extauthz__HttpRequest *make_http(struct arena *a, const struct http_req *req,
+                                        struct str path)
 {
     Extauthz__HttpRequest *http = arena_new(a, Extauthz__HttpRequest);
     extauthz__http_request__init(http);
     http->id = request_id(a, &req->trace);
     http->method = arena_cstr(a, req->method);
-    http->path = arena_cstr(a, req->query.n > 0
-                                   ? arena_printf(a, "%.*s?%.*s", STR_FMT(path), STR_FMT(req->query))
-                                   : path);
+    http->path = arena_cstr(
+        a,
+        req->query.n > 0 ? arena_printf(a, "%.*s?%.*s", STR_FMT(path), STR_FMT(req->query)) : path);
     http->host = arena_cstr(a, req->authority);
     http->scheme = arena_cstr(a, req->scheme);
     http->size = -1;
@@ -233,13 +237,14 @@ struct check *check_start(struct provider *p, const struct flow *f, const struct
     arena_init(&c->arena, 1 << 20);
     struct arena a;
     arena_init(&a, 1 << 20);
-    struct grpc_out o = {
-        .path = "/envoy.service.auth.v3.Authorization/Check",
-        .request = &make_request(&a, f, req, path)->base,
-        .reply = &extauthz__check_response__descriptor,
-        .timeout_ms = (int)(p->config->timeout_ns / NS_PER_MS),
-        .trace = req != NULL ? req->trace : trace_new(),
-        .on_message = on_message, .on_end = on_end, .ctx = c};
+    struct grpc_out o = {.path = "/envoy.service.auth.v3.Authorization/Check",
+                         .request = &make_request(&a, f, req, path)->base,
+                         .reply = &extauthz__check_response__descriptor,
+                         .timeout_ms = (int)(p->config->timeout_ns / NS_PER_MS),
+                         .trace = req != NULL ? req->trace : trace_new(),
+                         .on_message = on_message,
+                         .on_end = on_end,
+                         .ctx = c};
     c->call = grpc_client_call(p->client, &o);
     arena_release(&a);
     return c;
@@ -258,8 +263,11 @@ struct err providers_open(struct mesh *m)
         p->config = &all[i];
         TRY(grpc_client_new(m->loop, all[i].address, NULL, &p->client));
         m->n_providers = i + 1;
-        m->policy_providers[i] = (struct mesh_provider){.name = all[i].name, .fail_open = all[i].fail_open,
-            .status_on_error = (int)all[i].status_on_error, .ctx = p};
+        m->policy_providers[i] =
+            (struct mesh_provider){.name = all[i].name,
+                                   .fail_open = all[i].fail_open,
+                                   .status_on_error = (int)all[i].status_on_error,
+                                   .ctx = p};
     }
     return OK;
 }

@@ -3,10 +3,10 @@
 
 #include "lib/telemetry/telemetry.h"
 
-static struct metric allowed = METRIC_COUNTER("sextant_mesh_decisions_total", "Decisions made.", "outcome",
-                                              "allowed");
-static struct metric denied = METRIC_COUNTER("sextant_mesh_decisions_total", "Decisions made.", "outcome",
-                                             "denied");
+static struct metric allowed =
+    METRIC_COUNTER("sextant_mesh_decisions_total", "Decisions made.", "outcome", "allowed");
+static struct metric denied =
+    METRIC_COUNTER("sextant_mesh_decisions_total", "Decisions made.", "outcome", "denied");
 
 void flow_request(const struct flow *f, struct mesh_request *out)
 {

@@ -110,7 +110,8 @@ enum mesh_path_mode mesh_path_mode_of(const struct mesh *m)
     static const struct {
         const char *name;
         enum mesh_path_mode mode;
-    } modes[] = {{"BASE", MESH_PATH_BASE}, {"NONE", MESH_PATH_NONE},
+    } modes[] = {{"BASE", MESH_PATH_BASE},
+                 {"NONE", MESH_PATH_NONE},
                  {"MERGE_SLASHES", MESH_PATH_MERGE_SLASHES},
                  {"DECODE_AND_MERGE_SLASHES", MESH_PATH_DECODE_AND_MERGE_SLASHES}};
     for (size_t i = 0; i < ARRAY_LEN(modes); i++) {
@@ -128,11 +129,13 @@ static struct err fill(struct mesh *m, struct epoch *e)
     size_t n_docs;
     char *dir = arena_cstr(a, m->o->policies);
     TRY(mesh_read_policies(a, dir, &docs, &n_docs, &e->sources, &e->n_sources));
-    struct mesh_config config = {
-        .root_namespace = m->o->root_namespace, .trust_domain = m->d->trust_domain,
-        .trust_domain_aliases = m->o->trust_domain_aliases.items,
-        .n_trust_domain_aliases = m->o->trust_domain_aliases.n, .path_mode = mesh_path_mode_of(m),
-        .providers = m->policy_providers, .n_providers = m->n_providers};
+    struct mesh_config config = {.root_namespace = m->o->root_namespace,
+                                 .trust_domain = m->d->trust_domain,
+                                 .trust_domain_aliases = m->o->trust_domain_aliases.items,
+                                 .n_trust_domain_aliases = m->o->trust_domain_aliases.n,
+                                 .path_mode = mesh_path_mode_of(m),
+                                 .providers = m->policy_providers,
+                                 .n_providers = m->n_providers};
     TRY(mesh_policies_load(a, docs, n_docs, &config, &e->all));
     size_t n = m->o->labels.n;
     struct mesh_label *labels = arena_array(a, struct mesh_label, n);

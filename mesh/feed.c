@@ -18,7 +18,8 @@ struct feed {
     struct str url;
     const char *name;
     const char *first; /* the query that is answered at once */
-    bool (*take)(struct mesh *m, struct feed *f, const struct json *answer); /* true: something new */
+    bool (*take)(struct mesh *m, struct feed *f,
+                 const struct json *answer); /* true: something new */
     struct dependency *dep;
     struct http_call_state *call;
     struct timer *retry;
@@ -125,7 +126,8 @@ bool mesh_is_denied(const struct mesh *m, const struct flow *f)
         return false;
     }
     return find_mark(&m->denied, "spiffe_id", str_of(f->peer_id)) != NULL ||
-           (f->peer_serial != NULL && find_mark(&m->denied, "serial", str_of(f->peer_serial)) != NULL);
+           (f->peer_serial != NULL &&
+            find_mark(&m->denied, "serial", str_of(f->peer_serial)) != NULL);
 }
 
 static bool marked(const struct mesh *m, const char *kind, struct str value, int64_t issued_s)
@@ -208,12 +210,17 @@ static void ask(struct feed *f)
 {
     char url[1024];
     if (f->have) {
-        snprintf(url, sizeof(url), "%.*s?after=%llu", STR_FMT(f->url), (unsigned long long)f->after);
+        snprintf(url, sizeof(url), "%.*s?after=%llu", STR_FMT(f->url),
+                 (unsigned long long)f->after);
     } else {
         snprintf(url, sizeof(url), "%.*s?%s", STR_FMT(f->url), f->first);
     }
-    struct http_call call = {.method = S("GET"), .url = str_of(url), .timeout_ms = FEED_TIMEOUT_MS,
-                             .body_max = FEED_BODY_MAX, .done = answered, .ctx = f};
+    struct http_call call = {.method = S("GET"),
+                             .url = str_of(url),
+                             .timeout_ms = FEED_TIMEOUT_MS,
+                             .body_max = FEED_BODY_MAX,
+                             .done = answered,
+                             .ctx = f};
     f->call = http_client_call(f->m->web, &call);
 }
 
@@ -235,8 +242,10 @@ static struct err feed_open(struct mesh *m, struct str url, const char *name, co
 
 struct err feeds_open(struct mesh *m)
 {
-    TRY(feed_open(m, m->o->denylist, "deny-list", "after=18446744073709551615", take_denylist, &m->denylist));
-    return feed_open(m, m->o->revocations, "revocations", "after=0&wait=0", take_revocations, &m->revocations);
+    TRY(feed_open(m, m->o->denylist, "deny-list", "after=18446744073709551615", take_denylist,
+                  &m->denylist));
+    return feed_open(m, m->o->revocations, "revocations", "after=0&wait=0", take_revocations,
+                     &m->revocations);
 }
 
 static void feed_close(struct feed *f)

@@ -57,8 +57,8 @@ void flow_end(struct flow *f)
 void flow_cut(struct flow *f, const char *why)
 {
     if (f->conn != NULL) {
-        log_info("connection cut", {"destination", LOG_CSTR(f->dst)}, {"peer", LOG_CSTR(f->peer_id)},
-                 {"why", LOG_CSTR(why)});
+        log_info("connection cut", {"destination", LOG_CSTR(f->dst)},
+                 {"peer", LOG_CSTR(f->peer_id)}, {"why", LOG_CSTR(why)});
         conn_abort(f->conn);
     }
 }
@@ -110,8 +110,8 @@ static void hand_on(struct flow *f, bool http)
 static void choose_protocol(struct flow *f)
 {
     struct str alpn = conn_peer(f->conn)->alpn, first = buf_str(&f->first);
-    bool http_alpn = str_is(alpn, "h2") || str_is(alpn, "istio-h2") || str_starts(alpn, S("http/")) ||
-                     str_starts(alpn, S("istio-http/"));
+    bool http_alpn = str_is(alpn, "h2") || str_is(alpn, "istio-h2") ||
+                     str_starts(alpn, S("http/")) || str_starts(alpn, S("istio-http/"));
     if (f->door->protocol == PROTO_TCP) {
         hand_on(f, false);
     } else if (f->door->protocol == PROTO_HTTP || http_alpn || looks_like_http(first)) {
@@ -160,7 +160,8 @@ static void remember_peer(struct flow *f)
     f->tls = p->tls;
     f->peer_id = p->spiffe_id.n > 0 ? strndup(p->spiffe_id.p, p->spiffe_id.n) : NULL;
     f->sni = p->sni.n > 0 ? strndup(p->sni.p, p->sni.n) : NULL;
-    const struct x509_chain *chain = conn_tls(f->conn) != NULL ? tls_peer_chain(conn_tls(f->conn)) : NULL;
+    const struct x509_chain *chain =
+        conn_tls(f->conn) != NULL ? tls_peer_chain(conn_tls(f->conn)) : NULL;
     if (chain == NULL || chain->n == 0) {
         return;
     }
@@ -182,7 +183,8 @@ static void tls_done(void *ctx, struct err e, struct conn *c)
     if (failed(e)) {
         struct trace t = trace_new();
         struct mesh_decision d = {.verdict = MESH_DENY, .reason = "the TLS handshake failed"};
-        log_info("handshake refused", {"destination", LOG_CSTR(f->dst)}, {"why", LOG_CSTR(err_detail())});
+        log_info("handshake refused", {"destination", LOG_CSTR(f->dst)},
+                 {"why", LOG_CSTR(err_detail())});
         f->conn = NULL;
         audit_decision(f->m, f, NULL, &d, "denied", STR_EMPTY, &t, NULL, NULL);
         flow_end(f);
@@ -191,7 +193,8 @@ static void tls_done(void *ctx, struct err e, struct conn *c)
     remember_peer(f);
     if (mesh_is_denied(f->m, f)) {
         struct trace t = trace_new();
-        struct mesh_decision d = {.verdict = MESH_DENY, .reason = "the identity is on the deny-list"};
+        struct mesh_decision d = {.verdict = MESH_DENY,
+                                  .reason = "the identity is on the deny-list"};
         audit_decision(f->m, f, NULL, &d, "denied", STR_EMPTY, &t, NULL, NULL);
         conn_start(c, &sniff_handler, f);
         conn_abort(c);
@@ -344,8 +347,9 @@ static void on_conn(void *ctx, struct conn *c)
         hand_on(f, false);
         return;
     }
-    bool must_be_tls = door->dir == INBOUND &&
-                       (door->people || mesh_mtls_mode(door->m->epoch->set, f->port) == MESH_MTLS_STRICT);
+    bool must_be_tls =
+        door->dir == INBOUND &&
+        (door->people || mesh_mtls_mode(door->m->epoch->set, f->port) == MESH_MTLS_STRICT);
     if (!must_be_tls) { /* who must begin with TLS cannot wait for the server to speak */
         wait_for_bytes(f);
     } else {

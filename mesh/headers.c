@@ -1,6 +1,7 @@
 #include "mesh.h"
 
-void head_init(struct head *h, struct arena *a, const struct http_header *from, size_t n, size_t extra)
+void head_init(struct head *h, struct arena *a, const struct http_header *from, size_t n,
+               size_t extra)
 {
     h->cap = n + extra;
     h->h = arena_alloc_raw(a, h->cap * sizeof(*h->h) + 1, 16);
@@ -64,9 +65,15 @@ static void remove_listed(struct head *h, struct str list)
 
 void head_end_to_end(struct head *h)
 {
-    static const char *const names[] = {"connection", "keep-alive", "proxy-connection",
-                                        "proxy-authenticate", "proxy-authorization", "te", "trailer",
-                                        "transfer-encoding", "upgrade"};
+    static const char *const names[] = {"connection",
+                                        "keep-alive",
+                                        "proxy-connection",
+                                        "proxy-authenticate",
+                                        "proxy-authorization",
+                                        "te",
+                                        "trailer",
+                                        "transfer-encoding",
+                                        "upgrade"};
     for (size_t i = 0; i < h->n; i++) {
         if (str_is(h->h[i].name, "connection")) {
             remove_listed(h, h->h[i].value);

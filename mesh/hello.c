@@ -52,10 +52,10 @@ static bool offers_mesh(struct reader alpn)
 
 static enum hello look_at_extensions(struct reader body)
 {
-    take_part(&body, 2 + 32);                        /* version, random */
-    take_part(&body, take_number(&body, 1));         /* session id */
-    take_part(&body, take_number(&body, 2));         /* cipher suites */
-    take_part(&body, take_number(&body, 1));         /* compression */
+    take_part(&body, 2 + 32);                /* version, random */
+    take_part(&body, take_number(&body, 1)); /* session id */
+    take_part(&body, take_number(&body, 2)); /* cipher suites */
+    take_part(&body, take_number(&body, 1)); /* compression */
     struct reader all = take_part(&body, take_number(&body, 2));
     while (all.n > 0 && !all.bad && !body.bad) {
         size_t type = take_number(&all, 2);

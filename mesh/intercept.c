@@ -118,8 +118,10 @@ static bool put_rules(struct buf *out, const struct plan *p)
         }
         buf_puts(out, S(" } return\n"));
     }
-    buf_printf(out, "    meta l4proto tcp redirect to :%u\n  }\n  chain inbound {\n"
-                    "    type nat hook prerouting priority -100; policy accept;\n", (unsigned)p->out_port);
+    buf_printf(out,
+               "    meta l4proto tcp redirect to :%u\n  }\n  chain inbound {\n"
+               "    type nat hook prerouting priority -100; policy accept;\n",
+               (unsigned)p->out_port);
     if (p->inbound.n > 0) {
         buf_puts(out, S("    tcp dport { "));
         if (!put_ports(out, p->inbound)) {
@@ -132,8 +134,8 @@ static bool put_rules(struct buf *out, const struct plan *p)
     /* From outside, the sidecar's own ports are reached through redirection only. */
     buf_puts(out, S("  chain guard {\n    type filter hook input priority -10; policy accept;\n"
                     "    iifname \"lo\" accept\n"));
-    buf_printf(out, "    tcp dport { %u, %u } ct status & dnat != dnat drop\n  }\n}\n", (unsigned)p->in_port,
-               (unsigned)p->out_port);
+    buf_printf(out, "    tcp dport { %u, %u } ct status & dnat != dnat drop\n  }\n}\n",
+               (unsigned)p->in_port, (unsigned)p->out_port);
     return buf_ok(out);
 }
 
@@ -157,7 +159,8 @@ static int run_nft(struct str rules)
     bool sent = pid > 0 && write(in[1], rules.p, rules.n) == (ssize_t)rules.n;
     close(in[1]);
     int status = 0;
-    if (pid < 0 || waitpid(pid, &status, 0) < 0 || !sent || !WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+    if (pid < 0 || waitpid(pid, &status, 0) < 0 || !sent || !WIFEXITED(status) ||
+        WEXITSTATUS(status) != 0) {
         fprintf(stderr, "intercept: nft did not take the rules (it needs root and nftables)\n");
         return 1;
     }

@@ -41,15 +41,17 @@ static void on_svid(void *ctx, struct svid_source *s, struct err e)
         ignore_err(tls_server_set_identity(m->tls_people, svid_source_identity(s)));
     }
     ignore_err(tls_client_set_identity(m->tls_web, svid_source_identity(s)));
-    log_info("SVID in use", {"id", LOG_STR(id)}, {"expires_in_s", LOG_INT(svid_source_not_after(s) - clock_wall_s())});
+    log_info("SVID in use", {"id", LOG_STR(id)},
+             {"expires_in_s", LOG_INT(svid_source_not_after(s) - clock_wall_s())});
     daemon_have(m->svid_dep);
     mesh_recheck(m, "identity or trust changed");
 }
 
 static struct err start_identity(struct mesh *m)
 {
-    struct str address = m->o->workload_api.n > 0 ? m->o->workload_api
-                                                  : daemon_socket(m->d, "identity", "workload.sock");
+    struct str address = m->o->workload_api.n > 0
+                             ? m->o->workload_api
+                             : daemon_socket(m->d, "identity", "workload.sock");
     m->svid_dep = daemon_need(m->d, "identity");
     TRY(svid_source_start(m->loop, address, on_svid, m, &m->svid));
     TRY(svid_source_attach_server(m->svid, m->tls_mesh));
@@ -129,15 +131,24 @@ static struct err mesh_check(struct daemon *d)
 static const struct daemon_command commands[] = {
     {"intercept", "--uid UID [--inbound PORT,...] [--exclude CIDR,...] [--remove|--print]",
      "redirect this network namespace's traffic to the sidecar (root)", mesh_cmd_intercept, false},
-    {"analyze", "[--json] DIR", "findings about policies, before they are in force", mesh_cmd_analyze, false},
+    {"analyze", "[--json] DIR", "findings about policies, before they are in force",
+     mesh_cmd_analyze, false},
     {0},
 };
 
 static const struct daemon_spec spec = {
-    .name = "mesh", .summary = "sidecar: mutual TLS and Istio's security policies", .keys = mesh_keys,
-    .section_size = sizeof(struct mesh_options), .needs = DAEMON_NEEDS_AUDIT, .sandbox = mesh_sandbox,
-    .check = mesh_check, .start = mesh_start, .reload = mesh_reload, .drain = mesh_drain,
-    .stop = mesh_stop, .commands = commands,
+    .name = "mesh",
+    .summary = "sidecar: mutual TLS and Istio's security policies",
+    .keys = mesh_keys,
+    .section_size = sizeof(struct mesh_options),
+    .needs = DAEMON_NEEDS_AUDIT,
+    .sandbox = mesh_sandbox,
+    .check = mesh_check,
+    .start = mesh_start,
+    .reload = mesh_reload,
+    .drain = mesh_drain,
+    .stop = mesh_stop,
+    .commands = commands,
 };
 
 int main(int argc, char **argv)

@@ -22,14 +22,15 @@
 #include "mesh/upstream.h"
 
 enum {
-    MESH_BUFFER_MAX = 256 * 1024,   /* bytes under way in one direction of a flow before the sender waits */
-    MESH_SNIFF_MAX = 16 * 1024,     /* first bytes looked at */
-    MESH_SNIFF_MS = 200,            /* a client that says nothing speaks neither TLS nor HTTP */
+    MESH_BUFFER_MAX =
+        256 * 1024, /* bytes under way in one direction of a flow before the sender waits */
+    MESH_SNIFF_MAX = 16 * 1024, /* first bytes looked at */
+    MESH_SNIFF_MS = 200,        /* a client that says nothing speaks neither TLS nor HTTP */
     MESH_HANDSHAKE_MS = 10000,
     MESH_FLOWS_MAX = 20000,
     MESH_POLICY_BYTES_MAX = 16 << 20,
     MESH_POLICY_FILES_MAX = 4096,
-    MESH_DENIED_MAX = 100000,       /* entries of the deny-list */
+    MESH_DENIED_MAX = 100000, /* entries of the deny-list */
     MESH_HEADERS_ADDED = 24,
 };
 
@@ -41,9 +42,9 @@ struct str_pair {
 
 struct door_config {
     struct str listen;
-    int64_t port;     /* inbound: the workload's port that policy speaks of; 0: the listener's own */
-    struct str to;    /* where it leads: "127.0.0.1:8080", "10.77.2.2:8080" */
-    struct str tls;   /* inbound: mesh (as PeerAuthentication says), people (no client certificate) */
+    int64_t port;   /* inbound: the workload's port that policy speaks of; 0: the listener's own */
+    struct str to;  /* where it leads: "127.0.0.1:8080", "10.77.2.2:8080" */
+    struct str tls; /* inbound: mesh (as PeerAuthentication says), people (no client certificate) */
     struct str identity; /* outbound: SPIFFE id that must be there; empty: no TLS */
     struct str protocol; /* auto, http, tcp */
 };
@@ -74,12 +75,12 @@ struct mesh_options {
     struct config_items providers;         /* struct provider_config */
     struct str ca_file;                    /* trusted for key sets and revocations over https */
     struct str workload_api;
-    struct str denylist, revocations;      /* URLs; empty: none */
-    struct config_list people_names;       /* names of the certificate for doors of kind people */
+    struct str denylist, revocations; /* URLs; empty: none */
+    struct config_list people_names;  /* names of the certificate for doors of kind people */
     struct str path_normalization;
     struct config_list trust_domain_aliases;
     struct str root_namespace;
-    struct str audit;                      /* all, denied */
+    struct str audit; /* all, denied */
     int64_t mark, clock_skew_ns;
 };
 
@@ -103,27 +104,27 @@ struct flow {
     struct mesh *m;
     struct flow *prev, *next;
     const struct door *door;
-    struct conn *conn;        /* the downstream one; NULL when gone */
-    struct relay *relay;      /* when bytes are relayed as they are */
-    struct px *exchanges;     /* HTTP requests under way */
+    struct conn *conn;    /* the downstream one; NULL when gone */
+    struct relay *relay;  /* when bytes are relayed as they are */
+    struct px *exchanges; /* HTTP requests under way */
     struct timer *sniff_timer;
-    struct buf first;         /* bytes looked at but not yet passed on */
-    char dst[64];             /* where the client wanted to go: "ip:port" */
+    struct buf first; /* bytes looked at but not yet passed on */
+    char dst[64];     /* where the client wanted to go: "ip:port" */
     struct ip dst_ip, src_ip;
     char src_text[IP_TEXT_MAX + 1];
-    char *xfcc;               /* owned; what x-forwarded-client-cert says of the peer */
-    uint16_t port;            /* of the workload (inbound) or the destination (outbound) */
-    char *peer_id;            /* owned; SPIFFE id of the verified peer; NULL: none */
-    char *peer_hash;          /* owned; SHA-256 of the peer's certificate, hexadecimal */
-    char *peer_serial;        /* owned; of that certificate, hexadecimal */
-    char *sni;                /* owned */
+    char *xfcc;        /* owned; what x-forwarded-client-cert says of the peer */
+    uint16_t port;     /* of the workload (inbound) or the destination (outbound) */
+    char *peer_id;     /* owned; SPIFFE id of the verified peer; NULL: none */
+    char *peer_hash;   /* owned; SHA-256 of the peer's certificate, hexadecimal */
+    char *peer_serial; /* owned; of that certificate, hexadecimal */
+    char *sni;         /* owned */
     bool http, tls, handed_over;
 };
 
 struct door {
     struct mesh *m;
     enum direction dir;
-    bool intercepted;         /* the destination is that of the original packet */
+    bool intercepted; /* the destination is that of the original packet */
     bool people;
     enum { PROTO_AUTO, PROTO_HTTP, PROTO_TCP } protocol;
     const struct door_config *config; /* NULL for the two of interception */
@@ -151,28 +152,29 @@ struct mesh {
     struct http_server *http; /* serves adopted connections */
     struct http_server *admin;
     struct router admin_routes;
-    struct http_client *web;  /* key sets, revocations over https */
+    struct http_client *web; /* key sets, revocations over https */
     struct provider *providers;
     struct mesh_provider *policy_providers;
     size_t n_providers;
-    struct map key_sets;      /* jwks_uri -> struct jwks_cache */
-    struct map denied;        /* SPIFFE id -> something */
-    struct map revoked;       /* "kind value" -> struct revocation */
+    struct map key_sets; /* jwks_uri -> struct jwks_cache */
+    struct map denied;   /* SPIFFE id -> something */
+    struct map revoked;  /* "kind value" -> struct revocation */
     struct feed *denylist, *revocations;
     struct dir_watch *policy_watch;
     struct svid_source *svid;
     struct dependency *svid_dep;
-    char *own_id;             /* owned; our SPIFFE id, from the SVID */
-    bool withdrawn;           /* identity says that we are nobody now */
-    bool api_away;            /* the Workload API is out of reach */
+    char *own_id;   /* owned; our SPIFFE id, from the SVID */
+    bool withdrawn; /* identity says that we are nobody now */
+    bool api_away;  /* the Workload API is out of reach */
     bool stopping;
 };
 
 extern const struct config_key mesh_keys[];
-const struct sandbox_profile *mesh_sandbox(struct arena *a, const struct config *c, const void *section);
+const struct sandbox_profile *mesh_sandbox(struct arena *a, const struct config *c,
+                                           const void *section);
 
 /* setup.c */
-struct err mesh_make(struct mesh *m);  /* m->d, m->o and m->loop are set */
+struct err mesh_make(struct mesh *m); /* m->d, m->o and m->loop are set */
 void mesh_unmake(struct mesh *m);
 
 /* epoch.c */
@@ -187,7 +189,7 @@ struct err mesh_watch_policies(struct mesh *m);
 /* flow.c */
 struct err doors_open(struct mesh *m);
 void doors_close(struct mesh *m);
-void flow_end(struct flow *f); /* the downstream connection is gone */
+void flow_end(struct flow *f);                  /* the downstream connection is gone */
 void flow_cut(struct flow *f, const char *why); /* break it off now */
 
 /* hello.c: does a ClientHello offer one of the mesh's own protocols? */
@@ -215,7 +217,8 @@ struct target {
 void target_of(struct mesh *m, const struct flow *f, struct target *out);
 
 /* decide.c */
-void flow_request(const struct flow *f, struct mesh_request *out); /* the part a connection decides */
+void flow_request(const struct flow *f,
+                  struct mesh_request *out); /* the part a connection decides */
 void audit_decision(struct mesh *m, const struct flow *f, const struct http_req *req,
                     const struct mesh_decision *d, const char *outcome, struct str user,
                     const struct trace *trace, void (*done)(void *ctx, struct err e), void *ctx);
@@ -223,11 +226,11 @@ void audit_decision(struct mesh *m, const struct flow *f, const struct http_req 
 /* check.c: external authorization */
 struct check_result {
     bool allowed;
-    int status;                  /* when denied */
+    int status; /* when denied */
     struct str body;
     struct http_header *headers; /* denied: for the answer; allowed: for the upstream request */
     size_t n_headers;
-    struct str *remove;          /* allowed: request headers to take away */
+    struct str *remove; /* allowed: request headers to take away */
     size_t n_remove;
     const char *reason;
 };
@@ -270,7 +273,8 @@ struct head {
     size_t n, cap;
     struct arena *arena;
 };
-void head_init(struct head *h, struct arena *a, const struct http_header *from, size_t n, size_t extra);
+void head_init(struct head *h, struct arena *a, const struct http_header *from, size_t n,
+               size_t extra);
 void head_remove(struct head *h, struct str lower_name);
 void head_remove_prefix(struct head *h, struct str prefix);
 void head_add(struct head *h, struct str lower_name, struct str value);

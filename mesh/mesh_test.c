@@ -60,7 +60,8 @@ static void show(struct http_req *req, void *ctx)
     buf_printf(&b, "%.*s %.*s?%.*s host=%.*s\n", STR_FMT(req->method), STR_FMT(req->path),
                STR_FMT(req->query), STR_FMT(req->authority));
     for (size_t i = 0; i < req->n_headers; i++) {
-        buf_printf(&b, "%.*s: %.*s\n", STR_FMT(req->headers[i].name), STR_FMT(req->headers[i].value));
+        buf_printf(&b, "%.*s: %.*s\n", STR_FMT(req->headers[i].name),
+                   STR_FMT(req->headers[i].value));
     }
     http_reply_text(req, 200, buf_str(&b));
     buf_release(&b);
@@ -110,7 +111,8 @@ static void check(struct grpc_call *call, const ProtobufCMessage *in, void *ctx)
     Extauthz__HttpStatus code = EXTAUTHZ__HTTP_STATUS__INIT;
     Extauthz__OkHttpResponse ok = EXTAUTHZ__OK_HTTP_RESPONSE__INIT;
     Extauthz__HeaderValue header = EXTAUTHZ__HEADER_VALUE__INIT;
-    Extauthz__HeaderValueOption option = EXTAUTHZ__HEADER_VALUE_OPTION__INIT, *options[] = {&option};
+    Extauthz__HeaderValueOption option = EXTAUTHZ__HEADER_VALUE_OPTION__INIT,
+                                *options[] = {&option};
     char key[] = "X-Decided-By", value[] = "authorizer", body[] = "not today";
     snprintf(asked_path, sizeof(asked_path), "%s", path);
     snprintf(asked_principal, sizeof(asked_principal), "%s", r->attributes->source->principal);
@@ -154,9 +156,13 @@ static void side_init(struct side *s, const char *app)
     s->d.trust_domain = S("cluster.local");
     s->d.audit = audit;
     s->labels[0] = (struct config_pair){S("app"), str_of(app)};
-    s->o = (struct mesh_options){.ns = S("prod"), .policies = str_of(folder), .labels = {s->labels, 1},
-                                 .path_normalization = S("BASE"), .audit = S("all"),
-                                 .other_destinations = S("refuse"), .root_namespace = S("istio-system")};
+    s->o = (struct mesh_options){.ns = S("prod"),
+                                 .policies = str_of(folder),
+                                 .labels = {s->labels, 1},
+                                 .path_normalization = S("BASE"),
+                                 .audit = S("all"),
+                                 .other_destinations = S("refuse"),
+                                 .root_namespace = S("istio-system")};
     s->m.d = &s->d;
     s->m.o = &s->o;
     s->m.loop = loop;
@@ -213,13 +219,17 @@ static void write_policies(const char *text)
 }
 
 static const char *const usual =
-    "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: strict, namespace: prod}\n"
+    "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: strict, "
+    "namespace: prod}\n"
     "spec: {mtls: {mode: STRICT}}\n---\n"
-    "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: only-a, namespace: prod}\n"
+    "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: only-a, "
+    "namespace: prod}\n"
     "spec:\n  selector: {matchLabels: {app: b}}\n  rules:\n"
     "  - from: [{source: {principals: [cluster.local/ns/prod/sa/a]}}]\n---\n"
-    "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: custom, namespace: prod}\n"
-    "spec:\n  selector: {matchLabels: {app: b}}\n  action: CUSTOM\n  provider: {name: ext}\n  rules:\n"
+    "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: custom, "
+    "namespace: prod}\n"
+    "spec:\n  selector: {matchLabels: {app: b}}\n  action: CUSTOM\n  provider: {name: ext}\n  "
+    "rules:\n"
     "  - to: [{operation: {paths: [\"/custom/*\"]}}]\n";
 
 static char *door_to(struct side *s, const char *text)
@@ -230,12 +240,21 @@ static char *door_to(struct side *s, const char *text)
 static void start_b(void)
 {
     side_init(&b, "b");
-    b.in[0] = (struct door_config){.listen = S("127.0.0.1:0"), .port = 8080, .to = str_of(workload_address),
-                                   .tls = S("mesh"), .protocol = S("auto")};
-    b.in[1] = (struct door_config){.listen = S("127.0.0.1:0"), .port = 9000, .to = str_of(echo_address),
-                                   .tls = S("mesh"), .protocol = S("auto")};
+    b.in[0] = (struct door_config){.listen = S("127.0.0.1:0"),
+                                   .port = 8080,
+                                   .to = str_of(workload_address),
+                                   .tls = S("mesh"),
+                                   .protocol = S("auto")};
+    b.in[1] = (struct door_config){.listen = S("127.0.0.1:0"),
+                                   .port = 9000,
+                                   .to = str_of(echo_address),
+                                   .tls = S("mesh"),
+                                   .protocol = S("auto")};
     b.o.inbound = (struct config_items){b.in, 2};
-    b.provider = (struct provider_config){.name = S("ext"), .timeout_ns = 500 * NS_PER_MS, .status_on_error = 403,
+    b.provider = (struct provider_config){
+        .name = S("ext"),
+        .timeout_ns = 500 * NS_PER_MS,
+        .status_on_error = 403,
         .address = str_of(arena_cstr(&b.d.boot, str_of(http_server_address(authorizer, 0))))};
     b.o.providers = (struct config_items){&b.provider, 1};
     assert_ok(mesh_make(&b.m));
@@ -248,13 +267,19 @@ static void start_b(void)
 static void start_caller(struct side *s, const char *app, struct pki *who, const char *id)
 {
     side_init(s, app);
-    s->provider = (struct provider_config){.name = S("ext"), .timeout_ns = 500 * NS_PER_MS,
-        .status_on_error = 403, .address = S("127.0.0.1:1")};
+    s->provider = (struct provider_config){.name = S("ext"),
+                                           .timeout_ns = 500 * NS_PER_MS,
+                                           .status_on_error = 403,
+                                           .address = S("127.0.0.1:1")};
     s->o.providers = (struct config_items){&s->provider, 1};
-    s->out[0] = (struct door_config){.listen = S("127.0.0.1:0"), .to = str_of(door_to(s, b_http)),
-                                     .identity = S(SA_B), .protocol = S("auto")};
-    s->out[1] = (struct door_config){.listen = S("127.0.0.1:0"), .to = str_of(door_to(s, b_tcp)),
-                                     .identity = S(SA_B), .protocol = S("tcp")};
+    s->out[0] = (struct door_config){.listen = S("127.0.0.1:0"),
+                                     .to = str_of(door_to(s, b_http)),
+                                     .identity = S(SA_B),
+                                     .protocol = S("auto")};
+    s->out[1] = (struct door_config){.listen = S("127.0.0.1:0"),
+                                     .to = str_of(door_to(s, b_tcp)),
+                                     .identity = S(SA_B),
+                                     .protocol = S("tcp")};
     s->o.outbound = (struct config_items){s->out, 2};
     assert_ok(mesh_make(&s->m));
     side_identity(s, who, id);
@@ -367,8 +392,12 @@ static int fetch_opts(const char *method, const char *address, const char *path,
     char url[300];
     snprintf(url, sizeof(url), "%s://%s%s", tls != NULL ? "https" : "http", address, path);
     assert_ok(http_client_new(loop, &o, &client));
-    struct http_call call = {.method = str_of(method), .url = str_of(url), .body = body, .headers = headers,
-                             .n_headers = n, .done = got};
+    struct http_call call = {.method = str_of(method),
+                             .url = str_of(url),
+                             .body = body,
+                             .headers = headers,
+                             .n_headers = n,
+                             .done = got};
     finished = false;
     http_client_call(client, &call);
     while (!finished) {
@@ -381,7 +410,8 @@ static int fetch_opts(const char *method, const char *address, const char *path,
 static int fetch(struct side *s, const char *path)
 {
     static const struct http_header spoofed[] = {
-        {STR_INIT("X-Forwarded-Client-Cert"), STR_INIT("URI=spiffe://cluster.local/ns/prod/sa/root")},
+        {STR_INIT("X-Forwarded-Client-Cert"),
+         STR_INIT("URI=spiffe://cluster.local/ns/prod/sa/root")},
         {STR_INIT("X-Envoy-Internal"), STR_INIT("true")}};
     return fetch_opts("GET", door_address(s, b_http, OUTBOUND), path, STR_EMPTY, spoofed, 2, NULL);
 }
@@ -447,8 +477,9 @@ static void test_big_bodies_both_ways(void **state)
 {
     size_t n = 8000000;
     char *big = calloc(1, n);
-    assert_int_equal(fetch_opts("POST", door_address(&a, b_http, OUTBOUND), "/count", str_n(big, n), NULL, 0,
-                                NULL), 200);
+    assert_int_equal(fetch_opts("POST", door_address(&a, b_http, OUTBOUND), "/count", str_n(big, n),
+                                NULL, 0, NULL),
+                     200);
     assert_int_equal(seen_body, n);
     assert_int_equal(last_length, 3000000);
     free(big);
@@ -497,8 +528,10 @@ static int call_grpc(struct side *s)
     struct grpc_client *client;
     assert_ok(grpc_client_new(loop, str_of(door_address(s, b_http, OUTBOUND)), NULL, &client));
     Extauthz__CheckRequest r = EXTAUTHZ__CHECK_REQUEST__INIT;
-    struct grpc_out o = {.path = "/test.Service/Say", .request = &r.base,
-                         .reply = &extauthz__check_response__descriptor, .on_message = grpc_got,
+    struct grpc_out o = {.path = "/test.Service/Say",
+                         .request = &r.base,
+                         .reply = &extauthz__check_response__descriptor,
+                         .on_message = grpc_got,
                          .on_end = grpc_ended};
     pieces = 0;
     grpc_client_call(client, &o);
@@ -550,13 +583,14 @@ static void open_tcp(struct side *s)
 {
     tcp_bytes = 0;
     tcp_closed = false;
-    assert_ok(loop_connect(loop, str_of(door_address(s, b_tcp, OUTBOUND)), NULL, NULL, tcp_connected, NULL));
+    assert_ok(loop_connect(loop, str_of(door_address(s, b_tcp, OUTBOUND)), NULL, NULL,
+                           tcp_connected, NULL));
     loop_run(loop);
 }
 
-static const char *const nobody =
-    "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: nobody, namespace: prod}\n"
-    "spec: {}\n";
+static const char *const nobody = "apiVersion: security.istio.io/v1\nkind: "
+                                  "AuthorizationPolicy\nmetadata: {name: nobody, namespace: prod}\n"
+                                  "spec: {}\n";
 
 static void test_tcp_is_relayed_and_cut_when_policy_changes(void **state)
 {
@@ -711,7 +745,8 @@ static int knock(struct arena *ar, struct str bearer)
     /* the name to verify is the certificate's, whatever the address */
     struct str at = str_of(address);
     char named[80];
-    snprintf(named, sizeof(named), "localhost%.*s", STR_FMT(str_sub(at, str_rfind_char(at, ':'), at.n)));
+    snprintf(named, sizeof(named), "localhost%.*s",
+             STR_FMT(str_sub(at, str_rfind_char(at, ':'), at.n)));
     int status = fetch_opts("GET", named, "/reports", STR_EMPTY, &h, bearer.n > 0 ? 1 : 0, tls);
     tls_client_unref(tls);
     return status;
@@ -726,10 +761,13 @@ static void test_people_come_with_tokens(void **state)
     json_set(&ar, jwk, S("kid"), json_new_string(&ar, S("k1")));
     struct buf text;
     buf_init(&text, 1 << 16);
-    buf_puts(&text, S("apiVersion: security.istio.io/v1\nkind: RequestAuthentication\n"
-                      "metadata: {name: people, namespace: prod}\nspec:\n  jwtRules:\n  - issuer: https://issuer\n"
-                      "    audiences: [reports]\n    outputClaimToHeaders: [{header: x-person, claim: sub}]\n"
-                      "    jwks: '{\"keys\":["));
+    buf_puts(
+        &text,
+        S("apiVersion: security.istio.io/v1\nkind: RequestAuthentication\n"
+          "metadata: {name: people, namespace: prod}\nspec:\n  jwtRules:\n  - issuer: "
+          "https://issuer\n"
+          "    audiences: [reports]\n    outputClaimToHeaders: [{header: x-person, claim: sub}]\n"
+          "    jwks: '{\"keys\":["));
     json_write(&text, jwk);
     buf_puts(&text, S("]}'\n---\napiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\n"
                       "metadata: {name: token, namespace: prod}\nspec:\n  action: DENY\n  rules:\n"
@@ -737,8 +775,11 @@ static void test_people_come_with_tokens(void **state)
     write_policies(arena_cstr(&ar, buf_str(&text)));
     buf_release(&text);
     mesh_reload_policies(&b.m);
-    b.in[2] = (struct door_config){.listen = S("127.0.0.1:0"), .port = 8443, .to = S("localhost:1"),
-                                   .tls = S("people"), .protocol = S("auto")};
+    b.in[2] = (struct door_config){.listen = S("127.0.0.1:0"),
+                                   .port = 8443,
+                                   .to = S("localhost:1"),
+                                   .tls = S("people"),
+                                   .protocol = S("auto")};
     struct config_items only = {&b.in[2], 1};
     b.in[2].to = str_of(workload_address);
     struct config_items all = b.o.inbound;
@@ -753,7 +794,8 @@ static void test_people_come_with_tokens(void **state)
     assert_null(strstr(last_body, "authorization:"));
     assert_int_equal(knock(&ar, token(&ar, "elsewhere", 600)), 403);
     assert_int_equal(knock(&ar, token(&ar, "reports", -600)), 401);
-    struct str forged = arena_printf(&ar, "%.*sAAAA", STR_FMT(str_sub(token(&ar, "reports", 600), 0, 200)));
+    struct str forged =
+        arena_printf(&ar, "%.*sAAAA", STR_FMT(str_sub(token(&ar, "reports", 600), 0, 200)));
     assert_int_equal(knock(&ar, forged), 401);
     key_unref(issuer_key);
     arena_release(&ar);
@@ -790,9 +832,12 @@ static void test_hop_by_hop_headers_stay_behind(void **state)
     struct arena ar;
     arena_init(&ar, 1 << 16);
     static const struct http_header in[] = {
-        {STR_INIT("connection"), STR_INIT("X-Drop, content-length, keep-alive")}, {STR_INIT("x-drop"), STR_INIT("1")},
-        {STR_INIT("content-length"), STR_INIT("3")}, {STR_INIT("te"), STR_INIT("trailers")},
-        {STR_INIT("upgrade"), STR_INIT("websocket")}, {STR_INIT("accept"), STR_INIT("*/*")}};
+        {STR_INIT("connection"), STR_INIT("X-Drop, content-length, keep-alive")},
+        {STR_INIT("x-drop"), STR_INIT("1")},
+        {STR_INIT("content-length"), STR_INIT("3")},
+        {STR_INIT("te"), STR_INIT("trailers")},
+        {STR_INIT("upgrade"), STR_INIT("websocket")},
+        {STR_INIT("accept"), STR_INIT("*/*")}};
     struct head h;
     head_init(&h, &ar, in, ARRAY_LEN(in), 2);
     head_end_to_end(&h);
@@ -807,13 +852,23 @@ int main(void)
     log_setup("mesh_test", LOG_ERROR, LOG_TEXT);
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        T(test_allowed_with_identity_and_trace), T(test_others_are_denied), T(test_plaintext_is_refused),
-        T(test_a_foreign_trust_domain_is_refused), T(test_the_wrong_destination_is_refused),
-        T(test_big_bodies_both_ways), T(test_external_authorization), T(test_no_audit_no_service),
-        T(test_grpc), T(test_tcp_is_relayed_and_cut_when_policy_changes), T(test_tcp_of_others_is_refused),
-        T(test_who_lost_an_identity_calls_nobody), T(test_a_denied_caller_is_cut),
-        T(test_a_stream_is_cut_when_policy_changes), T(test_a_stream_is_cut_when_trust_goes),
-        T(test_people_come_with_tokens), T(test_hello_of_a_sidecar_is_told_from_others),
+        T(test_allowed_with_identity_and_trace),
+        T(test_others_are_denied),
+        T(test_plaintext_is_refused),
+        T(test_a_foreign_trust_domain_is_refused),
+        T(test_the_wrong_destination_is_refused),
+        T(test_big_bodies_both_ways),
+        T(test_external_authorization),
+        T(test_no_audit_no_service),
+        T(test_grpc),
+        T(test_tcp_is_relayed_and_cut_when_policy_changes),
+        T(test_tcp_of_others_is_refused),
+        T(test_who_lost_an_identity_calls_nobody),
+        T(test_a_denied_caller_is_cut),
+        T(test_a_stream_is_cut_when_policy_changes),
+        T(test_a_stream_is_cut_when_trust_goes),
+        T(test_people_come_with_tokens),
+        T(test_hello_of_a_sidecar_is_told_from_others),
         T(test_hop_by_hop_headers_stay_behind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,8 +12,8 @@
 
 struct px {
     struct mesh *m;
-    struct flow *flow;     /* NULL once the request is over */
-    struct http_req *req;  /* NULL once it is answered or its client is gone */
+    struct flow *flow;    /* NULL once the request is over */
+    struct http_req *req; /* NULL once it is answered or its client is gone */
     struct px *prev, *next;
     struct epoch *epoch;
     struct check *check;
@@ -80,13 +80,15 @@ static void on_abort(void *ctx)
 
 static void answer_grpc(struct http_req *req, int status, struct str text)
 {
-    struct http_header t[2] = {
-        {S("grpc-status"), status == 401 ? S("16") : status == 403 ? S("7") : S("14")},
-        {S("grpc-message"), text}};
+    struct http_header t[2] = {{S("grpc-status"), status == 401   ? S("16")
+                                                  : status == 403 ? S("7")
+                                                                  : S("14")},
+                               {S("grpc-message"), text}};
     http_reply_trailers(req, t, 2);
 }
 
-static void answer(struct px *px, int status, struct str body, const struct http_header *headers, size_t n)
+static void answer(struct px *px, int status, struct str body, const struct http_header *headers,
+                   size_t n)
 {
     struct http_req *req = px->req;
     bool grpc = px->is_grpc && req->version == 20;
@@ -99,7 +101,9 @@ static void answer(struct px *px, int status, struct str body, const struct http
     }
     static const struct http_header challenge = {STR_INIT("www-authenticate"),
                                                  STR_INIT("Bearer error=\"invalid_token\"")};
-    struct http_reply r = {.status = status, .content_type = S("text/plain"), .body = text,
+    struct http_reply r = {.status = status,
+                           .content_type = S("text/plain"),
+                           .body = text,
                            .headers = n == 0 && status == 401 ? &challenge : headers,
                            .n_headers = n == 0 && status == 401 ? 1 : n};
     http_reply(req, &r);
@@ -216,7 +220,8 @@ static void up_closed(void *ctx, struct err why)
         log_info("no answer from upstream", {"destination", LOG_CSTR(px->flow->dst)},
                  {"why", LOG_CSTR(err_detail())});
         if (why.code == ERR_DENIED) {
-            deny_for(px, status, S("the destination is not who it should be"), "wrong destination identity");
+            deny_for(px, status, S("the destination is not who it should be"),
+                     "wrong destination identity");
             return;
         }
         answer(px, status, arena_printf(req->arena, "upstream: %s", err_text(why)), NULL, 0);
@@ -273,8 +278,12 @@ static void up_ready(void *ctx)
     start_reading(px);
 }
 
-static const struct up_handler up_handler = {.on_ready = up_ready, .on_head = up_head, .on_data = up_data,
-    .on_trailers = up_trailers, .on_drain = up_drain, .on_close = up_closed};
+static const struct up_handler up_handler = {.on_ready = up_ready,
+                                             .on_head = up_head,
+                                             .on_data = up_data,
+                                             .on_trailers = up_trailers,
+                                             .on_drain = up_drain,
+                                             .on_close = up_closed};
 
 /* ---- sending on ---- */
 
@@ -285,8 +294,9 @@ static void join_cookies(struct head *h)
     size_t n = 0;
     for (size_t i = 0; i < h->n; i++) {
         if (str_is(h->h[i].name, "cookie")) {
-            all = n++ == 0 ? h->h[i].value
-                           : arena_printf(h->arena, "%.*s; %.*s", STR_FMT(all), STR_FMT(h->h[i].value));
+            all = n++ == 0
+                      ? h->h[i].value
+                      : arena_printf(h->arena, "%.*s; %.*s", STR_FMT(all), STR_FMT(h->h[i].value));
         }
     }
     if (n > 1) {
@@ -386,21 +396,29 @@ static void send_on(struct px *px)
     struct target where;
     target_of(px->m, px->flow, &where);
     if (where.refused != NULL) {
-        deny_for(px, 502, arena_printf(req->arena, "not sent on: %s", where.refused), where.refused);
+        deny_for(px, 502, arena_printf(req->arena, "not sent on: %s", where.refused),
+                 where.refused);
         return;
     }
     bool h2 = req->version == 20 && (!px->flow->door->people || px->is_grpc);
     struct head h;
     make_head(px, &h, !h2);
     struct str query = query_without(req->arena, req->query, px->jwt.remove_param);
-    struct up_target t = {.address = str_of(where.address), .mtls = where.identity.n > 0,
-                          .expect = where.identity, .h2 = h2};
+    struct up_target t = {.address = str_of(where.address),
+                          .mtls = where.identity.n > 0,
+                          .expect = where.identity,
+                          .h2 = h2};
     struct up_request r = {
         .method = req->method,
-        .path = query.n > 0 ? arena_printf(req->arena, "%.*s?%.*s", STR_FMT(px->path), STR_FMT(query)) : px->path,
+        .path = query.n > 0
+                    ? arena_printf(req->arena, "%.*s?%.*s", STR_FMT(px->path), STR_FMT(query))
+                    : px->path,
         .scheme = where.identity.n > 0 ? S("https") : S("http"),
         .authority = req->authority.n > 0 ? req->authority : str_of(px->flow->dst),
-        .headers = h.h, .n_headers = h.n, .body = http_req_more(req), .chunked = !has_length(&h)};
+        .headers = h.h,
+        .n_headers = h.n,
+        .body = http_req_more(req),
+        .chunked = !has_length(&h)};
     http_on_drain(req, down_drain, px);
     px->opening = true;
     px->up = up_open(px->m->up, &t, &r, &up_handler, px);
@@ -495,7 +513,8 @@ static void fill_request(struct px *px)
 static int authenticate(struct px *px)
 {
     struct http_req *req = px->req;
-    struct mesh_http in = {.method = req->method, .query = req->query,
+    struct mesh_http in = {.method = req->method,
+                           .query = req->query,
                            .headers = (const struct mesh_header *)(const void *)req->headers,
                            .n_headers = req->n_headers};
     struct token_ctx t = {px->m, req->arena};
@@ -517,14 +536,15 @@ static void decide_inbound(struct px *px)
     int status = authenticate(px);
     if (status != 0) {
         px->decision.verdict = MESH_DENY;
-        deny(px, status, status == 401 ? S("Jwt verification fails") : S("Audiences in Jwt are not allowed"));
+        deny(px, status,
+             status == 401 ? S("Jwt verification fails") : S("Audiences in Jwt are not allowed"));
         return;
     }
     fill_request(px);
     px->decision = mesh_authz_decide(px->epoch->set, &px->mr);
     if (px->decision.verdict == MESH_CUSTOM) {
-        px->check = check_start(px->decision.provider->ctx, px->flow, px->req, px->path, px->jwt.claims,
-                                checked, px);
+        px->check = check_start(px->decision.provider->ctx, px->flow, px->req, px->path,
+                                px->jwt.claims, checked, px);
         return;
     }
     settle(px);

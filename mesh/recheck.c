@@ -52,6 +52,6 @@ void mesh_recheck(struct mesh *m, const char *why)
         judge_flow(m, f, now_s);
     }
     size_t cut = m->up != NULL ? upstream_recheck(m->up, now_s) : 0;
-    log_info("open connections judged again", {"why", LOG_CSTR(why)}, {"connections", LOG_INT(before)},
-             {"upstream_cut", LOG_INT(cut)});
+    log_info("open connections judged again", {"why", LOG_CSTR(why)},
+             {"connections", LOG_INT(before)}, {"upstream_cut", LOG_INT(cut)});
 }

@@ -10,12 +10,12 @@
 
 struct relay {
     struct flow *flow;
-    struct conn *up;       /* NULL before it is connected and after its end */
+    struct conn *up; /* NULL before it is connected and after its end */
     struct epoch *epoch;
     struct check *check;
     struct trace trace;
-    struct str expect;     /* owned copy of the identity that must be there */
-    unsigned refs;         /* the flow, the upstream connection (or its making), the audit event */
+    struct str expect; /* owned copy of the identity that must be there */
+    unsigned refs;     /* the flow, the upstream connection (or its making), the audit event */
     bool decided, down_gone, up_eof, down_eof, down_paused, up_paused, cut;
 };
 
@@ -124,8 +124,10 @@ static void on_down_close(struct conn *c, struct err why, void *ctx)
     relay_unref(r);
 }
 
-static const struct conn_handler down_handler = {.on_data = on_down_data, .on_eof = on_down_eof,
-    .on_drain = on_down_drain, .on_close = on_down_close};
+static const struct conn_handler down_handler = {.on_data = on_down_data,
+                                                 .on_eof = on_down_eof,
+                                                 .on_drain = on_down_drain,
+                                                 .on_close = on_down_close};
 
 static void on_up_data(struct conn *c, struct str bytes, void *ctx)
 {
@@ -168,8 +170,8 @@ static void on_up_close(struct conn *c, struct err why, void *ctx)
     relay_unref(r);
 }
 
-static const struct conn_handler up_handler = {.on_data = on_up_data, .on_eof = on_up_eof,
-    .on_drain = on_up_drain, .on_close = on_up_close};
+static const struct conn_handler up_handler = {
+    .on_data = on_up_data, .on_eof = on_up_eof, .on_drain = on_up_drain, .on_close = on_up_close};
 
 static void on_connected(void *ctx, struct err e, struct conn *up)
 {
@@ -212,8 +214,8 @@ static void connect_up(struct relay *r)
     }
     struct connect_opts o = {.mark = (uint32_t)m->o->mark, .expect_spiffe = t.identity};
     r->refs++;
-    struct err e = loop_connect(m->loop, str_of(t.address), t.identity.n > 0 ? m->tls_tcp : NULL, &o,
-                                on_connected, r);
+    struct err e = loop_connect(m->loop, str_of(t.address), t.identity.n > 0 ? m->tls_tcp : NULL,
+                                &o, on_connected, r);
     if (failed(e)) {
         relay_unref(r);
         relay_cut(r);

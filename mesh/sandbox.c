@@ -5,7 +5,8 @@ static void add_port(struct arena *a, uint16_t **ports, size_t *n, size_t *cap, 
     uint64_t port;
     size_t colon = str_rfind_char(address, ':');
     if (colon == STR_NPOS || str_starts(address, S("unix:")) ||
-        failed(str_to_u64(str_sub(address, colon + 1, address.n), &port)) || port == 0 || port > 65535) {
+        failed(str_to_u64(str_sub(address, colon + 1, address.n), &port)) || port == 0 ||
+        port > 65535) {
         return;
     }
     *ports = arena_grow(a, *ports, *n, *n + 2, cap, sizeof(uint16_t));
@@ -26,7 +27,8 @@ static void add_doors(struct arena *a, uint16_t **ports, size_t *n, size_t *cap,
  * A sidecar opens connections to wherever its workload may call, so connect ports are not limited; what it
  * may read is its policies and the authorities it was given.
  */
-const struct sandbox_profile *mesh_sandbox(struct arena *a, const struct config *c, const void *section)
+const struct sandbox_profile *mesh_sandbox(struct arena *a, const struct config *c,
+                                           const void *section)
 {
     const struct mesh_options *o = section;
     struct sandbox_profile *p = arena_new(a, struct sandbox_profile);
@@ -47,9 +49,13 @@ const struct sandbox_profile *mesh_sandbox(struct arena *a, const struct config 
     /* Sockets of the other daemons: their folders may be made anew while we run. */
     ro[k++] = arena_cstr(a, c->run_dir);
     rw[0] = arena_cstr(a, arena_printf(a, "%.*s/mesh", STR_FMT(c->state_dir)));
-    *p = (struct sandbox_profile){
-        .daemon = "mesh", .uid = (uid_t)o->uid, .gid = (gid_t)o->uid, .paths_rw = rw, .paths_ro = ro,
-        .bind_ports = ports,
-        .flags = SANDBOX_INET_LISTEN | SANDBOX_INET_CONNECT | SANDBOX_UNIX_CONNECT | SANDBOX_TRANSPARENT};
+    *p = (struct sandbox_profile){.daemon = "mesh",
+                                  .uid = (uid_t)o->uid,
+                                  .gid = (gid_t)o->uid,
+                                  .paths_rw = rw,
+                                  .paths_ro = ro,
+                                  .bind_ports = ports,
+                                  .flags = SANDBOX_INET_LISTEN | SANDBOX_INET_CONNECT |
+                                           SANDBOX_UNIX_CONNECT | SANDBOX_TRANSPARENT};
     return p;
 }

@@ -7,7 +7,8 @@
 
 #include <stdlib.h>
 
-static const char *const alpn_server[] = {"istio-h2", "istio-http/1.1", "istio", "h2", "http/1.1", NULL};
+static const char *const alpn_server[] = {"istio-h2", "istio-http/1.1", "istio",
+                                          "h2",       "http/1.1",       NULL};
 static const char *const alpn_people[] = {"h2", "http/1.1", NULL};
 static const char *const alpn_h1[] = {"istio-http/1.1", "istio", "http/1.1", NULL};
 static const char *const alpn_h2[] = {"istio-h2", "istio", "h2", NULL};
@@ -66,7 +67,8 @@ static struct err make_tls(struct mesh *m)
     struct tls_trust *trust;
     TRY(empty_trust(&trust));
     struct tls_server_opts so = {.trust = trust, .client_cert_required = true, .alpn = alpn_server};
-    struct tls_client_opts h1 = {.trust = trust, .alpn = alpn_h1}, h2 = {.trust = trust, .alpn = alpn_h2},
+    struct tls_client_opts h1 = {.trust = trust, .alpn = alpn_h1},
+                           h2 = {.trust = trust, .alpn = alpn_h2},
                            tcp = {.trust = trust, .alpn = alpn_tcp};
     struct err e = tls_server_new(&so, &m->tls_mesh);
     e = failed(e) ? e : tls_client_new(&h1, &m->tls_h1);
@@ -82,10 +84,14 @@ static struct err make_tls(struct mesh *m)
 
 static struct err make_proxy(struct mesh *m)
 {
-    struct upstream_opts uo = {.tls_h1 = m->tls_h1, .tls_h2 = m->tls_h2, .mark = (uint32_t)m->o->mark};
+    struct upstream_opts uo = {
+        .tls_h1 = m->tls_h1, .tls_h2 = m->tls_h2, .mark = (uint32_t)m->o->mark};
     TRY(upstream_new(m->loop, &uo, &m->up));
-    struct http_server_opts ho = {.handle = proxy_request, .ctx = m, .stream_bodies = true,
-                                  .on_conn_close = proxy_conn_closed, .max_conns = MESH_FLOWS_MAX};
+    struct http_server_opts ho = {.handle = proxy_request,
+                                  .ctx = m,
+                                  .stream_bodies = true,
+                                  .on_conn_close = proxy_conn_closed,
+                                  .max_conns = MESH_FLOWS_MAX};
     return http_server_new(m->loop, &ho, &m->http);
 }
 

@@ -1,8 +1,8 @@
 /* Tokens of people: the key sets of RequestAuthentication, and the verification of one token by one rule. */
 #include "mesh.h"
 
-#include "lib/base/log.h"
 #include "lib/base/clock.h"
+#include "lib/base/log.h"
 #include "lib/jose/jose.h"
 #include "lib/spiffe/jwks_cache.h"
 
@@ -16,7 +16,8 @@ struct key_set {
     struct jwks_cache *cache;
 };
 
-static struct err key_set_new(struct mesh *m, const struct mesh_jwt_rule *rule, struct key_set **out)
+static struct err key_set_new(struct mesh *m, const struct mesh_jwt_rule *rule,
+                              struct key_set **out)
 {
     struct key_set *k = calloc(1, sizeof(*k));
     ENSURE(k != NULL, ERR_LIMIT, "out of memory for a key set");
@@ -25,7 +26,8 @@ static struct err key_set_new(struct mesh *m, const struct mesh_jwt_rule *rule, 
         e = jwks_parse(rule->jwks, NULL, &k->fixed);
     } else {
         bool discover = rule->jwks_uri.n == 0; /* the issuer's discovery document names it */
-        struct jwks_cache_opts o = {.client = m->web, .url = discover ? rule->issuer : rule->jwks_uri,
+        struct jwks_cache_opts o = {.client = m->web,
+                                    .url = discover ? rule->issuer : rule->jwks_uri,
                                     .discover = discover};
         e = jwks_cache_new(m->loop, &o, &k->cache);
     }
@@ -42,11 +44,13 @@ struct err tokens_prepare(struct mesh *m, struct epoch *epoch)
     size_t n;
     struct mesh_jwt_rule *rules = mesh_jwt_rules(epoch->set, &n);
     for (size_t i = 0; i < n; i++) {
-        struct str key = rules[i].jwks.n > 0 ? rules[i].jwks
-                         : rules[i].jwks_uri.n > 0 ? rules[i].jwks_uri : rules[i].issuer;
+        struct str key = rules[i].jwks.n > 0       ? rules[i].jwks
+                         : rules[i].jwks_uri.n > 0 ? rules[i].jwks_uri
+                                                   : rules[i].issuer;
         struct key_set *k = map_get(&m->key_sets, key);
         if (k == NULL) {
-            ENSURE(map_len(&m->key_sets) < KEY_SETS_MAX, ERR_LIMIT, "more than %d key sets", KEY_SETS_MAX);
+            ENSURE(map_len(&m->key_sets) < KEY_SETS_MAX, ERR_LIMIT, "more than %d key sets",
+                   KEY_SETS_MAX);
             TRY(key_set_new(m, &rules[i], &k));
             map_set(&m->key_sets, key, k);
         }
@@ -74,8 +78,8 @@ static void refreshed(void *ctx, struct err e)
     }
 }
 
-enum mesh_jwt_verdict mesh_verify_token(void *ctx, const struct mesh_jwt_rule *rule, struct str token,
-                                        const struct json **claims)
+enum mesh_jwt_verdict mesh_verify_token(void *ctx, const struct mesh_jwt_rule *rule,
+                                        struct str token, const struct json **claims)
 {
     struct token_ctx *t = ctx;
     struct key_set *k = rule->user;
@@ -89,7 +93,8 @@ enum mesh_jwt_verdict mesh_verify_token(void *ctx, const struct mesh_jwt_rule *r
     struct jwt_policy check = {.issuer = rule->issuer, .skew_s = skew > 0 ? skew : -1};
     struct jwt jwt;
     struct err e = jwt_verify(t->arena, token, set, &sig, &check, NULL, &jwt);
-    if (e.code == ERR_NOT_FOUND && k->cache != NULL) { /* a key we have not seen: perhaps they rotated */
+    if (e.code == ERR_NOT_FOUND &&
+        k->cache != NULL) { /* a key we have not seen: perhaps they rotated */
         jwks_cache_refresh(k->cache, refreshed, NULL);
     }
     if (failed(e)) {

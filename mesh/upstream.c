@@ -6,7 +6,15 @@
 
 #include <stdlib.h>
 
-enum { IDLE_MAX = 64, IDLE_MS = 60000, SWEEP_MS = 5000, CONNECT_MS = 5000, KEY_MAX = 1024, INTERIM_MAX = 8, USUAL_HEAD = 1500 };
+enum {
+    IDLE_MAX = 64,
+    IDLE_MS = 60000,
+    SWEEP_MS = 5000,
+    CONNECT_MS = 5000,
+    KEY_MAX = 1024,
+    INTERIM_MAX = 8,
+    USUAL_HEAD = 1500
+};
 
 struct up_key {
     struct upstream *up;
@@ -41,8 +49,8 @@ struct up_stream {
     void *ctx;
     struct up_stream *prev, *next; /* waiting for a connection */
     struct h2_stream *h2;
-    size_t h2_held;       /* bytes delivered but not acknowledged while paused */
-    struct buf head;      /* HTTP/1.1 request head; kept for a second try */
+    size_t h2_held;             /* bytes delivered but not acknowledged while paused */
+    struct buf head;            /* HTTP/1.1 request head; kept for a second try */
     struct http_header *fields; /* HTTP/2 request head, in `arena` */
     size_t n_fields;
     struct arena arena;
@@ -243,7 +251,8 @@ static void on_data(struct conn *c, struct str bytes, void *ctx)
         buf_puts(&uc->in, bytes);
         in = buf_str(&uc->in);
     }
-    struct err e = buf_ok(&uc->in) ? advance(uc, &in) : err_make(ERR_LIMIT, "the answer's head is too long");
+    struct err e =
+        buf_ok(&uc->in) ? advance(uc, &in) : err_make(ERR_LIMIT, "the answer's head is too long");
     if (failed(e)) {
         conn_drop(uc);
         if (uc->cur != NULL) {
@@ -300,7 +309,8 @@ static void on_close(struct conn *c, struct err why, void *ctx)
         s->uc = NULL;
     }
     if (s != NULL && !again) {
-        end_stream(s, failed(why) ? why : err_make(ERR_CLOSED, "the connection ended before the answer"));
+        end_stream(s, failed(why) ? why
+                                  : err_make(ERR_CLOSED, "the connection ended before the answer"));
     }
     conn_forget(uc);
     if (again) {
@@ -371,8 +381,11 @@ static void h2_closed(void *ctx, struct err why)
     end_stream(s, why);
 }
 
-static const struct h2_stream_handler h2_handler = {.on_head = h2_head, .on_data = h2_data,
-    .on_trailers = h2_trailers, .on_drain = h2_drain, .on_close = h2_closed};
+static const struct h2_stream_handler h2_handler = {.on_head = h2_head,
+                                                    .on_data = h2_data,
+                                                    .on_trailers = h2_trailers,
+                                                    .on_drain = h2_drain,
+                                                    .on_close = h2_closed};
 
 static void h2_gone(void *ctx, struct err why)
 {
@@ -455,7 +468,8 @@ static struct err new_conn(struct up_stream *s)
     struct up_conn *uc = calloc(1, sizeof(*uc));
     ENSURE(uc != NULL, ERR_LIMIT, "out of memory for a connection");
     struct connect_opts o = {.timeout_ms = u->opts.connect_ms > 0 ? u->opts.connect_ms : CONNECT_MS,
-                             .mark = u->opts.mark, .expect_spiffe = str_of(k->expect)};
+                             .mark = u->opts.mark,
+                             .expect_spiffe = str_of(k->expect)};
     struct tls_client *tls = !k->mtls ? NULL : k->h2 ? u->opts.tls_h2 : u->opts.tls_h1;
     struct err e = loop_connect(u->loop, str_of(k->address), tls, &o, on_connected, uc);
     if (failed(e)) {

@@ -20,7 +20,7 @@ struct up_stream;
 struct up_target {
     struct str address; /* "ip:port" */
     bool mtls;
-    struct str expect;  /* with mtls: the SPIFFE id that must be there; empty: any of our trust */
+    struct str expect; /* with mtls: the SPIFFE id that must be there; empty: any of our trust */
     bool h2;
 };
 
@@ -37,8 +37,8 @@ struct up_request {
     struct str method, path, scheme, authority;
     const struct http_header *headers; /* end-to-end ones only */
     size_t n_headers;
-    bool body;         /* a body follows */
-    bool chunked;      /* HTTP/1.1: its length is not among the headers */
+    bool body;    /* a body follows */
+    bool chunked; /* HTTP/1.1: its length is not among the headers */
 };
 
 struct upstream_opts {
@@ -54,7 +54,7 @@ struct up_stream *up_open(struct upstream *u, const struct up_target *t, const s
                           const struct up_handler *h, void *ctx);
 void up_send(struct up_stream *s, struct str bytes, bool end);
 size_t up_pending(const struct up_stream *s);
-void up_pause(struct up_stream *s);  /* no on_data until up_resume */
+void up_pause(struct up_stream *s); /* no on_data until up_resume */
 void up_resume(struct up_stream *s);
 void up_cancel(struct up_stream *s); /* on_close does not run; the pointer is dead */
 

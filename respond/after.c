@@ -88,33 +88,42 @@ static void revoke_prefixes(struct incident *i, struct json *paths)
         struct str path = json_str(paths->items[p]), q = percent(i, path);
         if (is_dynamic(path)) {
             of[n] = path;
-            ask[n++] = (struct call){.method = "GET",
-                                     .url = join_url(i, i->config->audit, "/v1/ask?question=identity&of=%.*s",
-                                                     STR_FMT(q))};
+            ask[n++] =
+                (struct call){.method = "GET",
+                              .url = join_url(i, i->config->audit,
+                                              "/v1/ask?question=identity&of=%.*s", STR_FMT(q))};
         } else {
-            step_residual(i, STEP_ROTATE, "'%.*s' was read and its value is known to the intruder: its owner must "
-                                          "replace it", STR_FMT(path));
+            step_residual(i, STEP_ROTATE,
+                          "'%.*s' was read and its value is known to the intruder: its owner must "
+                          "replace it",
+                          STR_FMT(path));
         }
     }
     calls_run(&i->calls, ask, n);
     for (size_t k = 0; k < n; k++) {
         if (used_by_others(i, &ask[k])) {
-            step_note_str(i, STEP_ROTATE, arena_cstr(i->a, of[k]),
-                          S("shared with others: only the leases of this identity were ended, in step 2"));
+            step_note_str(
+                i, STEP_ROTATE, arena_cstr(i->a, of[k]),
+                S("shared with others: only the leases of this identity were ended, in step 2"));
             continue;
         }
         of[m] = of[k];
-        revoke[m] = (struct call){.method = "POST", .token = i->token, .body = S("{}"),
-                                    .url = join_url(i, i->config->secrets, "/v1/sys/leases/revoke-prefix/%.*s",
-                                                    STR_FMT(of[m]))};
+        revoke[m] =
+            (struct call){.method = "POST",
+                          .token = i->token,
+                          .body = S("{}"),
+                          .url = join_url(i, i->config->secrets,
+                                          "/v1/sys/leases/revoke-prefix/%.*s", STR_FMT(of[m]))};
         m++;
     }
     calls_run(&i->calls, revoke, m);
     for (size_t k = 0; k < m; k++) {
         step_note_str(i, STEP_ROTATE, arena_cstr(i->a, of[k]),
-                      call_good(&revoke[k]) ? S("every lease below it ended") : call_outcome(i->a, &revoke[k]));
+                      call_good(&revoke[k]) ? S("every lease below it ended")
+                                            : call_outcome(i->a, &revoke[k]));
         step_probe(i, STEP_ROTATE, call_good(&revoke[k]),
-                   arena_printf(i->a, "leases below %.*s", STR_FMT(of[k])), call_outcome(i->a, &revoke[k]));
+                   arena_printf(i->a, "leases below %.*s", STR_FMT(of[k])),
+                   call_outcome(i->a, &revoke[k]));
     }
 }
 
@@ -124,16 +133,20 @@ static void rotate_keys(struct incident *i, struct json *keys)
     struct call c[ROTATE_MAX];
     for (uint32_t k = 0; k < keys->n; k++) {
         struct str name = percent(i, json_str(keys->items[k]));
-        c[k] = (struct call){.method = "POST", .body = S("{}"),
-                             .url = join_url(i, i->config->crypto, "/v1/transit/keys/%.*s/rotate", STR_FMT(name))};
+        c[k] = (struct call){
+            .method = "POST",
+            .body = S("{}"),
+            .url = join_url(i, i->config->crypto, "/v1/transit/keys/%.*s/rotate", STR_FMT(name))};
     }
     calls_run(&i->calls, c, keys->n);
     for (uint32_t k = 0; k < keys->n; k++) {
         struct str name = json_str(keys->items[k]);
-        step_note_str(i, STEP_ROTATE, arena_cstr(i->a, arena_printf(i->a, "key %.*s", STR_FMT(name))),
+        step_note_str(i, STEP_ROTATE,
+                      arena_cstr(i->a, arena_printf(i->a, "key %.*s", STR_FMT(name))),
                       call_good(&c[k]) ? S("rotated") : call_outcome(i->a, &c[k]));
         if (!call_good(&c[k])) {
-            step_residual(i, STEP_ROTATE, "key '%.*s' was not rotated (%.*s); whoever may must do it",
+            step_residual(i, STEP_ROTATE,
+                          "key '%.*s' was not rotated (%.*s); whoever may must do it",
                           STR_FMT(name), STR_FMT(call_outcome(i->a, &c[k])));
         }
     }
@@ -157,12 +170,14 @@ void incident_rotate(struct incident *i)
 void incident_list(struct incident *i)
 {
     struct str who = percent(i, i->identity);
-    struct call c = {.method = "GET", .url = join_url(i, i->config->audit,
-                                                      "/v1/ask?question=when&limit=10000&of=%.*s", STR_FMT(who))};
+    struct call c = {.method = "GET",
+                     .url = join_url(i, i->config->audit,
+                                     "/v1/ask?question=when&limit=10000&of=%.*s", STR_FMT(who))};
     step_begin(i, STEP_LIST);
     calls_run(&i->calls, &c, 1);
     if (!call_good(&c)) {
-        step_residual(i, STEP_LIST, "audit did not list the actions: %.*s", STR_FMT(call_outcome(i->a, &c)));
+        step_residual(i, STEP_LIST, "audit did not list the actions: %.*s",
+                      STR_FMT(call_outcome(i->a, &c)));
         step_end(i, STEP_LIST, false);
         return;
     }
@@ -226,8 +241,8 @@ static struct str next_identity(struct incident *i)
     struct str id = i->identity;
     size_t dash = str_rfind_char(id, '-');
     uint64_t generation = 0;
-    if (dash != STR_NPOS && !failed(str_to_u64(str_sub(id, dash + 1, id.n), &generation)) && generation >= 2 &&
-        generation < 1000000) {
+    if (dash != STR_NPOS && !failed(str_to_u64(str_sub(id, dash + 1, id.n), &generation)) &&
+        generation >= 2 && generation < 1000000) {
         return arena_printf(i->a, "%.*s-%llu", STR_FMT(str_sub(id, 0, dash)),
                             (unsigned long long)generation + 1);
     }
@@ -267,13 +282,16 @@ void incident_redeploy(struct incident *i)
     size_t slash = str_rfind_char(fresh, '/');
     step_note_str(i, STEP_REDEPLOY, "new_identity", fresh);
     step_note(i, STEP_REDEPLOY, "manifest_patch",
-              json_new_string(i->a, arena_printf(i->a, "spec: {template: {spec: {serviceAccountName: %.*s}}}",
-                                                 STR_FMT(str_sub(fresh, slash + 1, fresh.n)))));
+              json_new_string(
+                  i->a, arena_printf(i->a, "spec: {template: {spec: {serviceAccountName: %.*s}}}",
+                                     STR_FMT(str_sub(fresh, slash + 1, fresh.n)))));
     if (i->config->redeploy_hook.n > 0 && !i->dry_run) {
         run_hook(i, fresh);
     } else if (!i->dry_run) {
-        step_residual(i, STEP_REDEPLOY, "no redeploy_hook is configured: start a clean instance with another uid and "
-                                        "register it as %.*s", STR_FMT(fresh));
+        step_residual(i, STEP_REDEPLOY,
+                      "no redeploy_hook is configured: start a clean instance with another uid and "
+                      "register it as %.*s",
+                      STR_FMT(fresh));
     }
     step_end(i, STEP_REDEPLOY, true);
 }
@@ -325,8 +343,9 @@ static bool is_pod_of(struct str pod, struct str ns, struct str sa)
 /* What the network policies let the pod reach: rows of netpol's simulation that start at it. */
 static void review_network(struct incident *i, struct str ns, struct str sa)
 {
-    char *argv[] = {sister(i, "sextant-netpol"), arena_cstr(i->a, S("simulate")), arena_cstr(i->a, S("--json")),
-                    arena_cstr(i->a, i->config->netpol_manifests), NULL};
+    char *argv[] = {sister(i, "sextant-netpol"), arena_cstr(i->a, S("simulate")),
+                    arena_cstr(i->a, S("--json")), arena_cstr(i->a, i->config->netpol_manifests),
+                    NULL};
     int status;
     struct str out;
     struct json *v = NULL;
@@ -350,8 +369,8 @@ static void review_network(struct incident *i, struct str ns, struct str sa)
 static bool mentions(const struct json *v, struct str text)
 {
     if (json_is(v, JSON_STRING)) {
-        return str_eq(v->text, text) || (str_ends(v->text, S("*")) &&
-                                         str_starts(text, str_sub(v->text, 0, v->text.n - 1)));
+        return str_eq(v->text, text) ||
+               (str_ends(v->text, S("*")) && str_starts(text, str_sub(v->text, 0, v->text.n - 1)));
     }
     bool found = false;
     for (uint32_t n = 0; json_is(v, JSON_ARRAY) && n < v->n; n++) {
@@ -375,24 +394,31 @@ static bool names_principal(const struct json *policy, struct str principal)
     return false;
 }
 
-static void review_policy(struct incident *i, const struct json *doc, const char *file, struct json *out)
+static void review_policy(struct incident *i, const struct json *doc, const char *file,
+                          struct json *out)
 {
-    struct str kind = json_str(json_get(doc, "kind")), action = json_str(json_path(doc, "spec.action"));
+    struct str kind = json_str(json_get(doc, "kind")),
+               action = json_str(json_path(doc, "spec.action"));
     struct str principal = str_sub(i->identity, sizeof("spiffe://") - 1, i->identity.n);
     bool authorizes = str_is(kind, "AuthorizationPolicy");
     if (!authorizes && !str_is(kind, "PeerAuthentication")) {
         return;
     }
     struct json *row = json_new_object(i->a);
-    json_set(i->a, row, S("policy"), json_new_string(i->a, arena_printf(i->a, "%.*s %.*s/%.*s", STR_FMT(kind),
-             STR_FMT(json_str(json_path(doc, "metadata.namespace"))),
-             STR_FMT(json_str(json_path(doc, "metadata.name"))))));
-    json_set(i->a, row, S("file"), json_new_string(i->a, arena_printf(i->a, "%s:%u", file, doc->line)));
+    json_set(
+        i->a, row, S("policy"),
+        json_new_string(i->a, arena_printf(i->a, "%.*s %.*s/%.*s", STR_FMT(kind),
+                                           STR_FMT(json_str(json_path(doc, "metadata.namespace"))),
+                                           STR_FMT(json_str(json_path(doc, "metadata.name"))))));
+    json_set(i->a, row, S("file"),
+             json_new_string(i->a, arena_printf(i->a, "%s:%u", file, doc->line)));
     if (authorizes) {
         json_set(i->a, row, S("action"), json_new_string(i->a, action.n > 0 ? action : S("ALLOW")));
-        json_set(i->a, row, S("names_the_identity"), json_new_bool(i->a, names_principal(doc, principal)));
+        json_set(i->a, row, S("names_the_identity"),
+                 json_new_bool(i->a, names_principal(doc, principal)));
     } else {
-        json_set(i->a, row, S("mode"), json_new_string(i->a, json_str(json_path(doc, "spec.mtls.mode"))));
+        json_set(i->a, row, S("mode"),
+                 json_new_string(i->a, json_str(json_path(doc, "spec.mtls.mode"))));
     }
     json_push(i->a, out, row);
 }
@@ -411,10 +437,12 @@ static void review_mesh(struct incident *i)
         struct json *docs;
         struct str name = str_of(e->d_name), text;
         char *path = arena_cstr(i->a, arena_printf(i->a, "%s/%s", folder, e->d_name));
-        if (!str_ends(name, S(".yaml")) && !str_ends(name, S(".yml")) && !str_ends(name, S(".json"))) {
+        if (!str_ends(name, S(".yaml")) && !str_ends(name, S(".yml")) &&
+            !str_ends(name, S(".json"))) {
             continue;
         }
-        if (failed(read_file(i, path, &text)) || failed(yaml_parse(i->a, text, name, NULL, &docs))) {
+        if (failed(read_file(i, path, &text)) ||
+            failed(yaml_parse(i->a, text, name, NULL, &docs))) {
             step_residual(i, STEP_REVIEW, "%s: %s", path, err_detail());
             continue;
         }
@@ -431,11 +459,13 @@ static void review_observed(struct incident *i)
 {
     const struct json *requests = json_get(i->actions, "requests");
     struct json *denied = json_new_array(i->a);
-    for (uint32_t r = 0; json_is(requests, JSON_ARRAY) && r < requests->n && denied->n < OTHERS_MAX; r++) {
+    for (uint32_t r = 0; json_is(requests, JSON_ARRAY) && r < requests->n && denied->n < OTHERS_MAX;
+         r++) {
         const struct json *row = requests->items[r];
         if (str_is(json_str(json_get(row, "outcome")), "denied") && is_action(i, row)) {
             struct json *o = json_new_object(i->a);
-            static const char *const keep[] = {"time", "resources", "rules", "policies", "actions", "trace_id"};
+            static const char *const keep[] = {"time",     "resources", "rules",
+                                               "policies", "actions",   "trace_id"};
             for (size_t k = 0; k < ARRAY_LEN(keep); k++) {
                 const struct json *m = json_get(row, keep[k]);
                 if (m != NULL) {

@@ -45,10 +45,15 @@ static void send_all(struct batch *b, struct http_client *client, struct call *l
                                    {S("x-vault-token"), list[i].token}};
         *f = (struct in_flight){b, &list[i], clock_mono_ns()};
         struct http_call call = {
-            .method = str_of(list[i].method), .url = list[i].url, .headers = h,
-            .n_headers = list[i].token.n > 0 ? 2 : 1, .body = list[i].body,
+            .method = str_of(list[i].method),
+            .url = list[i].url,
+            .headers = h,
+            .n_headers = list[i].token.n > 0 ? 2 : 1,
+            .body = list[i].body,
             .content_type = list[i].body.n > 0 ? S("application/json") : STR_EMPTY,
-            .trace = b->c->trace, .done = answer, .ctx = f,
+            .trace = b->c->trace,
+            .done = answer,
+            .ctx = f,
         };
         http_client_call(client, &call);
     }
@@ -58,7 +63,9 @@ void calls_run(struct calls *c, struct call *list, size_t n)
 {
     struct batch b = {.c = c, .left = n};
     struct http_client *client;
-    struct http_client_opts o = {.tls = c->tls, .timeout_ms = CALL_TIMEOUT_MS, .body_max = CALL_BODY_MAX,
+    struct http_client_opts o = {.tls = c->tls,
+                                 .timeout_ms = CALL_TIMEOUT_MS,
+                                 .body_max = CALL_BODY_MAX,
                                  .waiting_max = CALLS_MAX};
     if (n == 0 || failed(loop_new(&b.loop))) {
         return;
@@ -82,7 +89,8 @@ struct str call_outcome(struct arena *a, const struct call *c)
         return c->problem.n > 0 ? c->problem : S("no answer");
     }
     const struct json *errors = json_get(c->json, "errors");
-    struct str why = json_is(errors, JSON_ARRAY) && errors->n > 0 ? json_str(errors->items[0]) : STR_EMPTY;
+    struct str why =
+        json_is(errors, JSON_ARRAY) && errors->n > 0 ? json_str(errors->items[0]) : STR_EMPTY;
     static const char *const members[] = {"detail", "error_description", "error", "message"};
     for (size_t i = 0; i < ARRAY_LEN(members) && why.n == 0; i++) {
         why = json_str(json_get(c->json, members[i]));

@@ -18,13 +18,13 @@ enum { CALLS_MAX = 4096, CALL_TIMEOUT_MS = 10000, CALL_BODY_MAX = 64 << 20 };
 struct call {
     const char *method;
     struct str url;
-    struct str body;    /* JSON, or empty */
-    struct str token;   /* of secrets; empty: none */
+    struct str body;  /* JSON, or empty */
+    struct str token; /* of secrets; empty: none */
     /* the answer */
-    bool answered;      /* false: `problem` says why */
+    bool answered; /* false: `problem` says why */
     int status;
-    struct str text;    /* body */
-    struct json *json;  /* of the body; NULL when it is not JSON */
+    struct str text;   /* body */
+    struct json *json; /* of the body; NULL when it is not JSON */
     struct str problem;
     int64_t ms;
 };

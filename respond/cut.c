@@ -9,8 +9,8 @@ static struct str reason(struct incident *i)
 }
 
 /* {"name":"value", ...} of up to three strings; empty values are left out. */
-static struct str object(struct incident *i, const char *k1, struct str v1, const char *k2, struct str v2,
-                         const char *flag)
+static struct str object(struct incident *i, const char *k1, struct str v1, const char *k2,
+                         struct str v2, const char *flag)
 {
     struct json *o = json_new_object(i->a);
     struct buf b;
@@ -41,10 +41,10 @@ static struct str query_value(struct incident *i, struct str value)
 /* identity writes ids in SPIRE's shape: {"trust_domain":"x","path":"/y"}. */
 static struct str entry_id(const struct incident *i, const struct json *id)
 {
-    return json_is(id, JSON_OBJECT)
-               ? arena_printf(i->a, "spiffe://%.*s%.*s", STR_FMT(json_str(json_get(id, "trust_domain"))),
-                              STR_FMT(json_str(json_get(id, "path"))))
-               : json_str(id);
+    return json_is(id, JSON_OBJECT) ? arena_printf(i->a, "spiffe://%.*s%.*s",
+                                                   STR_FMT(json_str(json_get(id, "trust_domain"))),
+                                                   STR_FMT(json_str(json_get(id, "path"))))
+                                    : json_str(id);
 }
 
 /* The entries of one SPIFFE id out of an answer that may hold all. */
@@ -67,7 +67,8 @@ static void count(struct incident *i, const char *key, const struct json *list)
 }
 
 /* A daemon that is not part of this installation is no failure; one that refuses is. */
-static bool reachable(struct incident *i, enum step_id step, const struct call *c, const char *daemon)
+static bool reachable(struct incident *i, enum step_id step, const struct call *c,
+                      const char *daemon)
 {
     if (call_good(c) || (c->answered && c->status == 404)) {
         return true;
@@ -78,7 +79,8 @@ static bool reachable(struct incident *i, enum step_id step, const struct call *
 
 static struct call holdings_call(struct incident *i)
 {
-    return (struct call){.method = "POST", .token = i->token,
+    return (struct call){.method = "POST",
+                         .token = i->token,
                          .url = join_url(i, i->config->secrets, "/v1/sys/internal/entity/holdings"),
                          .body = object(i, "spiffe_id", i->identity, NULL, STR_EMPTY, NULL)};
 }
@@ -143,8 +145,8 @@ static void note_holdings(struct incident *i)
     count(i, "sessions", json_get(i->grants, "sessions"));
     count(i, "grants", json_get(i->grants, "families"));
     step_note(i, STEP_IDENTIFY, "requests_in_the_log",
-              json_get(i->actions, "found") != NULL
-                  ? json_copy(i->a, json_get(i->actions, "found")) : json_new_int(i->a, 0));
+              json_get(i->actions, "found") != NULL ? json_copy(i->a, json_get(i->actions, "found"))
+                                                    : json_new_int(i->a, 0));
     if (data != NULL) {
         step_note(i, STEP_IDENTIFY, "holdings", json_copy(i->a, data));
     }
@@ -157,16 +159,19 @@ struct err incident_identify(struct incident *i)
 {
     struct str who = query_value(i, i->identity);
     struct call c[ASKS] = {
-        [ASK_LOGIN] = {.method = "POST", .body = S("{}"),
+        [ASK_LOGIN] = {.method = "POST",
+                       .body = S("{}"),
                        .url = join_url(i, i->config->secrets, "/v1/%.*s/login",
                                        STR_FMT(i->config->secrets_login))},
-        [ASK_ENTRIES] = {.method = "GET", .url = join_url(i, i->config->identity,
-                                                          "/v1/entries?spiffe_id=%.*s", STR_FMT(who))},
+        [ASK_ENTRIES] = {.method = "GET",
+                         .url = join_url(i, i->config->identity, "/v1/entries?spiffe_id=%.*s",
+                                         STR_FMT(who))},
         [ASK_GRANTS] = grants_call(i),
         [ASK_DENIED] = {.method = "GET", .url = deny_url(i)},
-        [ASK_ACTIONS] = {.method = "GET", .url = join_url(i, i->config->audit,
-                                                          "/v1/ask?question=secret&limit=10000&of=%.*s",
-                                                          STR_FMT(who))},
+        [ASK_ACTIONS] = {.method = "GET",
+                         .url =
+                             join_url(i, i->config->audit,
+                                      "/v1/ask?question=secret&limit=10000&of=%.*s", STR_FMT(who))},
     };
     step_begin(i, STEP_IDENTIFY);
     calls_run(&i->calls, c, ASKS);
@@ -179,10 +184,12 @@ struct err incident_identify(struct incident *i)
         }
     }
     note_holdings(i);
-    bool anything = i->holdings != NULL || (i->entries != NULL && i->entries->n > 0) || i->grants != NULL;
+    bool anything =
+        i->holdings != NULL || (i->entries != NULL && i->entries->n > 0) || i->grants != NULL;
     step_end(i, STEP_IDENTIFY, c[ASK_ENTRIES].answered || c[ASK_LOGIN].answered);
     ENSURE(anything || i->actions != NULL, ERR_UNAVAILABLE,
-           "no daemon could tell anything about %.*s: is the system running?", STR_FMT(i->identity));
+           "no daemon could tell anything about %.*s: is the system running?",
+           STR_FMT(i->identity));
     return OK;
 }
 
@@ -205,12 +212,15 @@ static void note_cut(struct incident *i, enum step_id step, const char *what, co
 void incident_cut(struct incident *i)
 {
     struct call c[CUTS] = {
-        [CUT_BAN] = {.method = "POST", .url = join_url(i, i->config->identity, "/v1/bans"),
+        [CUT_BAN] = {.method = "POST",
+                     .url = join_url(i, i->config->identity, "/v1/bans"),
                      .body = object(i, "spiffe_id", i->identity, "reason", reason(i), NULL)},
-        [CUT_SECRETS] = {.method = "POST", .token = i->token,
+        [CUT_SECRETS] = {.method = "POST",
+                         .token = i->token,
                          .url = join_url(i, i->config->secrets, "/v1/sys/internal/entity/revoke"),
                          .body = object(i, "spiffe_id", i->identity, NULL, STR_EMPTY, "disable")},
-        [CUT_GRANTS] = {.method = "POST", .url = join_url(i, i->config->authn, "/v1/revoke"),
+        [CUT_GRANTS] = {.method = "POST",
+                        .url = join_url(i, i->config->authn, "/v1/revoke"),
                         .body = object(i, i->is_workload ? "client" : "user", i->identity, NULL,
                                        STR_EMPTY, NULL)},
         [CUT_POLICY] = policy_call(i),
@@ -220,9 +230,12 @@ void incident_cut(struct incident *i)
     calls_run(&i->calls, c, CUTS);
     if (i->is_workload) {
         note_cut(i, STEP_REVOKE, "identity banned, deny-list pushed", &c[CUT_BAN], false);
-        note_cut(i, STEP_REVOKE, "tokens and leases revoked, entity disabled", &c[CUT_SECRETS], true);
-        step_note(i, STEP_REVOKE, "secrets", json_get(c[CUT_SECRETS].json, "data") != NULL
-                      ? json_copy(i->a, json_get(c[CUT_SECRETS].json, "data")) : json_new_null(i->a));
+        note_cut(i, STEP_REVOKE, "tokens and leases revoked, entity disabled", &c[CUT_SECRETS],
+                 true);
+        step_note(i, STEP_REVOKE, "secrets",
+                  json_get(c[CUT_SECRETS].json, "data") != NULL
+                      ? json_copy(i->a, json_get(c[CUT_SECRETS].json, "data"))
+                      : json_new_null(i->a));
     }
     bool grants_matter = !i->is_workload || i->grants != NULL;
     if (grants_matter) {
@@ -242,14 +255,17 @@ static size_t probe_secrets(struct incident *i, struct call *c)
     size_t n = 0;
     for (uint32_t t = 0; json_is(tokens, JSON_ARRAY) && t < tokens->n && n < PROBES_MAX / 2; t++) {
         struct str accessor = json_str(json_get(tokens->items[t], "accessor"));
-        c[n++] = (struct call){.method = "POST", .token = i->token,
-                               .url = join_url(i, i->config->secrets, "/v1/auth/token/lookup-accessor"),
-                               .body = object(i, "accessor", accessor, NULL, STR_EMPTY, NULL)};
+        c[n++] =
+            (struct call){.method = "POST",
+                          .token = i->token,
+                          .url = join_url(i, i->config->secrets, "/v1/auth/token/lookup-accessor"),
+                          .body = object(i, "accessor", accessor, NULL, STR_EMPTY, NULL)};
     }
     for (uint32_t l = 0; json_is(leases, JSON_ARRAY) && l < leases->n && n < PROBES_MAX - 8; l++) {
         struct str id = json_str(json_get(leases->items[l], "id"));
         id = id.n > 0 ? id : json_str(json_get(leases->items[l], "lease_id"));
-        c[n++] = (struct call){.method = "POST", .token = i->token,
+        c[n++] = (struct call){.method = "POST",
+                               .token = i->token,
                                .url = join_url(i, i->config->secrets, "/v1/sys/leases/lookup"),
                                .body = object(i, "lease_id", id, NULL, STR_EMPTY, NULL)};
     }
@@ -260,8 +276,9 @@ static size_t probe_secrets(struct incident *i, struct call *c)
 static void judge_secrets(struct incident *i, const struct call *c, size_t n)
 {
     for (size_t p = 0; p < n; p++) {
-        bool gone = c[p].answered && (c[p].status == 400 || c[p].status == 404 ||
-                                      (c[p].status == 403 && str_find(c[p].text, S("accessor")) != STR_NPOS));
+        bool gone = c[p].answered &&
+                    (c[p].status == 400 || c[p].status == 404 ||
+                     (c[p].status == 403 && str_find(c[p].text, S("accessor")) != STR_NPOS));
         struct str body = str_sub(c[p].body, 0, 200);
         step_probe(i, STEP_REVOKE, gone, arena_printf(i->a, "lookup %.*s", STR_FMT(body)),
                    call_outcome(i->a, &c[p]));
@@ -284,11 +301,13 @@ static void judge_holdings(struct incident *i, const struct call *c)
 {
     const struct json *data = json_get(c->json, "data");
     const struct json *tokens = json_get(data, "tokens"), *leases = json_get(data, "leases");
-    bool gone = c->answered && (c->status == 404 || (call_good(c) && json_is(tokens, JSON_ARRAY) &&
-                                                     tokens->n == 0 && json_is(leases, JSON_ARRAY) &&
-                                                     leases->n == 0));
+    bool gone = c->answered && (c->status == 404 ||
+                                (call_good(c) && json_is(tokens, JSON_ARRAY) && tokens->n == 0 &&
+                                 json_is(leases, JSON_ARRAY) && leases->n == 0));
     step_probe(i, STEP_REVOKE, gone, S("tokens and leases held at secrets"),
-               c->status == 404 ? S("none, ever") : gone ? S("none") : call_outcome(i->a, c));
+               c->status == 404 ? S("none, ever")
+               : gone           ? S("none")
+                                : call_outcome(i->a, c));
     if (call_good(c)) {
         step_probe(i, STEP_TIGHTEN, json_true(json_get(data, "disabled")),
                    S("entity disabled at secrets: no login, no token"),
@@ -309,8 +328,8 @@ void incident_probe(struct incident *i)
 {
     struct call *c = arena_array(i->a, struct call, PROBES_MAX);
     size_t n = probe_secrets(i, c), denylist = n, holdings = n + 1, policy = n + 2, grants = n + 3;
-    c[denylist] = (struct call){.method = "GET",
-                                .url = join_url(i, i->config->identity, "/v1/bans")};
+    c[denylist] =
+        (struct call){.method = "GET", .url = join_url(i, i->config->identity, "/v1/bans")};
     c[holdings] = holdings_call(i);
     c[policy] = (struct call){.method = "GET", .url = deny_url(i)};
     c[grants] = grants_call(i);
@@ -318,14 +337,17 @@ void incident_probe(struct incident *i)
     judge_secrets(i, c, n);
     if (i->is_workload) {
         bool banned = call_good(&c[denylist]) && list_has(c[denylist].json, i->identity);
-        step_probe(i, STEP_REVOKE, banned, S("deny-list of identity, which every enforcement point follows"),
+        step_probe(i, STEP_REVOKE, banned,
+                   S("deny-list of identity, which every enforcement point follows"),
                    banned ? S("names the identity") : call_outcome(i->a, &c[denylist]));
         judge_holdings(i, &c[holdings]);
     }
     if (call_good(&c[grants])) {
-        const struct json *s = json_get(c[grants].json, "sessions"), *f = json_get(c[grants].json, "families");
+        const struct json *s = json_get(c[grants].json, "sessions"),
+                          *f = json_get(c[grants].json, "families");
         bool gone = (s == NULL || s->n == 0 || i->is_workload) && (f == NULL || f->n == 0);
-        step_probe(i, STEP_REVOKE, gone, S("sessions and grants at authn"), gone ? S("none") : S("some are left"));
+        step_probe(i, STEP_REVOKE, gone, S("sessions and grants at authn"),
+                   gone ? S("none") : S("some are left"));
     }
     judge_policy(i, &c[policy]);
     step_end(i, STEP_REVOKE, i->steps[STEP_REVOKE].residual->n == 0);

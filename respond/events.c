@@ -6,12 +6,19 @@
 
 enum { EVICT = 2, HARDEN = 4, ISOLATE = 1, DETECT = 5, RESTORE = 3, EVENTS_MAX = 3 << 20 };
 
-static struct audit_event base_event(const struct incident *i, int activity_id, const char *activity)
+static struct audit_event base_event(const struct incident *i, int activity_id,
+                                     const char *activity)
 {
     return (struct audit_event){
-        .class_uid = OCSF_REMEDIATION_ACTIVITY, .activity_id = activity_id, .activity = activity,
-        .outcome = "allowed", .severity = 1, .trace = trace_child(&i->calls.trace), .source_addr = S("unix:"),
-        .actor_spiffe_id = arena_printf(i->a, "spiffe://%.*s/sextant/respond", STR_FMT(i->trust_domain)),
+        .class_uid = OCSF_REMEDIATION_ACTIVITY,
+        .activity_id = activity_id,
+        .activity = activity,
+        .outcome = "allowed",
+        .severity = 1,
+        .trace = trace_child(&i->calls.trace),
+        .source_addr = S("unix:"),
+        .actor_spiffe_id =
+            arena_printf(i->a, "spiffe://%.*s/sextant/respond", STR_FMT(i->trust_domain)),
     };
 }
 
@@ -28,15 +35,16 @@ static bool send(struct incident *i, struct buf *lines, struct str *why)
     if (lines->n == 0) {
         return true;
     }
-    struct call c = {.method = "POST", .url = join_url(i, i->config->audit, "/v1/events"),
+    struct call c = {.method = "POST",
+                     .url = join_url(i, i->config->audit, "/v1/events"),
                      .body = buf_str(lines)};
     calls_run(&i->calls, &c, 1);
     *why = call_outcome(i->a, &c);
     return call_good(&c);
 }
 
-static void put_revoked(struct incident *i, struct buf *out, const struct json *list, const char *type,
-                        const char *const *ids)
+static void put_revoked(struct incident *i, struct buf *out, const struct json *list,
+                        const char *type, const char *const *ids)
 {
     for (uint32_t n = 0; json_is(list, JSON_ARRAY) && n < list->n && out->n < EVENTS_MAX / 2; n++) {
         struct str id = STR_EMPTY;
@@ -56,8 +64,10 @@ static void put_revoked(struct incident *i, struct buf *out, const struct json *
 /* The log learns each accessor and lease that ended: their later use is then seen for what it is. */
 void incident_log_revoked(struct incident *i)
 {
-    static const char *const accessor[] = {"accessor", NULL}, *const lease[] = {"id", "lease_id", NULL},
-                      *const session[] = {"session", NULL}, *const family[] = {"family", NULL};
+    static const char *const accessor[] = {"accessor", NULL},
+                             *const lease[] = {"id", "lease_id", NULL},
+                             *const session[] = {"session", NULL},
+                             *const family[] = {"family", NULL};
     const struct json *data = json_get(i->holdings, "data");
     struct buf lines;
     struct str why;
@@ -72,7 +82,8 @@ void incident_log_revoked(struct incident *i)
     put_revoked(i, &lines, json_get(i->grants, "sessions"), "session", session);
     put_revoked(i, &lines, json_get(i->grants, "families"), "grant", family);
     if (!send(i, &lines, &why)) {
-        step_residual(i, STEP_REVOKE, "the revocations were not logged by the runbook itself: %.*s", STR_FMT(why));
+        step_residual(i, STEP_REVOKE, "the revocations were not logged by the runbook itself: %.*s",
+                      STR_FMT(why));
     }
     buf_release(&lines);
 }

@@ -7,9 +7,12 @@
 const char *const step_names[STEPS] = {"identify", "revoke",   "rotate", "list",
                                        "tighten",  "redeploy", "review"};
 const char *const step_titles[STEPS] = {
-    "Identify tokens, leases, SVIDs and grants", "Revoke them",
-    "Rotate dynamic credentials",                "List every action of the identity",
-    "Tighten policy and disable the role",       "Redeploy with a new identity",
+    "Identify tokens, leases, SVIDs and grants",
+    "Revoke them",
+    "Rotate dynamic credentials",
+    "List every action of the identity",
+    "Tighten policy and disable the role",
+    "Redeploy with a new identity",
     "Review what network and mesh policy limited",
 };
 
@@ -70,7 +73,8 @@ void step_probe(struct incident *i, enum step_id id, bool gone, struct str what,
     struct step *s = &i->steps[id];
     step_begin(i, id);
     if (s->n_probes < PROBES_MAX) {
-        s->probes[s->n_probes++] = (struct probe){arena_str(i->a, what), arena_str(i->a, detail), gone};
+        s->probes[s->n_probes++] =
+            (struct probe){arena_str(i->a, what), arena_str(i->a, detail), gone};
     }
 }
 

@@ -20,7 +20,15 @@
 
 enum { STEPS = 7, PROBES_MAX = 256, INCIDENT_ARENA = 512 << 20 };
 
-enum step_id { STEP_IDENTIFY, STEP_REVOKE, STEP_ROTATE, STEP_LIST, STEP_TIGHTEN, STEP_REDEPLOY, STEP_REVIEW };
+enum step_id {
+    STEP_IDENTIFY,
+    STEP_REVOKE,
+    STEP_ROTATE,
+    STEP_LIST,
+    STEP_TIGHTEN,
+    STEP_REDEPLOY,
+    STEP_REVIEW
+};
 
 enum step_state { STEP_PLANNED, STEP_DONE, STEP_PARTIAL, STEP_FAILED };
 
@@ -32,15 +40,16 @@ struct probe {
 
 struct step {
     enum step_state state;
-    struct json *details;      /* object: what was found or done */
+    struct json *details; /* object: what was found or done */
     struct probe probes[PROBES_MAX];
     size_t n_probes;
-    struct json *residual;     /* array of strings: risk that is left, with its window */
+    struct json *residual;      /* array of strings: risk that is left, with its window */
     int64_t began_ms, ended_ms; /* since the start of the run */
 };
 
 struct respond_config {
-    struct str secrets, secrets_login, identity, authn, authz, audit, crypto, deny_document, netpol_manifests;
+    struct str secrets, secrets_login, identity, authn, authz, audit, crypto, deny_document,
+        netpol_manifests;
     struct str redeploy_hook, mesh_policies;
 };
 
@@ -49,11 +58,11 @@ struct incident {
     struct calls calls;
     const struct respond_config *config;
     struct str trust_domain;
-    struct str id;             /* of the incident, a UUID */
-    struct str identity;       /* SPIFFE id, or a person's name */
-    struct str new_identity;   /* for step 6; empty: derived */
+    struct str id;           /* of the incident, a UUID */
+    struct str identity;     /* SPIFFE id, or a person's name */
+    struct str new_identity; /* for step 6; empty: derived */
     bool is_workload, dry_run;
-    int64_t began_ns;          /* monotonic */
+    int64_t began_ns; /* monotonic */
     int64_t began_wall_ns;
     struct step steps[STEPS];
     /* what step 1 found */

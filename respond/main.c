@@ -17,15 +17,18 @@ static const struct config_key keys[] = {
     {"secrets", CONFIG_STR, KEY(secrets), .help = "URL of secrets; default its unix socket"},
     {"secrets_login", CONFIG_STR, KEY(secrets_login), .fallback = "auth/cert",
      .help = "auth method at secrets by which respond logs in with its identity"},
-    {"identity", CONFIG_STR, KEY(identity), .help = "URL of identity's admin API; default its unix socket"},
+    {"identity", CONFIG_STR, KEY(identity),
+     .help = "URL of identity's admin API; default its unix socket"},
     {"authn", CONFIG_STR, KEY(authn), .help = "URL of authn's admin API; default its unix socket"},
     {"authz", CONFIG_STR, KEY(authz), .help = "URL of authz; default its unix socket"},
     {"audit", CONFIG_STR, KEY(audit), .help = "URL of audit; default its unix socket"},
     {"crypto", CONFIG_STR, KEY(crypto), .help = "URL of crypto; default its unix socket"},
     {"deny_document", CONFIG_STR, KEY(deny_document), .fallback = "sextant/denied",
      .help = "policy data below which denied identities are named: data.sextant.denied[id]"},
-    {"manifests", CONFIG_STR, KEY(netpol_manifests), .help = "folder of network policies; default netpol's own"},
-    {"mesh_policies", CONFIG_STR, KEY(mesh_policies), .help = "folder of mesh policies to review; empty: none"},
+    {"manifests", CONFIG_STR, KEY(netpol_manifests),
+     .help = "folder of network policies; default netpol's own"},
+    {"mesh_policies", CONFIG_STR, KEY(mesh_policies),
+     .help = "folder of mesh policies to review; empty: none"},
     {"redeploy_hook", CONFIG_STR, KEY(redeploy_hook),
      .help = "program that starts a clean instance: gets old identity, new identity, incident"},
     {0},
@@ -40,10 +43,14 @@ static void usage(FILE *to)
 {
     fputs("usage: sextant-respond IDENTITY [--dry-run] [--report DIR] [--json] [--config FILE]\n"
           "                       [--new-identity ID] [--incident UUID]\n\n"
-          "Contains a compromised identity (a SPIFFE id, or the name of a person) in seven steps, each of which is\n"
-          "logged and probed. It may be repeated: what is gone already counts as done. --dry-run says what it would\n"
-          "find and do. --report DIR gets the report (Markdown, JSON) and the evidence with its proofs.\n\n"
-          "Exit: 0 contained, 1 not contained, 2 wrong usage, 78 wrong configuration.\n", to);
+          "Contains a compromised identity (a SPIFFE id, or the name of a person) in seven steps, "
+          "each of which is\n"
+          "logged and probed. It may be repeated: what is gone already counts as done. --dry-run "
+          "says what it would\n"
+          "find and do. --report DIR gets the report (Markdown, JSON) and the evidence with its "
+          "proofs.\n\n"
+          "Exit: 0 contained, 1 not contained, 2 wrong usage, 78 wrong configuration.\n",
+          to);
 }
 
 static bool parse(int argc, char **argv, struct options *o)
@@ -54,8 +61,10 @@ static bool parse(int argc, char **argv, struct options *o)
         const struct {
             const char *name;
             const char **to;
-        } values[] = {{"--config", &o->config}, {"--report", &o->report},
-                      {"--new-identity", &o->new_identity}, {"--incident", &o->incident}};
+        } values[] = {{"--config", &o->config},
+                      {"--report", &o->report},
+                      {"--new-identity", &o->new_identity},
+                      {"--incident", &o->incident}};
         const struct {
             const char *name;
             bool *to;
@@ -114,11 +123,14 @@ static struct err check_identity(struct incident *i)
 {
     i->is_workload = str_starts(i->identity, S("spiffe://"));
     ENSURE(i->identity.n > 0 && i->identity.n <= 2048 && str_is_utf8(i->identity), ERR_INVALID,
-           "an identity is a SPIFFE id such as spiffe://cluster.local/ns/prod/sa/pay, or a person's name");
+           "an identity is a SPIFFE id such as spiffe://cluster.local/ns/prod/sa/pay, or a "
+           "person's name");
     struct str own = arena_printf(i->a, "spiffe://%.*s/sextant/", STR_FMT(i->trust_domain));
     ENSURE(!str_starts(i->identity, own), ERR_INVALID,
-           "'%.*s' is a daemon of Sextant itself: banning it would stop the system that is to contain it; "
-           "see docs/respond.md", STR_FMT(i->identity));
+           "'%.*s' is a daemon of Sextant itself: banning it would stop the system that is to "
+           "contain it; "
+           "see docs/respond.md",
+           STR_FMT(i->identity));
     return OK;
 }
 
@@ -143,9 +155,14 @@ static struct err run_steps(struct incident *i)
 
 static void plan(struct incident *i)
 {
-    static const char *const would[STEPS] = {
-        NULL, "ban the identity; revoke its tokens and leases, disable its entity; revoke its sessions and grants", NULL,
-        NULL, "name it as denied in the policy data", NULL, NULL};
+    static const char *const would[STEPS] = {NULL,
+                                             "ban the identity; revoke its tokens and leases, "
+                                             "disable its entity; revoke its sessions and grants",
+                                             NULL,
+                                             NULL,
+                                             "name it as denied in the policy data",
+                                             NULL,
+                                             NULL};
     for (int s = 0; s < STEPS; s++) {
         step_begin(i, (enum step_id)s);
         if (would[s] != NULL) {
@@ -190,14 +207,19 @@ static int run(struct arena *a, const struct options *o)
     }
     uuid4(id);
     struct incident *i = arena_new(a, struct incident);
-    *i = (struct incident){.a = a, .config = &rc, .trust_domain = config->trust_domain,
+    *i = (struct incident){.a = a,
+                           .config = &rc,
+                           .trust_domain = config->trust_domain,
                            .id = arena_str(a, str_of(o->incident != NULL ? o->incident : id)),
-                           .identity = str_of(o->identity), .new_identity = str_of(o->new_identity),
-                           .dry_run = o->dry_run, .began_ns = clock_mono_ns(),
+                           .identity = str_of(o->identity),
+                           .new_identity = str_of(o->new_identity),
+                           .dry_run = o->dry_run,
+                           .began_ns = clock_mono_ns(),
                            .began_wall_ns = clock_wall_ns()};
     i->calls = (struct calls){.a = a, .trace = trace_new()};
     e = respond(i, o);
-    int code = failed(e) || (!i->dry_run && !incident_contained(i)) ? EXIT_NOT_CONTAINED : EXIT_CONTAINED;
+    int code =
+        failed(e) || (!i->dry_run && !incident_contained(i)) ? EXIT_NOT_CONTAINED : EXIT_CONTAINED;
     if (failed(e)) {
         fprintf(stderr, "sextant-respond: %s\n", err_detail());
     }

@@ -12,7 +12,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { EVIDENCE_MAX = 2000, CHUNK = 500, REPORT_MAX = 64 << 20, COVER_TRIES = 40, COVER_PAUSE_MS = 100 };
+enum {
+    EVIDENCE_MAX = 2000,
+    CHUNK = 500,
+    REPORT_MAX = 64 << 20,
+    COVER_TRIES = 40,
+    COVER_PAUSE_MS = 100
+};
 
 static const char *const state_names[] = {"planned", "done", "done, with residual risk", "failed"};
 static const char *const state_words[] = {"planned", "done", "partial", "failed"};
@@ -90,7 +96,8 @@ static void put_list(struct buf *out, const struct json *v)
         } else {
             json_write(&text, v->items[n]);
         }
-        buf_printf(out, "    - %.*s\n", (int)MIN(text.n, (size_t)600), text.p != NULL ? text.p : "");
+        buf_printf(out, "    - %.*s\n", (int)MIN(text.n, (size_t)600),
+                   text.p != NULL ? text.p : "");
         buf_release(&text);
     }
 }
@@ -136,19 +143,23 @@ static void put_step_text(struct buf *out, const struct incident *i, int n)
 
 void report_markdown(const struct incident *i, struct buf *out)
 {
-    buf_printf(out, "# Incident %.*s\n\nIdentity: `%.*s`  \nBegan: ", STR_FMT(i->id), STR_FMT(i->identity));
+    buf_printf(out, "# Incident %.*s\n\nIdentity: `%.*s`  \nBegan: ", STR_FMT(i->id),
+               STR_FMT(i->identity));
     clock_put_rfc3339(out, i->began_wall_ns, 3);
     buf_printf(out, "  \nAccess cut after %" PRId64 " ms  \n", i->steps[STEP_REVOKE].ended_ms);
-    buf_printf(out, "%s\n", i->dry_run               ? "Dry run: nothing was changed."
-                            : incident_contained(i) ? "Contained: every probe found the access gone."
-                                                    : "**Not contained**: see the steps below.");
+    buf_printf(out, "%s\n",
+               i->dry_run              ? "Dry run: nothing was changed."
+               : incident_contained(i) ? "Contained: every probe found the access gone."
+                                       : "**Not contained**: see the steps below.");
     for (int s = 0; s < STEPS; s++) {
         put_step_text(out, i, s);
     }
-    buf_puts(out, S("\n## Checking this evidence\n\n"
-                    "Every event in `events.ndjson` has a proof in `proofs/`, made by the log itself:\n\n"
-                    "    sextant-audit check-proof proofs/N.tlog-proof --key vkey\n\n"
-                    "`manifest.json` holds the SHA-256 of every file.\n"));
+    buf_puts(
+        out,
+        S("\n## Checking this evidence\n\n"
+          "Every event in `events.ndjson` has a proof in `proofs/`, made by the log itself:\n\n"
+          "    sextant-audit check-proof proofs/N.tlog-proof --key vkey\n\n"
+          "`manifest.json` holds the SHA-256 of every file.\n"));
 }
 
 /* ---- evidence ---- */
@@ -217,7 +228,8 @@ static void gather_events(struct evidence *v)
 {
     struct incident *i = v->i;
     struct call c = {.method = "GET",
-                     .url = join_url(i, i->config->audit, "/v1/ask?question=when&limit=1000&of=%.*s", STR_FMT(i->id))};
+                     .url = join_url(i, i->config->audit,
+                                     "/v1/ask?question=when&limit=1000&of=%.*s", STR_FMT(i->id))};
     add_events(v, i->actions);
     calls_run(&i->calls, &c, 1);
     add_events(v, c.json);
@@ -273,11 +285,13 @@ static struct err put_events(struct evidence *v)
         size_t n = MIN(v->n - from, (size_t)CHUNK);
         struct call *c = arena_array(i->a, struct call, 2 * n);
         for (size_t k = 0; k < n; k++) {
-            c[2 * k] = (struct call){.method = "GET", .url = join_url(i, i->config->audit, "/v1/events/%" PRIu64,
-                                                                      v->events[from + k])};
-            c[2 * k + 1] = (struct call){.method = "GET",
-                                         .url = join_url(i, i->config->audit, "/v1/events/%" PRIu64 "/proof",
-                                                         v->events[from + k])};
+            c[2 * k] = (struct call){
+                .method = "GET",
+                .url = join_url(i, i->config->audit, "/v1/events/%" PRIu64, v->events[from + k])};
+            c[2 * k + 1] =
+                (struct call){.method = "GET",
+                              .url = join_url(i, i->config->audit, "/v1/events/%" PRIu64 "/proof",
+                                              v->events[from + k])};
         }
         calls_run(&i->calls, c, 2 * n);
         for (size_t k = 0; k < n && !failed(e); k++) {
@@ -287,8 +301,10 @@ static struct err put_events(struct evidence *v)
     e = failed(e) ? e : put_file(v, "events.ndjson", buf_str(&lines));
     buf_release(&lines);
     if (proven < v->n) {
-        step_residual(i, STEP_LIST, "%zu of %zu events have no proof yet: the log has no signed checkpoint over them",
-                      v->n - proven, v->n);
+        step_residual(
+            i, STEP_LIST,
+            "%zu of %zu events have no proof yet: the log has no signed checkpoint over them",
+            v->n - proven, v->n);
     }
     step_note(i, STEP_LIST, "events_in_evidence", json_new_int(i->a, (int64_t)v->n));
     step_note(i, STEP_LIST, "events_proven", json_new_int(i->a, (int64_t)proven));
@@ -315,7 +331,8 @@ static struct err make_folder(const char *dir, const char *name)
 {
     char path[4096];
     snprintf(path, sizeof(path), "%s%s", dir, name);
-    ENSURE(mkdir(path, 0700) == 0 || errno == EEXIST, ERR_IO, "cannot make %s: %s", path, strerror(errno));
+    ENSURE(mkdir(path, 0700) == 0 || errno == EEXIST, ERR_IO, "cannot make %s: %s", path,
+           strerror(errno));
     return OK;
 }
 

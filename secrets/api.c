@@ -12,9 +12,14 @@ struct call {
 
 void api_reply(struct http_req *req, int status, struct str body)
 {
-    static const struct http_header no_store[] = {{STR_INIT("Cache-Control"), STR_INIT("no-store")}};
-    http_reply(req, &(struct http_reply){.status = status, .body = body, .headers = no_store, .n_headers = 1,
-                                         .content_type = body.n > 0 ? S("application/json") : STR_EMPTY});
+    static const struct http_header no_store[] = {
+        {STR_INIT("Cache-Control"), STR_INIT("no-store")}};
+    http_reply(
+        req, &(struct http_reply){.status = status,
+                                  .body = body,
+                                  .headers = no_store,
+                                  .n_headers = 1,
+                                  .content_type = body.n > 0 ? S("application/json") : STR_EMPTY});
 }
 
 void api_error(struct http_req *req, int status, struct str text)
@@ -52,18 +57,23 @@ struct err api_body(struct arena *a, const struct http_req *req, struct json **o
         *out = json_new_object(a);
         return OK;
     }
-    bool form = str_starts_nocase(http_header_get(req, "content-type"), S("application/x-www-form-urlencoded"));
+    bool form = str_starts_nocase(http_header_get(req, "content-type"),
+                                  S("application/x-www-form-urlencoded"));
     if (form && body.p[0] != '{' && body.p[0] != '[') {
         return form_body(a, body, out);
     }
-    struct json_limits lim = {.max_bytes = API_BODY_MAX, .max_depth = 64, .max_values = 200000,
+    struct json_limits lim = {.max_bytes = API_BODY_MAX,
+                              .max_depth = 64,
+                              .max_values = 200000,
                               .duplicate_keys_last_wins = true};
     struct err e = json_parse(a, body, &lim, out);
-    ENSURE(!failed(e), ERR_SYNTAX, "failed to parse JSON input: %s", arena_cstr(a, str_of(err_detail())));
+    ENSURE(!failed(e), ERR_SYNTAX, "failed to parse JSON input: %s",
+           arena_cstr(a, str_of(err_detail())));
     if ((*out)->type == JSON_NULL) {
         *out = json_new_object(a); /* what `bao write -f` sends */
     }
-    ENSURE((*out)->type == JSON_OBJECT, ERR_SYNTAX, "failed to parse JSON input: an object is expected");
+    ENSURE((*out)->type == JSON_OBJECT, ERR_SYNTAX,
+           "failed to parse JSON input: an object is expected");
     return OK;
 }
 
@@ -86,7 +96,8 @@ static struct err query_data(struct arena *a, const struct http_req *req, struct
 
 static struct err check_path(struct str path)
 {
-    ENSURE(path.n > 0 && path.n <= REQUEST_PATH_MAX, ERR_SYNTAX, "a path has 1 to %d bytes", REQUEST_PATH_MAX);
+    ENSURE(path.n > 0 && path.n <= REQUEST_PATH_MAX, ERR_SYNTAX, "a path has 1 to %d bytes",
+           REQUEST_PATH_MAX);
     ENSURE(str_is_utf8(path), ERR_SYNTAX, "path is not UTF-8");
     for (size_t i = 0; i < path.n; i++) {
         unsigned char c = (unsigned char)path.p[i];
@@ -94,7 +105,8 @@ static struct err check_path(struct str path)
     }
     for (struct str rest = path; rest.p != NULL;) {
         struct str part = str_split(&rest, '/');
-        ENSURE(!str_is(part, ".") && !str_is(part, ".."), ERR_SYNTAX, "path cannot contain relative segments");
+        ENSURE(!str_is(part, ".") && !str_is(part, ".."), ERR_SYNTAX,
+               "path cannot contain relative segments");
     }
     return OK;
 }
@@ -152,8 +164,10 @@ static struct err read_data(struct call *c)
     if (r->op == ACL_PATCH) {
         struct str type = http_header_get(req, "content-type");
         size_t semi = str_find_char(type, ';');
-        ENSURE(str_eq_nocase(str_trim(str_sub(type, 0, semi)), S("application/merge-patch+json")), ERR_LIMIT,
-               "PATCH requires Content-Type of application/merge-patch+json, provided %.*s", STR_FMT(type));
+        ENSURE(str_eq_nocase(str_trim(str_sub(type, 0, semi)), S("application/merge-patch+json")),
+               ERR_LIMIT,
+               "PATCH requires Content-Type of application/merge-patch+json, provided %.*s",
+               STR_FMT(type));
     }
     if (r->op == ACL_UPDATE || r->op == ACL_PATCH || req->body.n > 0) {
         return api_body(r->arena, req, &r->data);
@@ -166,7 +180,8 @@ static struct err read_data(struct call *c)
 static struct err read_token(struct call *c)
 {
     const struct http_req *req = c->http;
-    struct str token = http_header_get(req, "x-vault-token"), bearer = http_header_get(req, "authorization");
+    struct str token = http_header_get(req, "x-vault-token"),
+               bearer = http_header_get(req, "authorization");
     if (token.n == 0 && str_starts_nocase(bearer, S("Bearer "))) {
         token = str_trim(str_sub(bearer, 7, bearer.n));
     }
@@ -183,7 +198,8 @@ static struct err read_wrap(struct call *c)
         return OK;
     }
     ENSURE(!failed(seconds_parse(ttl, &s)) && s >= 0 && s <= API_WRAP_MAX_S, ERR_SYNTAX,
-           "error parsing X-Vault-Wrap-TTL header: give seconds or a duration, at most %d seconds", API_WRAP_MAX_S);
+           "error parsing X-Vault-Wrap-TTL header: give seconds or a duration, at most %d seconds",
+           API_WRAP_MAX_S);
     ENSURE(!str_is(http_header_get(c->http, "x-vault-wrap-format"), "jwt"), ERR_SYNTAX,
            "wrapping tokens in JWT form are not supported");
     c->r.wrap = s > 0;

@@ -22,7 +22,8 @@ static struct err code_for(const struct http_req *req, const char *param, int fa
     uint64_t n;
     *out = fallback;
     if (http_query_get(req, param, &v)) {
-        ENSURE(!failed(str_to_u64(v, &n)) && n >= 100 && n < 600, ERR_SYNTAX, "bad value for \"%s\"", param);
+        ENSURE(!failed(str_to_u64(v, &n)) && n >= 100 && n < 600, ERR_SYNTAX,
+               "bad value for \"%s\"", param);
         *out = (int)n;
     }
     return OK;
@@ -75,15 +76,21 @@ static void leader(struct secretsd *s, struct http_req *req)
 }
 
 /* One line in the audit log for what may open or make a vault; keys and shares are never part of it. */
-static void audit_operator(struct secretsd *s, const struct http_req *req, const char *activity, bool ok)
+static void audit_operator(struct secretsd *s, const struct http_req *req, const char *activity,
+                           bool ok)
 {
     if (s->core->audit == NULL) {
         return;
     }
-    audit_emit(s->core->audit, &(struct audit_event){
-        .class_uid = OCSF_API_ACTIVITY, .activity = activity, .outcome = ok ? "allowed" : "failed",
-        .resource_type = S("system"), .resource_uid = S("sys/seal"), .source_addr = req->peer->addr,
-        .trace = req->trace}, NULL, NULL);
+    audit_emit(s->core->audit,
+               &(struct audit_event){.class_uid = OCSF_API_ACTIVITY,
+                                     .activity = activity,
+                                     .outcome = ok ? "allowed" : "failed",
+                                     .resource_type = S("system"),
+                                     .resource_uid = S("sys/seal"),
+                                     .source_addr = req->peer->addr,
+                                     .trace = req->trace},
+               NULL, NULL);
 }
 
 struct committing {

@@ -9,7 +9,8 @@
 
 enum { VALUES_MAX = 64 /* HMACed values in one event */, DEPTH_MAX = 8 };
 
-static struct json *hashed_value(struct request *r, const struct json *v, unsigned *left, unsigned depth)
+static struct json *hashed_value(struct request *r, const struct json *v, unsigned *left,
+                                 unsigned depth)
 {
     struct arena *a = r->arena;
     if (*left == 0 || depth == DEPTH_MAX) {
@@ -23,9 +24,10 @@ static struct json *hashed_value(struct request *r, const struct json *v, unsign
         return json_copy(a, v);
     }
     struct json *out = v->type == JSON_OBJECT ? json_new_object(a) : json_new_array(a);
-    for (uint32_t i = 0; i < v->n && *left > 0; i++) {
+    for (uint32_t i = 0; i<v->n && * left> 0; i++) {
         if (v->type == JSON_OBJECT) {
-            json_set(a, out, v->members[i].key, hashed_value(r, v->members[i].value, left, depth + 1));
+            json_set(a, out, v->members[i].key,
+                     hashed_value(r, v->members[i].value, left, depth + 1));
         } else {
             json_push(a, out, hashed_value(r, v->items[i], left, depth + 1));
         }
@@ -66,7 +68,7 @@ static const char *resource_of(const struct request *r)
         return "path";
     }
     const char *type = r->mount->engine->type;
-    return strcmp(type, "kv") == 0          ? "secret"
+    return strcmp(type, "kv") == 0         ? "secret"
            : strcmp(type, "database") == 0 ? "database-credentials"
            : strcmp(type, "system") == 0   ? "system"
                                            : type;
@@ -126,8 +128,8 @@ void request_audit(struct request *r, void (*done)(void *ctx, struct err e))
         .class_uid = login ? OCSF_AUTHENTICATION : OCSF_API_ACTIVITY,
         .activity = login ? "login" : activity_of(r),
         .outcome = r->status < 400 || (r->status == 404 && r->denied_because == NULL) ? "allowed"
-                   : denied                                                         ? "denied"
-                                                                                    : "failed",
+                   : denied                                                           ? "denied"
+                                                                                      : "failed",
         .actor_user = spiffe ? STR_EMPTY : who,
         .actor_spiffe_id = spiffe ? who : STR_EMPTY,
         .token_accessor = t != NULL ? str_of(t->accessor) : r->actor_accessor,
@@ -135,7 +137,9 @@ void request_audit(struct request *r, void (*done)(void *ctx, struct err e))
         .resource_type = str_of(resource_of(r)),
         .resource_uid = r->path,
         .secret_path = r->mount != NULL && !r->mount->engine->auth &&
-                               strcmp(r->mount->engine->type, "system") != 0 ? r->path : STR_EMPTY,
+                               strcmp(r->mount->engine->type, "system") != 0
+                           ? r->path
+                           : STR_EMPTY,
         .lease_id = r->reply.lease_id,
         .source_addr = r->source,
         .reason = r->status >= 400 ? reason_of(r) : STR_EMPTY,

@@ -24,7 +24,9 @@ static struct str new_uuid(struct arena *a)
 static struct str hash_of(struct request *r, struct str role, struct str secret_id)
 {
     char hash[HASH_TEXT];
-    token_hash(r->core, arena_printf(r->arena, "approle:%s:%.*s:%.*s", r->mount->uuid, STR_FMT(role), STR_FMT(secret_id)),
+    token_hash(r->core,
+               arena_printf(r->arena, "approle:%s:%.*s:%.*s", r->mount->uuid, STR_FMT(role),
+                            STR_FMT(secret_id)),
                hash);
     return arena_str(r->arena, str_of(hash));
 }
@@ -46,7 +48,8 @@ static struct err fill_role(struct request *r, struct json *role, struct str nam
     TRY(role_read_token_fields(r, role));
     struct json *cidrs = NULL;
     TRY(field_list(r->arena, r->data, "secret_id_bound_cidrs", &cidrs));
-    ENSURE(cidrs == NULL || cidrs->n == 0, ERR_INVALID, "secret_id_bound_cidrs is not supported: it would not be enforced");
+    ENSURE(cidrs == NULL || cidrs->n == 0, ERR_INVALID,
+           "secret_id_bound_cidrs is not supported: it would not be enforced");
     ENSURE(json_true(json_get(role, "bind_secret_id")), ERR_INVALID,
            "a role without bind_secret_id would have no secret at all");
     return OK;
@@ -65,7 +68,8 @@ static struct err role_write(struct request *r)
         id = new_uuid(r->arena);
         json_set_str(r->arena, role, "role_id", id);
     }
-    ENSURE(id.n <= 256 && str_find_char(id, '/') == STR_NPOS, ERR_INVALID, "a role ID has at most 256 bytes and no '/'");
+    ENSURE(id.n <= 256 && str_find_char(id, '/') == STR_NPOS, ERR_INVALID,
+           "a role ID has at most 256 bytes and no '/'");
     if (!str_eq(old, id)) {
         struct json *other, *index = json_new_object(r->arena);
         TRY(role_load(r, "role-id", id, &other));
@@ -107,8 +111,10 @@ static struct err role_del(struct request *r)
         return reply_empty(r);
     }
     TRY(role_delete(r, "role-id", json_str(json_get(role, "role_id"))));
-    TRY(storage_del_prefix(r->core->st, mount_storage(r->arena, r->mount, "secret/%.*s/", STR_FMT(name))));
-    TRY(storage_del_prefix(r->core->st, mount_storage(r->arena, r->mount, "accessor/%.*s/", STR_FMT(name))));
+    TRY(storage_del_prefix(r->core->st,
+                           mount_storage(r->arena, r->mount, "secret/%.*s/", STR_FMT(name))));
+    TRY(storage_del_prefix(r->core->st,
+                           mount_storage(r->arena, r->mount, "accessor/%.*s/", STR_FMT(name))));
     return role_delete(r, "role", name);
 }
 
@@ -134,7 +140,8 @@ static struct err field_read(struct request *r)
     for (char *p = wanted; *p != '\0'; p++) {
         *p = *p == '-' ? '_' : *p;
     }
-    const struct json *v = json_get(role, strcmp(wanted, "policies") == 0 ? "token_policies" : wanted);
+    const struct json *v =
+        json_get(role, strcmp(wanted, "policies") == 0 ? "token_policies" : wanted);
     if (v == NULL) {
         return reply_not_found(r);
     }
@@ -165,8 +172,8 @@ static struct err issue(struct request *r, struct str secret_id)
     TRY(field_int(r->data, "num_uses", &uses));
     TRY(field_str(r->data, "metadata", &meta_text));
     if (meta_text.n > 0) {
-        ENSURE(!failed(json_parse(a, meta_text, NULL, &meta)) && meta->type == JSON_OBJECT, ERR_INVALID,
-               "metadata must be a JSON object as a string");
+        ENSURE(!failed(json_parse(a, meta_text, NULL, &meta)) && meta->type == JSON_OBJECT,
+               ERR_INVALID, "metadata must be a JSON object as a string");
     }
     struct str accessor = new_uuid(a), hash = hash_of(r, name, secret_id);
     json_set_str(a, record, "accessor", accessor);
@@ -202,17 +209,20 @@ static struct err secret_custom(struct request *r)
 static struct err secret_list(struct request *r)
 {
     struct str name = request_param(r, "role");
-    return role_list(r, arena_cstr(r->arena, arena_printf(r->arena, "accessor/%.*s", STR_FMT(name))));
+    return role_list(r,
+                     arena_cstr(r->arena, arena_printf(r->arena, "accessor/%.*s", STR_FMT(name))));
 }
 
-static struct err drop_secret(struct request *r, struct str role, struct str hash, const struct json *record)
+static struct err drop_secret(struct request *r, struct str role, struct str hash,
+                              const struct json *record)
 {
     TRY(role_delete(r, "accessor", in_role(r, role, json_str(json_get(record, "accessor")))));
     return role_delete(r, "secret", in_role(r, role, hash));
 }
 
 /* By secret_id or secret_id_accessor of the request; *record NULL when there is none. */
-static struct err find_secret(struct request *r, struct str role, struct str *hash, struct json **record)
+static struct err find_secret(struct request *r, struct str role, struct str *hash,
+                              struct json **record)
 {
     struct str id = STR_EMPTY, accessor = STR_EMPTY;
     struct json *index = NULL;
@@ -231,7 +241,8 @@ static struct err find_secret(struct request *r, struct str role, struct str *ha
         *hash = json_str(json_get(index, "hash"));
     }
     TRY(role_load(r, "secret", in_role(r, role, *hash), record));
-    if (*record != NULL && int_of(*record, "expire") > 0 && int_of(*record, "expire") <= clock_wall_s()) {
+    if (*record != NULL && int_of(*record, "expire") > 0 &&
+        int_of(*record, "expire") <= clock_wall_s()) {
         TRY(drop_secret(r, role, *hash, *record));
         *record = NULL;
     }

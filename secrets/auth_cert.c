@@ -13,7 +13,8 @@ static struct err certs_write(struct request *r)
     TRY(role_load(r, "role", name, &role));
     role = role != NULL ? role : json_new_object(r->arena);
     ENSURE(!field_given(r->data, "certificate"), ERR_INVALID,
-           "certificate is not used here: clients are verified against the SPIFFE trust bundle; name them in allowed_uri_sans");
+           "certificate is not used here: clients are verified against the SPIFFE trust bundle; "
+           "name them in allowed_uri_sans");
     TRY(role_put_list(r, role, "allowed_uri_sans"));
     TRY(role_put_str(r, role, "display_name", ""));
     TRY(role_read_token_fields(r, role));
@@ -22,7 +23,9 @@ static struct err certs_write(struct request *r)
     for (uint32_t i = 0; i < ids->n; i++) {
         ENSURE(str_starts(json_str(ids->items[i]), S("spiffe://")) &&
                    str_find_char(str_sub(json_str(ids->items[i]), 9, SIZE_MAX), '/') != STR_NPOS,
-               ERR_INVALID, "\"%.*s\" is not a SPIFFE id such as spiffe://cluster.local/ns/shop/sa/web or one ending in *",
+               ERR_INVALID,
+               "\"%.*s\" is not a SPIFFE id such as spiffe://cluster.local/ns/shop/sa/web or one "
+               "ending in *",
                STR_FMT(json_str(ids->items[i])));
     }
     return role_save(r, "role", name, role);
@@ -64,11 +67,13 @@ static struct err find_role(struct request *r, struct str *name, struct json **r
         TRY(field_str(r->data, "role", name));
     }
     if (name->n > 0) {
-        ENSURE(str_find_char(*name, '/') == STR_NPOS, ERR_INVALID, "invalid role name \"%.*s\"", STR_FMT(*name));
+        ENSURE(str_find_char(*name, '/') == STR_NPOS, ERR_INVALID, "invalid role name \"%.*s\"",
+               STR_FMT(*name));
         return role_load(r, "role", *name, role);
     }
     struct json *names = json_new_array(r->arena);
-    TRY(storage_list(r->core->st, r->arena, mount_storage(r->arena, r->mount, "role/"), LIST_MAX, names));
+    TRY(storage_list(r->core->st, r->arena, mount_storage(r->arena, r->mount, "role/"), LIST_MAX,
+                     names));
     for (uint32_t i = 0; i < names->n; i++) {
         TRY(role_load(r, "role", json_str(names->items[i]), role));
         if (*role != NULL && admits(*role, r->peer_spiffe_id)) {
@@ -98,7 +103,10 @@ static struct err login(struct request *r)
     json_set_str(r->arena, meta, "cert_name", name);
     json_set_str(r->arena, meta, "spiffe_id", id);
     struct str display = json_str(json_get(role, "display_name"));
-    struct login l = {.alias = id, .spiffe_id = id, .display_name = display.n > 0 ? display : name, .meta = meta,
+    struct login l = {.alias = id,
+                      .spiffe_id = id,
+                      .display_name = display.n > 0 ? display : name,
+                      .meta = meta,
                       .role = name};
     role_apply(r, role, &l);
     return token_login(r, &l);

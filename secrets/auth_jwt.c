@@ -26,7 +26,7 @@ struct keys {
     int64_t fetched_mono_ns; /* the last attempt */
     struct waiting *queue;   /* logins that wait for a fetch under way */
     bool fetching;
-    struct mount *mount;     /* held while fetching */
+    struct mount *mount; /* held while fetching */
 };
 
 static struct err load(struct mount *m)
@@ -91,10 +91,12 @@ static struct err config_write(struct request *r)
     if (pem != NULL || json_get(c, "jwt_validation_pubkeys") == NULL) {
         json_put(r->arena, c, "jwt_validation_pubkeys", one);
     }
-    bool has_pem = json_get(c, "jwt_validation_pubkeys")->n > 0, has_url = json_str(json_get(c, "jwks_url")).n > 0;
+    bool has_pem = json_get(c, "jwt_validation_pubkeys")->n > 0,
+         has_url = json_str(json_get(c, "jwks_url")).n > 0;
     bool own_domain = json_str(json_get(c, "spiffe_trust_domain")).n > 0;
     ENSURE(has_pem + has_url == 1 || (own_domain && !has_pem && !has_url), ERR_INVALID,
-           "exactly one of jwt_validation_pubkeys and jwks_url must be set, or spiffe_trust_domain alone");
+           "exactly one of jwt_validation_pubkeys and jwks_url must be set, or spiffe_trust_domain "
+           "alone");
     struct jwks *set = NULL;
     if (has_pem) {
         TRY(pem_keys(json_get(c, "jwt_validation_pubkeys"), &set));
@@ -130,17 +132,21 @@ static struct err role_write(struct request *r)
     static const char *const maps[] = {"bound_claims", "claim_mappings"};
     for (size_t i = 0; i < ARRAY_LEN(maps); i++) {
         const struct json *v = json_get(r->data, maps[i]);
-        ENSURE(v == NULL || v->type == JSON_OBJECT || v->type == JSON_NULL, ERR_INVALID, "%s must be a map", maps[i]);
+        ENSURE(v == NULL || v->type == JSON_OBJECT || v->type == JSON_NULL, ERR_INVALID,
+               "%s must be a map", maps[i]);
         if (json_is(v, JSON_OBJECT)) {
             json_put(r->arena, role, maps[i], json_copy(r->arena, v));
         }
     }
-    struct str type = json_str(json_get(role, "bound_claims_type")), kind = json_str(json_get(role, "role_type"));
-    ENSURE(str_is(type, "string") || str_is(type, "glob"), ERR_INVALID, "bound_claims_type is \"string\" or \"glob\"");
-    ENSURE(str_is(kind, "jwt"), ERR_INVALID, "role_type \"jwt\" is the one there is; people log in at authn");
+    struct str type = json_str(json_get(role, "bound_claims_type")),
+               kind = json_str(json_get(role, "role_type"));
+    ENSURE(str_is(type, "string") || str_is(type, "glob"), ERR_INVALID,
+           "bound_claims_type is \"string\" or \"glob\"");
+    ENSURE(str_is(kind, "jwt"), ERR_INVALID,
+           "role_type \"jwt\" is the one there is; people log in at authn");
     const struct json *claims = json_get(role, "bound_claims");
-    ENSURE(json_get(role, "bound_audiences")->n > 0 || json_str(json_get(role, "bound_subject")).n > 0 ||
-               (claims != NULL && claims->n > 0),
+    ENSURE(json_get(role, "bound_audiences")->n > 0 ||
+               json_str(json_get(role, "bound_subject")).n > 0 || (claims != NULL && claims->n > 0),
            ERR_INVALID, "must have at least one bound constraint when creating/updating a role");
     return role_save(r, "role", name, role);
 }
@@ -175,18 +181,21 @@ static bool claim_matches(const struct json *have, struct str want, bool glob)
     if (have->type == JSON_STRING || have->type == JSON_NUMBER) {
         return glob ? role_glob(want, have->text) : str_eq(want, have->text);
     }
-    return (have->type == JSON_TRUE && str_is(want, "true")) || (have->type == JSON_FALSE && str_is(want, "false"));
+    return (have->type == JSON_TRUE && str_is(want, "true")) ||
+           (have->type == JSON_FALSE && str_is(want, "false"));
 }
 
 /* Any of the wanted values equals the claim, or any of its elements. */
 static bool any_matches(const struct json *have, const struct json *want, bool glob)
 {
-    uint32_t nw = want->type == JSON_ARRAY ? want->n : 1, nh = have->type == JSON_ARRAY ? have->n : 1;
+    uint32_t nw = want->type == JSON_ARRAY ? want->n : 1,
+             nh = have->type == JSON_ARRAY ? have->n : 1;
     for (uint32_t w = 0; w < nw; w++) {
         const struct json *wv = want->type == JSON_ARRAY ? want->items[w] : want;
         for (uint32_t h = 0; h < nh; h++) {
             const struct json *hv = have->type == JSON_ARRAY ? have->items[h] : have;
-            if ((wv->type == JSON_STRING || wv->type == JSON_NUMBER) && claim_matches(hv, wv->text, glob)) {
+            if ((wv->type == JSON_STRING || wv->type == JSON_NUMBER) &&
+                claim_matches(hv, wv->text, glob)) {
                 return true;
             }
             if (wv->type != JSON_STRING && json_equal(wv, hv)) {
@@ -200,7 +209,8 @@ static bool any_matches(const struct json *have, const struct json *want, bool g
 static struct err check_claims(struct request *r, const struct json *role, const struct jwt *jwt)
 {
     struct str subject = json_str(json_get(role, "bound_subject"));
-    const struct json *bound = json_get(role, "bound_claims"), *auds = json_get(role, "bound_audiences");
+    const struct json *bound = json_get(role, "bound_claims"),
+                      *auds = json_get(role, "bound_audiences");
     bool glob = str_is(json_str(json_get(role, "bound_claims_type")), "glob");
     bool aud_ok = auds->n == 0;
     for (uint32_t i = 0; i < auds->n; i++) {
@@ -209,13 +219,16 @@ static struct err check_claims(struct request *r, const struct json *role, const
     r->denied_because = "the token's audience is not the role's";
     ENSURE(auds->n > 0 || json_get(jwt->claims, "aud") == NULL, ERR_INVALID,
            "audience claim found in JWT but no audiences bound to the role");
-    ENSURE(aud_ok, ERR_INVALID, "error validating token: aud claim does not match any bound audience");
+    ENSURE(aud_ok, ERR_INVALID,
+           "error validating token: aud claim does not match any bound audience");
     r->denied_because = "the token's claims are not the role's";
-    ENSURE(subject.n == 0 || str_eq(subject, jwt->sub), ERR_INVALID, "error validating token: sub claim does not match bound subject");
+    ENSURE(subject.n == 0 || str_eq(subject, jwt->sub), ERR_INVALID,
+           "error validating token: sub claim does not match bound subject");
     for (uint32_t i = 0; bound != NULL && i < bound->n; i++) {
         const struct json *have = json_get_str(jwt->claims, bound->members[i].key);
         ENSURE(have != NULL && any_matches(have, bound->members[i].value, glob), ERR_INVALID,
-               "error validating claims: claim \"%.*s\" does not match any associated bound claim values",
+               "error validating claims: claim \"%.*s\" does not match any associated bound claim "
+               "values",
                STR_FMT(bound->members[i].key));
     }
     r->denied_because = NULL;
@@ -242,17 +255,21 @@ static struct err log_in(const struct waiting *w, const struct jwt *jwt)
     struct str claim = json_str(json_get(w->role, "user_claim"));
     struct str user = json_str(json_get_str(jwt->claims, claim));
     struct str domain = json_str(json_get(w->config, "spiffe_trust_domain"));
-    ENSURE(user.n > 0 && user.n <= 512, ERR_INVALID, "claim \"%.*s\" not found in token", STR_FMT(claim));
+    ENSURE(user.n > 0 && user.n <= 512, ERR_INVALID, "claim \"%.*s\" not found in token",
+           STR_FMT(claim));
     r->actor = user;
     struct str spiffe = STR_EMPTY;
     if (domain.n > 0) {
-        ENSURE(str_starts(user, arena_printf(r->arena, "spiffe://%.*s/", STR_FMT(domain))), ERR_INVALID,
-               "the token is not of trust domain %.*s", STR_FMT(domain));
+        ENSURE(str_starts(user, arena_printf(r->arena, "spiffe://%.*s/", STR_FMT(domain))),
+               ERR_INVALID, "the token is not of trust domain %.*s", STR_FMT(domain));
         spiffe = user;
     }
     TRY(check_claims(r, w->role, jwt));
-    struct login l = {.alias = user, .spiffe_id = spiffe, .display_name = w->role_name,
-                      .meta = metadata_of(r, w, jwt), .role = w->role_name};
+    struct login l = {.alias = user,
+                      .spiffe_id = spiffe,
+                      .display_name = w->role_name,
+                      .meta = metadata_of(r, w, jwt),
+                      .role = w->role_name};
     role_apply(r, w->role, &l);
     return token_login(r, &l);
 }
@@ -260,7 +277,8 @@ static struct err log_in(const struct waiting *w, const struct jwt *jwt)
 static struct err verify(const struct waiting *w, const struct jwks *set, struct jwt *jwt)
 {
     struct jws_policy sig = {.algs = JOSE_ALGS_ASYMMETRIC};
-    struct jwt_policy claims = {.issuer = json_str(json_get(w->config, "bound_issuer")), .require_exp = true,
+    struct jwt_policy claims = {.issuer = json_str(json_get(w->config, "bound_issuer")),
+                                .require_exp = true,
                                 .require_sub = true};
     return jwt_verify(w->r->arena, w->token, set, &sig, &claims, NULL, jwt);
 }
@@ -276,9 +294,10 @@ static void settle(const struct waiting *w, const struct jwks *set)
         e = log_in(w, &jwt);
     } else {
         r->denied_because = arena_cstr(r->arena, str_of(err_detail()));
-        e = e.code == ERR_UNAVAILABLE ? err_make(ERR_UNAVAILABLE, "the issuer's keys could not be fetched")
-                                      : err_make(ERR_INVALID, "error validating token: %s",
-                                                 arena_cstr(r->arena, str_of(err_text(e))));
+        e = e.code == ERR_UNAVAILABLE
+                ? err_make(ERR_UNAVAILABLE, "the issuer's keys could not be fetched")
+                : err_make(ERR_INVALID, "error validating token: %s",
+                           arena_cstr(r->arena, str_of(err_text(e))));
     }
     if (failed(e)) {
         request_finish_err(r, e);
@@ -292,7 +311,8 @@ static struct err read_keys(struct keys *k, struct str body)
     struct jwks *set = NULL;
     struct spiffe_bundle bundle;
     struct str domain = k->mount->core->trust_domain;
-    if (str_find(body, S("\"x509-svid\"")) != STR_NPOS || str_find(body, S("\"jwt-svid\"")) != STR_NPOS) {
+    if (str_find(body, S("\"x509-svid\"")) != STR_NPOS ||
+        str_find(body, S("\"jwt-svid\"")) != STR_NPOS) {
         TRY(spiffe_bundle_parse(domain, body, &bundle));
         set = jwks_ref(bundle.jwt);
         spiffe_bundle_release(&bundle);
@@ -333,8 +353,10 @@ static void fetch(struct keys *k, struct mount *m, struct str url)
     k->fetched_mono_ns = clock_mono_ns();
     k->fetching = true;
     k->mount = mount_ref(m);
-    http_client_call(m->core->http, &(struct http_call){.method = S("GET"), .url = url, .timeout_ms = 5000,
-                                                        .done = fetched, .ctx = k});
+    http_client_call(
+        m->core->http,
+        &(struct http_call){
+            .method = S("GET"), .url = url, .timeout_ms = 5000, .done = fetched, .ctx = k});
 }
 
 static bool knows_key(struct request *r, const struct keys *k, struct str token)
@@ -356,7 +378,8 @@ static struct err prepare(struct request *r, struct waiting *w)
     ENSURE(w->role_name.n > 0, ERR_INVALID, "missing role");
     ENSURE(w->token.n > 0, ERR_INVALID, "missing token");
     ENSURE(w->token.n <= JWT_MAX, ERR_INVALID, "a token has at most %d bytes", JWT_MAX);
-    ENSURE(str_find_char(w->role_name, '/') == STR_NPOS, ERR_INVALID, "role \"%.*s\" could not be found", STR_FMT(w->role_name));
+    ENSURE(str_find_char(w->role_name, '/') == STR_NPOS, ERR_INVALID,
+           "role \"%.*s\" could not be found", STR_FMT(w->role_name));
     TRY(role_load(r, "role", w->role_name, &w->role));
     ENSURE(w->role != NULL, ERR_INVALID, "role \"%.*s\" could not be found", STR_FMT(w->role_name));
     return OK;
@@ -376,8 +399,9 @@ static struct err login(struct request *r)
         TRY(pem_keys(json_get(w->config, "jwt_validation_pubkeys"), &k->set));
     }
     r->later = true;
-    bool may_fetch = url.n > 0 && r->core->http != NULL &&
-                     (k->fetched_mono_ns == 0 || clock_mono_ns() - k->fetched_mono_ns > REFETCH_MS * NS_PER_MS);
+    bool may_fetch =
+        url.n > 0 && r->core->http != NULL &&
+        (k->fetched_mono_ns == 0 || clock_mono_ns() - k->fetched_mono_ns > REFETCH_MS * NS_PER_MS);
     if (!k->fetching && (knows_key(r, k, w->token) || !may_fetch)) {
         settle(w, k->set);
         return OK;
@@ -398,4 +422,5 @@ static const struct route routes[] = {
     {0},
 };
 
-const struct engine jwt_engine = {.type = "jwt", .auth = true, .routes = routes, .load = load, .unload = unload};
+const struct engine jwt_engine = {
+    .type = "jwt", .auth = true, .routes = routes, .load = load, .unload = unload};

@@ -9,7 +9,13 @@
 #include "lib/base/pwhash.h"
 #include "lib/loop/loop.h"
 
-enum { LOCK_FAILURES = 5, LOCK_S = 15 * 60, LOCKS_MAX = 10000, PASSWORD_MAX = 1024, NAME_MAX_BYTES = 128 };
+enum {
+    LOCK_FAILURES = 5,
+    LOCK_S = 15 * 60,
+    LOCKS_MAX = 10000,
+    PASSWORD_MAX = 1024,
+    NAME_MAX_BYTES = 128
+};
 
 struct lock {
     unsigned failures;
@@ -140,7 +146,8 @@ static struct err start(struct request *r, struct hashing *h, struct err (*work)
     struct str password = STR_EMPTY;
     TRY(field_str(r->data, "password", &password));
     ENSURE(password.n > 0, ERR_INVALID, "missing password");
-    ENSURE(password.n <= PASSWORD_MAX, ERR_INVALID, "a password has at most %d bytes", PASSWORD_MAX);
+    ENSURE(password.n <= PASSWORD_MAX, ERR_INVALID, "a password has at most %d bytes",
+           PASSWORD_MAX);
     TRY(secret_copy(&h->password, password));
     r->later = true;
     struct err e = loop_work(r->core->loop, work, done, h);
@@ -197,7 +204,8 @@ static struct err user_write(struct request *r)
     struct hashing *h = arena_new(r->arena, struct hashing);
     h->r = r;
     h->name = user_name(r);
-    ENSURE(h->name.n <= NAME_MAX_BYTES, ERR_INVALID, "a user name has at most %d bytes", NAME_MAX_BYTES);
+    ENSURE(h->name.n <= NAME_MAX_BYTES, ERR_INVALID, "a user name has at most %d bytes",
+           NAME_MAX_BYTES);
     TRY(role_load(r, "user", h->name, &h->user));
     bool fresh = h->user == NULL;
     h->user = fresh ? json_new_object(r->arena) : h->user;
@@ -238,11 +246,12 @@ static bool user_exists(struct request *r)
 static const struct route routes[] = {
     {"login/{name}", .write = login, .flags = ROUTE_UNAUTH},
     {"users", .list = user_list},
-    {"users/{name}", .read = user_read, .write = user_write, .del = user_del, .exists = user_exists},
+    {"users/{name}", .read = user_read, .write = user_write, .del = user_del,
+     .exists = user_exists},
     {"users/{name}/password", .write = user_write},
     {"users/{name}/policies", .write = user_write},
     {0},
 };
 
-const struct engine userpass_engine = {.type = "userpass", .auth = true, .routes = routes, .load = load,
-                                       .unload = unload};
+const struct engine userpass_engine = {
+    .type = "userpass", .auth = true, .routes = routes, .load = load, .unload = unload};

@@ -156,7 +156,8 @@ static struct err read_term(struct barrier *b, struct str line)
     uint64_t n, installed;
     TRY(str_to_u64(term, &n));
     TRY(str_to_u64(at, &installed));
-    ENSURE(n == b->n + 1 && rest.n == (size_t)AEAD_KEY_BYTES * 2, ERR_SYNTAX, "the keyring is damaged");
+    ENSURE(n == b->n + 1 && rest.n == (size_t)AEAD_KEY_BYTES * 2, ERR_SYNTAX,
+           "the keyring is damaged");
     struct secret key;
     TRY(secret_zeroed(&key, AEAD_KEY_BYTES));
     struct err e = OK;

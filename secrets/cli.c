@@ -50,7 +50,8 @@ static struct err one_field(struct cli *c, const char *arg, struct json *into)
 {
     struct str text = str_of(arg);
     size_t eq = str_find_char(text, '=');
-    ENSURE(eq != STR_NPOS && eq > 0, ERR_SYNTAX, "'%s' is not of the form name=value, name=@file or -", arg);
+    ENSURE(eq != STR_NPOS && eq > 0, ERR_SYNTAX,
+           "'%s' is not of the form name=value, name=@file or -", arg);
     struct str name = str_sub(text, 0, eq), value = str_sub(text, eq + 1, text.n);
     if (str_starts(value, S("@"))) {
         TRY(read_named(c, value.p + 1, &value));
@@ -104,7 +105,8 @@ static void take_flag(struct cli *c, struct str text)
         text = str_sub(text, 1, text.n);
     }
     size_t eq = str_find_char(text, '=');
-    struct str name = str_sub(text, 0, eq), value = eq == STR_NPOS ? S("true") : str_sub(text, eq + 1, text.n);
+    struct str name = str_sub(text, 0, eq),
+               value = eq == STR_NPOS ? S("true") : str_sub(text, eq + 1, text.n);
     if (str_is(name, "format")) {
         c->json = str_is(value, "json");
     } else if (str_is(name, "field")) {
@@ -192,12 +194,12 @@ static struct str url_of(struct cli *c, struct str path)
     }
     struct str rest = str_starts(addr, S("unix://")) ? str_sub(addr, 7, addr.n) : addr;
     bool sock = str_starts(addr, S("unix:"));
-    return arena_printf(&c->arena, "%s%.*s%s/v1/%.*s", rest.p != addr.p ? "unix:" : "", STR_FMT(rest), sock ? ":" : "",
-                        STR_FMT(path));
+    return arena_printf(&c->arena, "%s%.*s%s/v1/%.*s", rest.p != addr.p ? "unix:" : "",
+                        STR_FMT(rest), sock ? ":" : "", STR_FMT(path));
 }
 
-struct err cli_call(struct cli *c, const char *method, struct str path, const struct json *body, int *status,
-                    struct json **out)
+struct err cli_call(struct cli *c, const char *method, struct str path, const struct json *body,
+                    int *status, struct json **out)
 {
     struct http_header headers[3];
     struct http_result res;
@@ -215,9 +217,13 @@ struct err cli_call(struct cli *c, const char *method, struct str path, const st
         json_write(&text, body);
     }
     bool patch = strcmp(method, "PATCH") == 0;
-    struct http_call call = {.method = str_of(method), .url = url_of(c, path), .headers = headers, .n_headers = n,
-                             .body = buf_str(&text), .content_type = patch ? S("application/merge-patch+json")
-                                                                           : S("application/json")};
+    struct http_call call = {.method = str_of(method),
+                             .url = url_of(c, path),
+                             .headers = headers,
+                             .n_headers = n,
+                             .body = buf_str(&text),
+                             .content_type =
+                                 patch ? S("application/merge-patch+json") : S("application/json")};
     struct err e = transport(c, &call, &res);
     buf_release(&text);
     TRY(e);
@@ -267,7 +273,8 @@ static void print_table(struct cli *c, const struct json *o)
 {
     printf("%-24s %s\n%-24s %s\n", "Key", "Value", "---", "-----");
     for (uint32_t i = 0; i < o->n; i++) {
-        printf("%-24.*s %.*s\n", STR_FMT(o->members[i].key), STR_FMT(as_text(c, o->members[i].value)));
+        printf("%-24.*s %.*s\n", STR_FMT(o->members[i].key),
+               STR_FMT(as_text(c, o->members[i].value)));
     }
 }
 
@@ -321,7 +328,8 @@ void cli_print(struct cli *c, const struct json *answer)
     print_table(c, part);
 }
 
-int cli_run(struct cli *c, const char *method, struct str path, const struct json *body, const char *done)
+int cli_run(struct cli *c, const char *method, struct str path, const struct json *body,
+            const char *done)
 {
     int status;
     struct json *answer;

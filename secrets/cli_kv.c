@@ -17,7 +17,8 @@ static struct err find_place(struct cli *c, const char *path, struct place *out)
     if (mount.n > 0) {
         given = arena_printf(&c->arena, "%.*s/%.*s", STR_FMT(mount), STR_FMT(given));
     }
-    TRY(cli_call(c, "GET", cli_path(c, "sys/internal/ui/mounts/%.*s", STR_FMT(given)), NULL, &status, &answer));
+    TRY(cli_call(c, "GET", cli_path(c, "sys/internal/ui/mounts/%.*s", STR_FMT(given)), NULL,
+                 &status, &answer));
     ENSURE(status == 200, ERR_DENIED, "no mount for %.*s that this token may see", STR_FMT(given));
     out->mount = json_str(json_path(answer, "data.path"));
     out->v2 = str_is(json_str(json_path(answer, "data.options.version")), "2");
@@ -27,8 +28,8 @@ static struct err find_place(struct cli *c, const char *path, struct place *out)
 
 static struct str at(struct cli *c, const struct place *p, const char *verb)
 {
-    return arena_printf(&c->arena, "%.*s%s%s%.*s", STR_FMT(p->mount), p->v2 ? verb : "", p->v2 ? "/" : "",
-                        STR_FMT(p->key));
+    return arena_printf(&c->arena, "%.*s%s%s%.*s", STR_FMT(p->mount), p->v2 ? verb : "",
+                        p->v2 ? "/" : "", STR_FMT(p->key));
 }
 
 static int get(struct cli *c, const struct place *p)
@@ -82,7 +83,8 @@ static int versions(struct cli *c, const struct place *p, const char *verb, cons
     struct json *body = json_new_object(&c->arena), *list = json_new_array(&c->arena);
     struct str rest = cli_flag(c, "versions");
     if (rest.n == 0) {
-        return strcmp(verb, "delete") == 0 ? cli_run(c, "DELETE", at(c, p, "data"), NULL, "Success! Data deleted (if it existed).")
+        return strcmp(verb, "delete") == 0 ? cli_run(c, "DELETE", at(c, p, "data"), NULL,
+                                                     "Success! Data deleted (if it existed).")
                                            : cli_usage("kv undelete|destroy -versions=1,2 PATH");
     }
     while (rest.p != NULL) {
@@ -114,13 +116,15 @@ static int metadata(struct cli *c)
     if (strcmp(verb, "put") == 0) {
         return cli_run(c, "POST", path, fields, "Success! Metadata written.");
     }
-    return strcmp(verb, "delete") == 0 ? cli_run(c, "DELETE", path, NULL, "Success! Data deleted (if it existed).")
-                                       : cli_usage("kv metadata get|put|delete PATH");
+    return strcmp(verb, "delete") == 0
+               ? cli_run(c, "DELETE", path, NULL, "Success! Data deleted (if it existed).")
+               : cli_usage("kv metadata get|put|delete PATH");
 }
 
 int cli_kv(struct cli *c)
 {
-    static const char usage[] = "kv get|put|patch|list|delete|undelete|destroy PATH [name=value ...] | kv metadata ...";
+    static const char usage[] =
+        "kv get|put|patch|list|delete|undelete|destroy PATH [name=value ...] | kv metadata ...";
     struct place p;
     if (c->n_args < 2) {
         return cli_usage(usage);

@@ -27,17 +27,20 @@ static bool is(const struct cli *c, int i, const char *word)
 
 static int read_path(struct cli *c)
 {
-    return c->n_args == 1 ? cli_run(c, "GET", cli_path(c, "%s", c->args[0]), NULL, NULL) : cli_usage("read PATH");
+    return c->n_args == 1 ? cli_run(c, "GET", cli_path(c, "%s", c->args[0]), NULL, NULL)
+                          : cli_usage("read PATH");
 }
 
 static int list_path(struct cli *c)
 {
-    return c->n_args == 1 ? cli_run(c, "LIST", cli_path(c, "%s", c->args[0]), NULL, NULL) : cli_usage("list PATH");
+    return c->n_args == 1 ? cli_run(c, "LIST", cli_path(c, "%s", c->args[0]), NULL, NULL)
+                          : cli_usage("list PATH");
 }
 
 static int delete_path(struct cli *c)
 {
-    return c->n_args == 1 ? cli_run(c, "DELETE", cli_path(c, "%s", c->args[0]), NULL, "Success! Data deleted (if it existed).")
+    return c->n_args == 1 ? cli_run(c, "DELETE", cli_path(c, "%s", c->args[0]), NULL,
+                                    "Success! Data deleted (if it existed).")
                           : cli_usage("delete PATH");
 }
 
@@ -48,7 +51,9 @@ static int write_path(struct cli *c)
         return cli_usage("write PATH name=value|name=@file|name=-|- ...");
     }
     struct err e = cli_fields(c, 1, &fields);
-    return failed(e) ? cli_fail(e) : cli_run(c, "POST", cli_path(c, "%s", c->args[0]), fields, "Success! Data written.");
+    return failed(e) ? cli_fail(e)
+                     : cli_run(c, "POST", cli_path(c, "%s", c->args[0]), fields,
+                               "Success! Data written.");
 }
 
 /* ---- status, operator ---- */
@@ -72,7 +77,8 @@ static int operator(struct cli *c)
 {
     struct json *body = json_new_object(&c->arena);
     if (is(c, 0, "init")) {
-        static const char *const names[][2] = {{"key-shares", "secret_shares"}, {"key-threshold", "secret_threshold"}};
+        static const char *const names[][2] = {{"key-shares", "secret_shares"},
+                                               {"key-threshold", "secret_threshold"}};
         for (size_t i = 0; i < ARRAY_LEN(names); i++) {
             struct str v = cli_flag(c, names[i][0]);
             if (v.n > 0) {
@@ -93,7 +99,8 @@ static int operator(struct cli *c)
     if (is(c, 0, "rotate")) {
         return cli_run(c, "PUT", S("sys/rotate"), body, "Success! Rotated key.");
     }
-    return cli_usage("operator init [-key-shares=5 -key-threshold=3] | seal | unseal [key=-] | rotate");
+    return cli_usage(
+        "operator init [-key-shares=5 -key-threshold=3] | seal | unseal [key=-] | rotate");
 }
 
 /* ---- login and tokens ---- */
@@ -121,12 +128,14 @@ static int login(struct cli *c)
         return cli_fail(e);
     }
     if (method.n == 0 || str_is(method, "token")) {
-        return cli_usage("login -method=jwt|cert|approle|userpass|enrolment [-path=PATH] role=NAME jwt=@FILE ...");
+        return cli_usage("login -method=jwt|cert|approle|userpass|enrolment [-path=PATH] role=NAME "
+                         "jwt=@FILE ...");
     }
     path = path.n > 0 ? path : method;
     struct str user = json_str(json_get(fields, "username"));
-    struct str at = str_is(method, "userpass") ? cli_path(c, "auth/%.*s/login/%.*s", STR_FMT(path), STR_FMT(user))
-                                               : cli_path(c, "auth/%.*s/login", STR_FMT(path));
+    struct str at = str_is(method, "userpass")
+                        ? cli_path(c, "auth/%.*s/login/%.*s", STR_FMT(path), STR_FMT(user))
+                        : cli_path(c, "auth/%.*s/login", STR_FMT(path));
     if (str_is(method, "enrolment")) {
         at = S("sys/wrapping/unwrap");
         c->token = str_trim(json_str(json_get(fields, "token")));
@@ -162,7 +171,10 @@ static int token(struct cli *c)
             char *p = (char *)(uintptr_t)&name.p[k];
             *p = *p == '-' ? '_' : *p;
         }
-        json_set(&c->arena, fields, str_is(name, "policy") ? S("policies") : str_is(name, "use_limit") ? S("num_uses") : name,
+        json_set(&c->arena, fields,
+                 str_is(name, "policy")      ? S("policies")
+                 : str_is(name, "use_limit") ? S("num_uses")
+                                             : name,
                  c->flags->members[i].value);
     }
     bool other = json_get(fields, "token") != NULL, accessor = json_get(fields, "accessor") != NULL;
@@ -171,7 +183,8 @@ static int token(struct cli *c)
         return cli_run(c, "POST", S("auth/token/create"), fields, NULL);
     }
     if (is(c, 0, "lookup") || is(c, 0, "renew") || is(c, 0, "revoke")) {
-        return cli_run(c, "POST", cli_path(c, "auth/token/%s%s", c->args[0], suffix), fields, "Success!");
+        return cli_run(c, "POST", cli_path(c, "auth/token/%s%s", c->args[0], suffix), fields,
+                       "Success!");
     }
     return cli_usage("token create [-policy=P -ttl=1h] | lookup|renew|revoke [token=-|accessor=A]");
 }
@@ -182,13 +195,16 @@ static int lease(struct cli *c)
 {
     struct json *body = json_new_object(&c->arena);
     if (c->n_args != 2) {
-        return cli_usage("lease lookup|renew|revoke LEASE_ID [-prefix] [-force] [-sync] [-increment=1h]");
+        return cli_usage(
+            "lease lookup|renew|revoke LEASE_ID [-prefix] [-force] [-sync] [-increment=1h]");
     }
     struct str increment = cli_flag(c, "increment");
     json_set(&c->arena, body, S("sync"), json_new_bool(&c->arena, cli_flag(c, "sync").n > 0));
     if (is(c, 0, "revoke") && (cli_flag(c, "prefix").n > 0 || cli_flag(c, "force").n > 0)) {
-        return cli_run(c, "PUT", cli_path(c, "sys/leases/revoke-%s/%s", cli_flag(c, "force").n > 0 ? "force" : "prefix",
-                                          c->args[1]), body, "All revocation operations queued successfully!");
+        return cli_run(c, "PUT",
+                       cli_path(c, "sys/leases/revoke-%s/%s",
+                                cli_flag(c, "force").n > 0 ? "force" : "prefix", c->args[1]),
+                       body, "All revocation operations queued successfully!");
     }
     json_set(&c->arena, body, S("lease_id"), json_new_string(&c->arena, str_of(c->args[1])));
     if (increment.n > 0) {
@@ -210,16 +226,19 @@ static int policy(struct cli *c)
         return cli_run(c, "GET", cli_path(c, "sys/policies/acl/%s", c->args[1]), NULL, NULL);
     }
     if (c->n_args == 2 && is(c, 0, "delete")) {
-        return cli_run(c, "DELETE", cli_path(c, "sys/policies/acl/%s", c->args[1]), NULL, "Success! Deleted policy.");
+        return cli_run(c, "DELETE", cli_path(c, "sys/policies/acl/%s", c->args[1]), NULL,
+                       "Success! Deleted policy.");
     }
     if (c->n_args == 3 && is(c, 0, "write")) {
         bool input = strcmp(c->args[2], "-") == 0;
-        char *arg = arena_cstr(&c->arena, input ? S("policy=-") : arena_printf(&c->arena, "policy=@%s", c->args[2]));
+        char *arg = arena_cstr(
+            &c->arena, input ? S("policy=-") : arena_printf(&c->arena, "policy=@%s", c->args[2]));
         c->args[2] = arg;
         struct json *body;
         struct err e = cli_fields(c, 2, &body);
         return failed(e) ? cli_fail(e)
-                         : cli_run(c, "PUT", cli_path(c, "sys/policies/acl/%s", c->args[1]), body, "Success! Uploaded policy.");
+                         : cli_run(c, "PUT", cli_path(c, "sys/policies/acl/%s", c->args[1]), body,
+                                   "Success! Uploaded policy.");
     }
     return cli_usage("policy list | read NAME | write NAME FILE|- | delete NAME");
 }
@@ -230,7 +249,8 @@ static int mounts(struct cli *c, const char *under)
         return cli_run(c, "GET", cli_path(c, "sys/%s", under), NULL, NULL);
     }
     if (c->n_args == 2 && is(c, 0, "disable")) {
-        return cli_run(c, "DELETE", cli_path(c, "sys/%s/%s", under, c->args[1]), NULL, "Success! Disabled.");
+        return cli_run(c, "DELETE", cli_path(c, "sys/%s/%s", under, c->args[1]), NULL,
+                       "Success! Disabled.");
     }
     if (c->n_args == 2 && is(c, 0, "enable")) {
         struct json *body = json_new_object(&c->arena), *options = json_new_object(&c->arena);
@@ -240,8 +260,10 @@ static int mounts(struct cli *c, const char *under)
             json_set(&c->arena, options, S("version"), json_new_string(&c->arena, version));
             json_set(&c->arena, body, S("options"), options);
         }
-        return cli_run(c, "POST", cli_path(c, "sys/%s/%.*s", under, STR_FMT(path.n > 0 ? path : str_of(c->args[1]))), body,
-                       "Success! Enabled.");
+        return cli_run(
+            c, "POST",
+            cli_path(c, "sys/%s/%.*s", under, STR_FMT(path.n > 0 ? path : str_of(c->args[1]))),
+            body, "Success! Enabled.");
     }
     return cli_usage("secrets|auth list | enable [-path=P] [-version=2] TYPE | disable PATH");
 }
@@ -289,9 +311,11 @@ VERB(unwrap, unwrap)
 
 const struct daemon_command secrets_commands[] = {
     {"status", "", "is it sealed?", run_status, false},
-    {"login", "-method=jwt|cert|approle|userpass|enrolment name=value ...", "get a token and keep it", run_login, false},
+    {"login", "-method=jwt|cert|approle|userpass|enrolment name=value ...",
+     "get a token and keep it", run_login, false},
     {"token", "create|lookup|renew|revoke", "tokens", run_token, false},
-    {"kv", "get|put|patch|list|delete|undelete|destroy|metadata PATH", "key-value secrets", run_kv, false},
+    {"kv", "get|put|patch|list|delete|undelete|destroy|metadata PATH", "key-value secrets", run_kv,
+     false},
     {"lease", "lookup|renew|revoke LEASE_ID", "leases", run_lease, false},
     {"policy", "list|read|write|delete", "policies", run_policy, false},
     {"read", "PATH", "read any path", run_read, false},

@@ -16,14 +16,16 @@ enum { KEY_BYTES = 32, SALTS_MAX = 1024 };
 static void storage_failed(void *ctx)
 {
     struct core *c = ctx;
-    log_error("storage failed; what is in memory is read from disk again", {"detail", LOG_CSTR(err_detail())});
+    log_error("storage failed; what is in memory is read from disk again",
+              {"detail", LOG_CSTR(err_detail())});
     if (!c->sealed && !c->sealing) {
         c->reload = true;
         core_seal(c);
     }
 }
 
-struct err core_new(struct loop *loop, struct storage *st, const struct core_opts *o, struct core **out)
+struct err core_new(struct loop *loop, struct storage *st, const struct core_opts *o,
+                    struct core **out)
 {
     struct core *c = calloc(1, sizeof *c);
     BUG_ON(c == NULL);
@@ -104,7 +106,8 @@ static bool reload(struct core *c)
         return false;
     }
     c->sealing = false;
-    log_info("read again", {"tokens", LOG_INT(map_len(&c->tokens))}, {"leases", LOG_INT(map_len(&c->leases))});
+    log_info("read again", {"tokens", LOG_INT(map_len(&c->tokens))},
+             {"leases", LOG_INT(map_len(&c->leases))});
     return true;
 }
 
@@ -268,7 +271,8 @@ static size_t collect(struct core *c, const struct token *t, const struct entity
             out[n++] = p;
         }
     }
-    for (uint32_t i = 0; entity != NULL && entity->policies != NULL && i < entity->policies->n; i++) {
+    for (uint32_t i = 0; entity != NULL && entity->policies != NULL && i < entity->policies->n;
+         i++) {
         struct policy *p = map_get(&c->policies, json_str(entity->policies->items[i]));
         bool have = p == NULL || n == ACL_POLICIES_MAX || str_is(p->name, "root");
         for (size_t k = 0; k < n; k++) {

@@ -46,7 +46,8 @@ struct str database_config_path(struct arena *a, const struct mount *m, struct s
     return mount_storage(a, m, "config/%.*s", STR_FMT(name));
 }
 
-struct str database_secret_path(struct arena *a, const struct mount *m, struct str name, bool pending)
+struct str database_secret_path(struct arena *a, const struct mount *m, struct str name,
+                                bool pending)
 {
     return mount_storage(a, m, "%s/%.*s", pending ? "pending" : "password", STR_FMT(name));
 }
@@ -62,7 +63,8 @@ static struct err open_in(struct mount *m, struct arena *a, struct str name, str
     struct str password = STR_EMPTY, pending = STR_EMPTY;
     bool found;
     TRY(storage_get_json(m->core->st, a, database_config_path(a, m, name), &config));
-    ENSURE(config != NULL, ERR_INVALID, "failed to find entry for connection with name: \"%.*s\"", STR_FMT(name));
+    ENSURE(config != NULL, ERR_INVALID, "failed to find entry for connection with name: \"%.*s\"",
+           STR_FMT(name));
     TRY(storage_get(m->core->st, a, database_secret_path(a, m, name, false), &password, &found));
     TRY(storage_get(m->core->st, a, database_secret_path(a, m, name, true), &pending, &found));
     struct err e = db_new(config, password, pending, out);
@@ -100,8 +102,10 @@ struct configuring {
 static struct err save_config(struct configuring *cf)
 {
     struct request *r = cf->r;
-    TRY(storage_put_json(r->core->st, database_config_path(r->arena, r->mount, cf->name), cf->config));
-    TRY(storage_put(r->core->st, database_secret_path(r->arena, r->mount, cf->name, false), cf->password));
+    TRY(storage_put_json(r->core->st, database_config_path(r->arena, r->mount, cf->name),
+                         cf->config));
+    TRY(storage_put(r->core->st, database_secret_path(r->arena, r->mount, cf->name, false),
+                    cf->password));
     database_forget(r->mount, cf->name);
     return storage_del(r->core->st, database_secret_path(r->arena, r->mount, cf->name, true));
 }
@@ -129,7 +133,8 @@ static void verified(void *ctx, struct err e)
     }
 }
 
-static struct err copy_field(struct request *r, struct json *config, const char *name, const char *fallback)
+static struct err copy_field(struct request *r, struct json *config, const char *name,
+                             const char *fallback)
 {
     struct str v = json_str(json_get(config, name));
     TRY(field_str(r->data, name, &v));
@@ -156,9 +161,12 @@ static struct err read_config(struct request *r, struct configuring *cf)
     }
     struct str plugin = json_str(json_get(cf->config, "plugin_name"));
     ENSURE(str_is(plugin, "postgresql-database-plugin"), ERR_INVALID,
-           "unknown database plugin \"%.*s\"; postgresql-database-plugin is the one there is", STR_FMT(plugin));
-    ENSURE(json_str(json_get(cf->config, "connection_url")).n > 0, ERR_INVALID, "connection_url cannot be empty");
-    ENSURE(!field_given(r->data, "username_template") && !field_given(r->data, "password_policy"), ERR_INVALID,
+           "unknown database plugin \"%.*s\"; postgresql-database-plugin is the one there is",
+           STR_FMT(plugin));
+    ENSURE(json_str(json_get(cf->config, "connection_url")).n > 0, ERR_INVALID,
+           "connection_url cannot be empty");
+    ENSURE(!field_given(r->data, "username_template") && !field_given(r->data, "password_policy"),
+           ERR_INVALID,
            "username_template and password_policy are not supported: the built-in forms are used");
     return OK;
 }
@@ -173,7 +181,8 @@ static struct err config_write(struct request *r)
     TRY(field_bool(r->data, "verify_connection", &verify));
     TRY(field_bool(r->data, "rotate_root_now", &cf->rotate));
     ENSURE(verify || !cf->rotate, ERR_INVALID, "rotate_root_now needs verify_connection");
-    TRY(storage_get(r->core->st, r->arena, database_secret_path(r->arena, r->mount, cf->name, false), &cf->password,
+    TRY(storage_get(r->core->st, r->arena,
+                    database_secret_path(r->arena, r->mount, cf->name, false), &cf->password,
                     &found));
     TRY(field_str(r->data, "password", &cf->password));
     TRY(db_new(cf->config, cf->password, STR_EMPTY, &cf->db));
@@ -190,7 +199,8 @@ static struct err config_read(struct request *r)
 {
     struct arena *a = r->arena;
     struct json *config;
-    TRY(storage_get_json(r->core->st, a, database_config_path(a, r->mount, request_param(r, "name")), &config));
+    TRY(storage_get_json(r->core->st, a,
+                         database_config_path(a, r->mount, request_param(r, "name")), &config));
     if (config == NULL) {
         return reply_not_found(r);
     }
@@ -198,7 +208,8 @@ static struct err config_read(struct request *r)
     json_put(a, o, "allowed_roles", json_copy(a, json_get(config, "allowed_roles")));
     json_put(a, details, "connection_url", json_copy(a, json_get(config, "connection_url")));
     json_put(a, details, "username", json_copy(a, json_get(config, "username")));
-    json_put(a, details, "max_open_connections", json_copy(a, json_get(config, "max_open_connections")));
+    json_put(a, details, "max_open_connections",
+             json_copy(a, json_get(config, "max_open_connections")));
     json_set_str(a, o, "password_policy", S(""));
     json_put(a, o, "plugin_name", json_copy(a, json_get(config, "plugin_name")));
     json_set_str(a, o, "plugin_version", S(""));
@@ -218,7 +229,8 @@ static struct err config_del(struct request *r)
 static struct err list_below(struct request *r, const char *folder)
 {
     struct json *keys = json_new_array(r->arena);
-    TRY(storage_list(r->core->st, r->arena, mount_storage(r->arena, r->mount, "%s/", folder), LIST_MAX, keys));
+    TRY(storage_list(r->core->st, r->arena, mount_storage(r->arena, r->mount, "%s/", folder),
+                     LIST_MAX, keys));
     return reply_list(r, keys);
 }
 
@@ -234,7 +246,8 @@ struct err database_load_role(struct mount *m, struct arena *a, struct str name,
     return storage_get_json(m->core->st, a, role_path(a, m, name), out);
 }
 
-struct err database_statements(struct arena *a, const struct json *role, const char *field, struct str *out)
+struct err database_statements(struct arena *a, const struct json *role, const char *field,
+                               struct str *out)
 {
     const struct json *list = json_get(role, field);
     struct buf b;
@@ -267,7 +280,8 @@ static struct err read_statements(struct request *r, struct json *role, const ch
         return OK;
     }
     for (uint32_t i = 0; given->type == JSON_ARRAY && i < given->n; i++) {
-        ENSURE(given->items[i]->type == JSON_STRING, ERR_INVALID, "%s must be a list of strings", field);
+        ENSURE(given->items[i]->type == JSON_STRING, ERR_INVALID, "%s must be a list of strings",
+               field);
         json_push(r->arena, list, given->items[i]);
     }
     if (given->type == JSON_STRING && given->text.n > 0) {
@@ -285,7 +299,8 @@ static struct err read_statements(struct request *r, struct json *role, const ch
 
 static struct err role_write(struct request *r)
 {
-    static const char *const fields[] = {"creation_statements", "revocation_statements", "renew_statements"};
+    static const char *const fields[] = {"creation_statements", "revocation_statements",
+                                         "renew_statements"};
     struct arena *a = r->arena;
     struct str name = request_param(r, "name"), type = S("password");
     struct json *role;
@@ -297,17 +312,20 @@ static struct err role_write(struct request *r)
     TRY(field_str(r->data, "db_name", &db));
     ENSURE(db.n > 0, ERR_INVALID, "empty database name attribute for role \"%.*s\"", STR_FMT(name));
     TRY(field_str(r->data, "credential_type", &type));
-    ENSURE(str_is(type, "password"), ERR_INVALID, "credential_type \"password\" is the one there is");
+    ENSURE(str_is(type, "password"), ERR_INVALID,
+           "credential_type \"password\" is the one there is");
     json_set_str(a, role, "db_name", db);
     for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
         TRY(read_statements(r, role, fields[i]));
     }
-    ENSURE(json_get(role, "creation_statements")->n > 0, ERR_INVALID, "creation_statements must be supplied");
+    ENSURE(json_get(role, "creation_statements")->n > 0, ERR_INVALID,
+           "creation_statements must be supplied");
     TRY(field_seconds(role, "default_ttl", &def));
     TRY(field_seconds(role, "max_ttl", &max));
     TRY(field_seconds(r->data, "default_ttl", &def));
     TRY(field_seconds(r->data, "max_ttl", &max));
-    ENSURE(def >= 0 && max >= 0 && (max == 0 || def <= max), ERR_INVALID, "default_ttl cannot be greater than max_ttl");
+    ENSURE(def >= 0 && max >= 0 && (max == 0 || def <= max), ERR_INVALID,
+           "default_ttl cannot be greater than max_ttl");
     json_set_int(a, role, "default_ttl", def);
     json_set_int(a, role, "max_ttl", max);
     return storage_put_json(r->core->st, role_path(a, r->mount, name), role);
@@ -338,19 +356,25 @@ static struct err role_list(struct request *r)
 static bool role_exists(struct request *r)
 {
     struct json *role = NULL;
-    return !failed(database_load_role(r->mount, r->arena, request_param(r, "name"), &role)) && role != NULL;
+    return !failed(database_load_role(r->mount, r->arena, request_param(r, "name"), &role)) &&
+           role != NULL;
 }
 
 static const struct route routes[] = {
     {"config", .list = config_list},
     {"config/{name}", .read = config_read, .write = config_write, .del = config_del},
     {"roles", .list = role_list},
-    {"roles/{name}", .read = role_read, .write = role_write, .del = role_del, .exists = role_exists},
+    {"roles/{name}", .read = role_read, .write = role_write, .del = role_del,
+     .exists = role_exists},
     {"creds/{name}", .read = database_creds_read},
     {"rotate-root/{name}", .write = database_rotate_root},
     {"reset/{name}", .write = database_reset},
     {0},
 };
 
-const struct engine database_engine = {.type = "database", .routes = routes, .load = load, .unload = unload,
-                                       .revoke = database_revoke, .renew = database_renew};
+const struct engine database_engine = {.type = "database",
+                                       .routes = routes,
+                                       .load = load,
+                                       .unload = unload,
+                                       .revoke = database_revoke,
+                                       .renew = database_renew};

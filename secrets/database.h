@@ -15,10 +15,10 @@
 enum {
     DB_CONNS_DEFAULT = 4, /* open connections a server */
     DB_CONNS_MAX = 32,
-    DB_NAME_MAX = 63,     /* bytes of a role name in PostgreSQL */
+    DB_NAME_MAX = 63, /* bytes of a role name in PostgreSQL */
     DB_PASSWORD_LEN = 20,
     DB_STATEMENTS_MAX = 32 * 1024,
-    DB_GRACE_S = 5,       /* VALID UNTIL is this much after the lease */
+    DB_GRACE_S = 5, /* VALID UNTIL is this much after the lease */
 };
 
 /* One configured server. Immutable but for its idle connections; a new configuration is a new one. */
@@ -35,31 +35,32 @@ struct db {
 };
 
 /* `config` as stored, with its password apart. */
-struct err db_new(const struct json *config, struct str password, struct str pending, struct db **out);
+struct err db_new(const struct json *config, struct str password, struct str pending,
+                  struct db **out);
 struct db *db_ref(struct db *db);
 void db_unref(struct db *db); /* NULL ok */
 
 /* One visit to the server, on a pool thread: `work` may use pg, sql and role. */
 struct db_job {
     struct core *core;
-    struct db *db;       /* held */
+    struct db *db; /* held */
     struct pg *pg;
     struct err (*work)(struct db_job *j);
-    struct buf sql;      /* wiped */
+    struct buf sql; /* wiped */
     char role[DB_NAME_MAX + 1];
-    struct buf custom;   /* statements of the role for its end; may be empty */
+    struct buf custom; /* statements of the role for its end; may be empty */
     revoked_fn *done;
     void *ctx;
     struct db_job *next;
 };
 
-struct db_job *db_job_new(struct core *c, struct db *db, struct err (*work)(struct db_job *j), revoked_fn *done,
-                          void *ctx);
+struct db_job *db_job_new(struct core *c, struct db *db, struct err (*work)(struct db_job *j),
+                          revoked_fn *done, void *ctx);
 void db_job_start(struct db_job *j); /* done(ctx, e) on the loop, then the job frees itself */
 void db_job_free(struct db_job *j);  /* one that was never started; NULL ok */
 
 /* Works. */
-struct err db_work_exec(struct db_job *j);    /* runs j->sql in one transaction */
+struct err db_work_exec(struct db_job *j);     /* runs j->sql in one transaction */
 struct err db_work_end_role(struct db_job *j); /* ends j->role */
 struct err db_work_ping(struct db_job *j);
 
@@ -70,7 +71,8 @@ struct db_values {
 };
 struct err db_fill(struct buf *out, struct str statements, const struct db_values *v);
 /* `v-<display>-<role>-<20 random>-<unix>`, at most 63 bytes of letters, digits, '-' and '_'. */
-void db_username(struct arena *a, struct str display, struct str role, int64_t now_s, struct str *out);
+void db_username(struct arena *a, struct str display, struct str role, int64_t now_s,
+                 struct str *out);
 /* 20 characters, at least one of each class; safe between single quotes. */
 void db_password(char out[DB_PASSWORD_LEN + 1]);
 /* "postgresql://user:{{password}}@host:port/db?sslmode=..." or "host=... dbname=..." */
@@ -84,9 +86,12 @@ void database_revoke(struct lease *l, revoked_fn *done, void *ctx);
 void database_renew(struct lease *l, int64_t expire_s, revoked_fn *done, void *ctx);
 struct err database_load_role(struct mount *m, struct arena *a, struct str name, struct json **out);
 struct str database_config_path(struct arena *a, const struct mount *m, struct str name);
-struct str database_secret_path(struct arena *a, const struct mount *m, struct str name, bool pending);
+struct str database_secret_path(struct arena *a, const struct mount *m, struct str name,
+                                bool pending);
 /* A role's statements as one text: an array or a string. */
-struct err database_statements(struct arena *a, const struct json *role, const char *field, struct str *out);
-void database_forget(struct mount *m, struct str name); /* the next use reads the configuration anew */
+struct err database_statements(struct arena *a, const struct json *role, const char *field,
+                               struct str *out);
+void database_forget(struct mount *m,
+                     struct str name); /* the next use reads the configuration anew */
 
 #endif

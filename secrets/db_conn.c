@@ -35,9 +35,11 @@ static struct err query_option(struct arena *a, struct str pair, struct pg_param
         out->port = (uint16_t)n;
     } else if (str_is(key, "dbname")) {
         out->dbname = value;
-    } else if (!str_is(key, "user") && !str_is(key, "password") && !str_is(key, "connect_timeout") &&
-               !str_is(key, "application_name")) {
-        FAIL(ERR_INVALID, "connection_url: unknown option '%.*s'; known are sslmode, sslrootcert, host, port, dbname",
+    } else if (!str_is(key, "user") && !str_is(key, "password") &&
+               !str_is(key, "connect_timeout") && !str_is(key, "application_name")) {
+        FAIL(ERR_INVALID,
+             "connection_url: unknown option '%.*s'; known are sslmode, sslrootcert, host, port, "
+             "dbname",
              STR_FMT(key));
     }
     return OK;
@@ -62,7 +64,8 @@ static struct err authority(struct arena *a, struct str text, struct pg_params *
     bool v6 = str_starts(text, S("["));
     if (colon != STR_NPOS && (!v6 || (colon > 0 && text.p[colon - 1] == ']'))) {
         uint64_t port;
-        ENSURE(!failed(str_to_u64(str_sub(text, colon + 1, text.n), &port)) && port > 0 && port < 65536,
+        ENSURE(!failed(str_to_u64(str_sub(text, colon + 1, text.n), &port)) && port > 0 &&
+                   port < 65536,
                ERR_INVALID, "connection_url: port is not in 1..65535");
         out->port = (uint16_t)port;
         text = str_sub(text, 0, colon);
@@ -90,7 +93,8 @@ struct err db_url_parse(struct arena *a, struct str url, struct pg_params *out)
 
 /* ---- servers ---- */
 
-struct err db_new(const struct json *config, struct str password, struct str pending, struct db **out)
+struct err db_new(const struct json *config, struct str password, struct str pending,
+                  struct db **out)
 {
     struct db *db = calloc(1, sizeof *db);
     BUG_ON(db == NULL);
@@ -141,8 +145,8 @@ void db_unref(struct db *db)
 
 /* ---- jobs ---- */
 
-struct db_job *db_job_new(struct core *c, struct db *db, struct err (*work)(struct db_job *j), revoked_fn *done,
-                          void *ctx)
+struct db_job *db_job_new(struct core *c, struct db *db, struct err (*work)(struct db_job *j),
+                          revoked_fn *done, void *ctx)
 {
     struct db_job *j = calloc(1, sizeof *j);
     BUG_ON(j == NULL);
@@ -284,8 +288,10 @@ static struct err run_ours(struct db_job *j, struct str statements)
 static struct err cut_sessions(struct db_job *j, struct arena *a, struct str oid)
 {
     struct pg_rows rows;
-    return pg_query(j->pg, a, "SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity "
-                              "WHERE usesysid = $1::oid AND pid <> pg_backend_pid()", &oid, 1, &rows);
+    return pg_query(j->pg, a,
+                    "SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity "
+                    "WHERE usesysid = $1::oid AND pid <> pg_backend_pid()",
+                    &oid, 1, &rows);
 }
 
 /*
@@ -306,8 +312,9 @@ static struct err end_role(struct db_job *j, struct arena *a)
     if (j->custom.n > 0) {
         TRY(pg_exec(j->pg, buf_str(&j->custom)));
     } else {
-        TRY(run_ours(j, S("REASSIGN OWNED BY \"{{name}}\" TO CURRENT_USER; DROP OWNED BY \"{{name}}\"; "
-                          "DROP ROLE IF EXISTS \"{{name}}\"")));
+        TRY(run_ours(
+            j, S("REASSIGN OWNED BY \"{{name}}\" TO CURRENT_USER; DROP OWNED BY \"{{name}}\"; "
+                 "DROP ROLE IF EXISTS \"{{name}}\"")));
     }
     return cut_sessions(j, a, oid);
 }
@@ -328,8 +335,8 @@ static void put_expiration(struct buf *out, int64_t s)
     int64_t year, days = s / 86400, rest = s % 86400;
     unsigned month, day;
     civil_from_days(days, &year, &month, &day);
-    buf_printf(out, "%04" PRId64 "-%02u-%02u %02" PRId64 ":%02" PRId64 ":%02" PRId64 "+0000", year, month, day,
-               rest / 3600, rest / 60 % 60, rest % 60);
+    buf_printf(out, "%04" PRId64 "-%02u-%02u %02" PRId64 ":%02" PRId64 ":%02" PRId64 "+0000", year,
+               month, day, rest / 3600, rest / 60 % 60, rest % 60);
 }
 
 struct err db_fill(struct buf *out, struct str statements, const struct db_values *v)
@@ -348,7 +355,8 @@ struct err db_fill(struct buf *out, struct str statements, const struct db_value
         } else if (str_is(word, "expiration")) {
             put_expiration(out, v->expire_s + DB_GRACE_S);
         } else {
-            FAIL(ERR_INVALID, "statement: unknown {{%.*s}}; known are name, username, password, expiration",
+            FAIL(ERR_INVALID,
+                 "statement: unknown {{%.*s}}; known are name, username, password, expiration",
                  STR_FMT(word));
         }
         statements = str_sub(rest, end + 2, rest.n);
@@ -361,12 +369,14 @@ static void put_safe(struct buf *b, struct str s, size_t max)
 {
     for (size_t i = 0; i < MIN(s.n, max); i++) {
         char c = s.p[i];
-        bool ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+        bool ok =
+            (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
         buf_putc(b, ok ? c : '-');
     }
 }
 
-void db_username(struct arena *a, struct str display, struct str role, int64_t now_s, struct str *out)
+void db_username(struct arena *a, struct str display, struct str role, int64_t now_s,
+                 struct str *out)
 {
     struct buf b;
     buf_init(&b, 256);
@@ -393,7 +403,8 @@ static bool has_class(const char *s, char lo, char hi)
 
 void db_password(char out[DB_PASSWORD_LEN + 1])
 {
-    static const char alphabet[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
+    static const char alphabet[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
     _Static_assert(sizeof alphabet - 1 == 64, "one letter for each six random bits");
     do {
         random_bytes(out, DB_PASSWORD_LEN);

@@ -22,7 +22,8 @@ static void made(void *ctx, struct err e)
     struct request *r = mk->r;
     bool wanted = lease_release(r->core, mk->lease);
     if (failed(e)) {
-        log_error("a database role could not be made", {"role", LOG_STR(mk->role)}, {"detail", LOG_CSTR(err_detail())});
+        log_error("a database role could not be made", {"role", LOG_STR(mk->role)},
+                  {"detail", LOG_CSTR(err_detail())});
         request_finish_err(r, err_make(e.code == ERR_UNAVAILABLE ? ERR_UNAVAILABLE : ERR_INVALID,
                                        "the database refused the role; the daemon's log says why"));
     } else if (!wanted) {
@@ -60,19 +61,24 @@ static struct err check_allowed(struct request *r, const struct json *config, st
     FAIL(ERR_INVALID, "\"%.*s\" is not an allowed role", STR_FMT(role));
 }
 
-static struct err decide_ttl(struct request *r, const struct json *role, struct ttl_result *ttl, int64_t *max)
+static struct err decide_ttl(struct request *r, const struct json *role, struct ttl_result *ttl,
+                             int64_t *max)
 {
     int64_t def = 0, now = clock_wall_s();
     *max = 0;
     TRY(field_seconds(role, "default_ttl", &def));
     TRY(field_seconds(role, "max_ttl", max));
     return ttl_decide(&(struct ttl_rules){.system_default = mount_default_ttl(r->mount),
-                                          .system_max = mount_max_ttl(r->mount), .engine_default = def,
-                                          .engine_max = *max, .start_s = now, .now_s = now}, ttl);
+                                          .system_max = mount_max_ttl(r->mount),
+                                          .engine_default = def,
+                                          .engine_max = *max,
+                                          .start_s = now,
+                                          .now_s = now},
+                      ttl);
 }
 
-static struct err lease_it(struct request *r, struct making *mk, const struct db *db, const struct ttl_result *ttl,
-                           int64_t max)
+static struct err lease_it(struct request *r, struct making *mk, const struct db *db,
+                           const struct ttl_result *ttl, int64_t max)
 {
     struct json *data = json_new_object(r->arena);
     json_set_str(r->arena, data, "db", db->name);
@@ -93,8 +99,9 @@ static struct err make(struct request *r, struct making *mk, struct db *db, cons
     db_username(a, display, mk->role, clock_wall_s(), &mk->username);
     db_password(password);
     mk->job = db_job_new(r->core, db, db_work_exec, made, mk);
-    struct err e = db_fill(&mk->job->sql, statements,
-                           &(struct db_values){mk->username, str_of(password), clock_wall_s() + ttl.ttl_s});
+    struct err e =
+        db_fill(&mk->job->sql, statements,
+                &(struct db_values){mk->username, str_of(password), clock_wall_s() + ttl.ttl_s});
     if (!failed(e)) {
         e = lease_it(r, mk, db, &ttl, max);
     }
@@ -119,8 +126,10 @@ struct err database_creds_read(struct request *r)
     TRY(database_load_role(r->mount, r->arena, mk->role, &role));
     ENSURE(role != NULL, ERR_INVALID, "unknown role: %.*s", STR_FMT(mk->role));
     struct str db_name = json_str(json_get(role, "db_name"));
-    TRY(storage_get_json(r->core->st, r->arena, database_config_path(r->arena, r->mount, db_name), &config));
-    ENSURE(config != NULL, ERR_INVALID, "failed to find entry for connection with name: \"%.*s\"", STR_FMT(db_name));
+    TRY(storage_get_json(r->core->st, r->arena, database_config_path(r->arena, r->mount, db_name),
+                         &config));
+    ENSURE(config != NULL, ERR_INVALID, "failed to find entry for connection with name: \"%.*s\"",
+           STR_FMT(db_name));
     TRY(check_allowed(r, config, mk->role));
     TRY(database_open(r->mount, db_name, &db));
     TRY(make(r, mk, db, role));
@@ -181,7 +190,8 @@ void database_revoke(struct lease *l, revoked_fn *done, void *ctx)
     }
 }
 
-static struct err start_renew(struct lease *l, struct arena *a, int64_t expire_s, revoked_fn *done, void *ctx)
+static struct err start_renew(struct lease *l, struct arena *a, int64_t expire_s, revoked_fn *done,
+                              void *ctx)
 {
     struct json *data, *role;
     struct db *db;
@@ -191,9 +201,12 @@ static struct err start_renew(struct lease *l, struct arena *a, int64_t expire_s
     ENSURE(role != NULL, ERR_INVALID, "the role of this lease is gone: it cannot be renewed");
     TRY(database_statements(a, role, "renew_statements", &statements));
     struct db_job *j = db_job_new(l->core, db, db_work_exec, done, ctx);
-    return start_or_free(j, db_fill(&j->sql, statements.n > 0 ? statements : S("ALTER ROLE \"{{name}}\" VALID UNTIL '{{expiration}}'"),
-                                    &(struct db_values){.name = json_str(json_get(data, "username")),
-                                                        .expire_s = expire_s}));
+    return start_or_free(
+        j, db_fill(&j->sql,
+                   statements.n > 0 ? statements
+                                    : S("ALTER ROLE \"{{name}}\" VALID UNTIL '{{expiration}}'"),
+                   &(struct db_values){.name = json_str(json_get(data, "username")),
+                                       .expire_s = expire_s}));
 }
 
 void database_renew(struct lease *l, int64_t expire_s, revoked_fn *done, void *ctx)
@@ -219,7 +232,8 @@ struct rotation {
 static struct err keep_new_password(struct rotation *rot)
 {
     struct request *r = rot->r;
-    TRY(storage_put(r->core->st, database_secret_path(r->arena, r->mount, rot->name, false), str_of(rot->password)));
+    TRY(storage_put(r->core->st, database_secret_path(r->arena, r->mount, rot->name, false),
+                    str_of(rot->password)));
     return storage_del(r->core->st, database_secret_path(r->arena, r->mount, rot->name, true));
 }
 
@@ -233,8 +247,10 @@ static void rotated(void *ctx, struct err e)
     wipe(rot->password, sizeof rot->password);
     database_forget(r->mount, rot->name);
     if (failed(e)) {
-        log_error("an administrator's password could not be rotated", {"detail", LOG_CSTR(err_detail())});
-        request_finish_err(r, err_make(ERR_UNAVAILABLE, "the database did not take the new password"));
+        log_error("an administrator's password could not be rotated",
+                  {"detail", LOG_CSTR(err_detail())});
+        request_finish_err(r,
+                           err_make(ERR_UNAVAILABLE, "the database did not take the new password"));
     } else {
         request_finish(r);
     }
@@ -264,8 +280,9 @@ struct err database_rotate_root(struct request *r)
     db_password(rot->password);
     rot->job = db_job_new(r->core, db, db_work_exec, rotated, rot);
     buf_printf(&rot->job->sql, "ALTER ROLE %.*s WITH PASSWORD '%s'", STR_FMT(ident), rot->password);
-    struct err e = storage_put(r->core->st, database_secret_path(r->arena, r->mount, rot->name, true),
-                               str_of(rot->password));
+    struct err e =
+        storage_put(r->core->st, database_secret_path(r->arena, r->mount, rot->name, true),
+                    str_of(rot->password));
     if (failed(e)) {
         db_job_free(rot->job);
         return e;

@@ -27,12 +27,12 @@ struct step {
 
 struct declaring {
     struct secretsd *s;
-    struct arena arena;   /* of the steps */
+    struct arena arena; /* of the steps */
     struct step *steps;
     size_t n, cap, at;
     struct arena scratch; /* of the request under way */
     struct request r;
-    bool probing;         /* of a `once` step: reading whether it is there */
+    bool probing; /* of a `once` step: reading whether it is there */
     void (*done)(struct secretsd *s, struct err e);
 };
 
@@ -45,7 +45,8 @@ static struct err read_file(struct arena *a, struct str path, struct str *out)
     char *text = arena_alloc(a, DECLARED_FILE_MAX);
     ssize_t n = read(fd, text, DECLARED_FILE_MAX);
     close(fd);
-    ENSURE(n >= 0 && n < DECLARED_FILE_MAX, ERR_LIMIT, "%.*s is longer than %d bytes", STR_FMT(path), DECLARED_FILE_MAX);
+    ENSURE(n >= 0 && n < DECLARED_FILE_MAX, ERR_LIMIT, "%.*s is longer than %d bytes",
+           STR_FMT(path), DECLARED_FILE_MAX);
     *out = str_trim(str_n(text, (size_t)n));
     return OK;
 }
@@ -100,7 +101,8 @@ static void stepped(struct request *r)
         return;
     }
     if (status >= 400) {
-        finish(dc, err_make(ERR_INVALID, "declare: %.*s: %d %.*s", STR_FMT(st->path), status, STR_FMT(str_trim(body))));
+        finish(dc, err_make(ERR_INVALID, "declare: %.*s: %d %.*s", STR_FMT(st->path), status,
+                            STR_FMT(str_trim(body))));
         return;
     }
     dc->at++;
@@ -112,7 +114,8 @@ static void next_step(struct declaring *dc)
     struct core *c = dc->s->core;
     while (dc->at < dc->n && dc->steps[dc->at].unless_mounted) {
         struct str path = dc->steps[dc->at].path;
-        struct str mount = str_starts(path, S("sys/auth/")) ? str_sub(path, 4, path.n) : str_sub(path, 11, path.n);
+        struct str mount =
+            str_starts(path, S("sys/auth/")) ? str_sub(path, 4, path.n) : str_sub(path, 11, path.n);
         if (mount_at(c, arena_printf(&dc->arena, "%.*s/", STR_FMT(mount))) == NULL) {
             break;
         }
@@ -131,18 +134,27 @@ static void next_step(struct declaring *dc)
         return;
     }
     dc->probing = st->once;
-    dc->r = (struct request){.core = c, .arena = &dc->scratch, .op = st->once ? ACL_READ : ACL_UPDATE, .path = st->path,
-                             .data = st->once ? json_new_object(&dc->scratch) : data, .internal = true,
-                             .source = S("config"), .trace = trace_new(), .done = stepped, .ctx = dc};
+    dc->r = (struct request){.core = c,
+                             .arena = &dc->scratch,
+                             .op = st->once ? ACL_READ : ACL_UPDATE,
+                             .path = st->path,
+                             .data = st->once ? json_new_object(&dc->scratch) : data,
+                             .internal = true,
+                             .source = S("config"),
+                             .trace = trace_new(),
+                             .done = stepped,
+                             .ctx = dc};
     request_start(&dc->r);
 }
 
 static void add(struct declaring *dc, struct str path, const struct json *data, bool unless_mounted)
 {
     if (dc->n == dc->cap) {
-        dc->steps = arena_grow(&dc->arena, dc->steps, dc->n, dc->n + 1, &dc->cap, sizeof *dc->steps);
+        dc->steps =
+            arena_grow(&dc->arena, dc->steps, dc->n, dc->n + 1, &dc->cap, sizeof *dc->steps);
     }
-    dc->steps[dc->n++] = (struct step){path, data, unless_mounted, json_true(json_get(data, "$once"))};
+    dc->steps[dc->n++] =
+        (struct step){path, data, unless_mounted, json_true(json_get(data, "$once"))};
 }
 
 static void add_all(struct declaring *dc, const struct json *map, const char *prefix, bool mounts)
@@ -158,7 +170,8 @@ static void add_all(struct declaring *dc, const struct json *map, const char *pr
             data = json_new_object(&dc->arena);
             json_put(&dc->arena, data, "policy", json_new_string(&dc->arena, v->text));
         }
-        add(dc, arena_printf(&dc->arena, "%s%.*s", prefix, STR_FMT(key)), data != NULL ? data : v, mounts);
+        add(dc, arena_printf(&dc->arena, "%s%.*s", prefix, STR_FMT(key)), data != NULL ? data : v,
+            mounts);
     }
 }
 
@@ -190,7 +203,8 @@ static struct err check_map(const struct config *c, const struct json *map, bool
     for (uint32_t i = 0; i < map->n; i++) {
         const struct json *v = map->members[i].value;
         if (v->type != JSON_OBJECT && !(text_ok && v->type == JSON_STRING)) {
-            return config_error(c, v, text_ok ? "a policy's text is expected" : "a map of fields is expected");
+            return config_error(
+                c, v, text_ok ? "a policy's text is expected" : "a map of fields is expected");
         }
     }
     return OK;
@@ -201,8 +215,11 @@ static struct err check_policies(const struct config *c, const struct json *map)
     for (uint32_t i = 0; map != NULL && i < map->n; i++) {
         const struct json *v = map->members[i].value;
         struct policy *p;
-        if (failed(policy_parse(map->members[i].key, json_str(v->type == JSON_STRING ? v : json_get(v, "policy")), &p))) {
-            return config_error(c, v, "policy %.*s: %s", STR_FMT(map->members[i].key), err_detail());
+        if (failed(policy_parse(map->members[i].key,
+                                json_str(v->type == JSON_STRING ? v : json_get(v, "policy")),
+                                &p))) {
+            return config_error(c, v, "policy %.*s: %s", STR_FMT(map->members[i].key),
+                                err_detail());
         }
         policy_unref(p);
     }
@@ -218,7 +235,8 @@ struct err declare_check(struct daemon *d)
         return OK;
     }
     if (tree->type != JSON_OBJECT) {
-        return config_error(d->config, tree, "declare is a map of policies, mounts, auth and write");
+        return config_error(d->config, tree,
+                            "declare is a map of policies, mounts, auth and write");
     }
     size_t steps = 0;
     for (uint32_t i = 0; i < tree->n; i++) {
@@ -227,9 +245,10 @@ struct err declare_check(struct daemon *d)
             ok |= str_is(tree->members[i].key, known[k]);
         }
         if (!ok) {
-            return config_error(d->config, tree->members[i].value,
-                                "declare.%.*s: unknown key; known are policies, mounts, auth, write",
-                                STR_FMT(tree->members[i].key));
+            return config_error(
+                d->config, tree->members[i].value,
+                "declare.%.*s: unknown key; known are policies, mounts, auth, write",
+                STR_FMT(tree->members[i].key));
         }
         TRY(check_map(d->config, tree->members[i].value, str_is(tree->members[i].key, "policies")));
         steps += tree->members[i].value->n;

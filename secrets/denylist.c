@@ -20,14 +20,21 @@ struct cutting {
 static void cut(struct revocation *rv)
 {
     struct cutting *ct = rv->ctx;
-    log_warn("a banned identity was cut off", {"spiffe_id", LOG_STR(ct->spiffe_id)}, {"tokens", LOG_INT(ct->tokens)},
-             {"leases", LOG_INT(rv->revoked)}, {"failed", LOG_INT(rv->failed_n)},
+    log_warn("a banned identity was cut off", {"spiffe_id", LOG_STR(ct->spiffe_id)},
+             {"tokens", LOG_INT(ct->tokens)}, {"leases", LOG_INT(rv->revoked)},
+             {"failed", LOG_INT(rv->failed_n)},
              {"ms", LOG_INT((clock_mono_ns() - ct->began_ns) / NS_PER_MS)});
     if (ct->s->core->audit != NULL) {
-        audit_emit(ct->s->core->audit, &(struct audit_event){
-            .class_uid = OCSF_API_ACTIVITY, .activity = "entity.revoke", .outcome = rv->failed_n == 0 ? "allowed" : "failed",
-            .actor_spiffe_id = str_of(ct->s->d->spiffe_id), .resource_type = S("identity"),
-            .resource_uid = ct->spiffe_id, .reason = S("banned by identity"), .trace = trace_new()}, NULL, NULL);
+        audit_emit(ct->s->core->audit,
+                   &(struct audit_event){.class_uid = OCSF_API_ACTIVITY,
+                                         .activity = "entity.revoke",
+                                         .outcome = rv->failed_n == 0 ? "allowed" : "failed",
+                                         .actor_spiffe_id = str_of(ct->s->d->spiffe_id),
+                                         .resource_type = S("identity"),
+                                         .resource_uid = ct->spiffe_id,
+                                         .reason = S("banned by identity"),
+                                         .trace = trace_new()},
+                   NULL, NULL);
     }
     str_drop(&ct->spiffe_id);
     free(ct);

@@ -6,8 +6,8 @@
 
 extern const struct engine *const engines[]; /* ends with NULL */
 
-extern const struct engine system_engine, cubbyhole_engine, identity_engine, kv_engine, database_engine,
-    transit_engine;
+extern const struct engine system_engine, cubbyhole_engine, identity_engine, kv_engine,
+    database_engine, transit_engine;
 extern const struct engine token_engine, jwt_engine, cert_engine, approle_engine, userpass_engine;
 
 /* Mounted once, at init: system, cubbyhole, identity, token. */

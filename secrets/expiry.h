@@ -25,7 +25,8 @@ struct expiry_heap *expiry_new(struct loop *loop, void *ctx);
 void expiry_free(struct expiry_heap *h); /* nodes are forgotten; NULL ok */
 void expiry_set(struct expiry_heap *h, struct expiry_node *n, int64_t at_ns);
 void expiry_clear(struct expiry_heap *h, struct expiry_node *n); /* harmless when not set */
-void expiry_run(struct expiry_heap *h, int64_t now_ns); /* fires what is due, at most EXPIRY_BURST */
+void expiry_run(struct expiry_heap *h,
+                int64_t now_ns); /* fires what is due, at most EXPIRY_BURST */
 size_t expiry_len(const struct expiry_heap *h);
 
 #endif

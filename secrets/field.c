@@ -196,7 +196,8 @@ bool list_has(const struct json *list, struct str item)
 struct str duration_text(struct arena *a, int64_t s)
 {
     if (s >= 3600) {
-        return arena_printf(a, "%" PRId64 "h%" PRId64 "m%" PRId64 "s", s / 3600, s / 60 % 60, s % 60);
+        return arena_printf(a, "%" PRId64 "h%" PRId64 "m%" PRId64 "s", s / 3600, s / 60 % 60,
+                            s % 60);
     }
     return s >= 60 ? arena_printf(a, "%" PRId64 "m%" PRId64 "s", s / 60, s % 60)
                    : arena_printf(a, "%" PRId64 "s", s);

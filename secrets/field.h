@@ -11,9 +11,11 @@
 struct err field_str(const struct json *data, const char *name, struct str *out);
 struct err field_int(const struct json *data, const char *name, int64_t *out);
 struct err field_bool(const struct json *data, const char *name, bool *out);
-struct err field_seconds(const struct json *data, const char *name, int64_t *out); /* may be negative */
+struct err field_seconds(const struct json *data, const char *name,
+                         int64_t *out); /* may be negative */
 /* Array of strings, trimmed, empty ones dropped; NULL untouched when absent. */
-struct err field_list(struct arena *a, const struct json *data, const char *name, struct json **out);
+struct err field_list(struct arena *a, const struct json *data, const char *name,
+                      struct json **out);
 /* Object of strings: an object, or a list of "k=v". */
 struct err field_map(struct arena *a, const struct json *data, const char *name, struct json **out);
 bool field_given(const struct json *data, const char *name);

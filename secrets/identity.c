@@ -29,8 +29,11 @@ void entity_for_acl(struct arena *a, const struct entity *e, struct acl_entity *
         aliases[i] = (struct acl_alias){al->accessor, str_of(al->id), al->name, al->metadata,
                                         al->custom_metadata};
     }
-    *out = (struct acl_entity){.id = str_of(e->id), .name = e->name, .metadata = e->metadata,
-                               .aliases = aliases, .n_aliases = e->n_aliases};
+    *out = (struct acl_entity){.id = str_of(e->id),
+                               .name = e->name,
+                               .metadata = e->metadata,
+                               .aliases = aliases,
+                               .n_aliases = e->n_aliases};
 }
 
 static struct json *alias_record(struct arena *a, const struct entity_alias *al)
@@ -39,7 +42,8 @@ static struct json *alias_record(struct arena *a, const struct entity_alias *al)
     json_set_str(a, o, "id", arena_str(a, str_of(al->id)));
     json_set_str(a, o, "mount_accessor", arena_str(a, al->accessor));
     json_set_str(a, o, "name", arena_str(a, al->name));
-    json_put(a, o, "metadata", al->metadata != NULL ? json_copy(a, al->metadata) : json_new_null(a));
+    json_put(a, o, "metadata",
+             al->metadata != NULL ? json_copy(a, al->metadata) : json_new_null(a));
     json_put(a, o, "custom_metadata",
              al->custom_metadata != NULL ? json_copy(a, al->custom_metadata) : json_new_null(a));
     json_set_int(a, o, "created", al->created_ns);
@@ -208,7 +212,8 @@ struct err entity_del(struct core *c, struct entity *e)
     return OK;
 }
 
-struct entity_alias *alias_find(struct core *c, struct arena *a, struct str accessor, struct str name)
+struct entity_alias *alias_find(struct core *c, struct arena *a, struct str accessor,
+                                struct str name)
 {
     return map_get(&c->aliases, alias_key(a, accessor, name));
 }
@@ -217,7 +222,8 @@ static struct err join(struct core *c, struct arena *a, const struct mount *m, s
                        struct str spiffe_id, const struct json *meta, struct entity **out)
 {
     struct entity *e = spiffe_id.n > 0 ? entity_by_spiffe(c, spiffe_id) : NULL;
-    struct json *record = e != NULL ? entity_record(a, e) : entity_new_record(a, STR_EMPTY, spiffe_id);
+    struct json *record =
+        e != NULL ? entity_record(a, e) : entity_new_record(a, STR_EMPTY, spiffe_id);
     if (e == NULL && spiffe_id.n > 0) {
         struct json *metadata = json_set_obj(a, record, "metadata");
         json_set_str(a, metadata, "spiffe_id", spiffe_id);
@@ -230,8 +236,8 @@ static struct err join(struct core *c, struct arena *a, const struct mount *m, s
     return entity_put(c, a, record, out);
 }
 
-struct err identity_login(struct core *c, const struct mount *m, struct str alias, struct str spiffe_id,
-                          const struct json *meta, struct entity **out)
+struct err identity_login(struct core *c, const struct mount *m, struct str alias,
+                          struct str spiffe_id, const struct json *meta, struct entity **out)
 {
     struct arena a;
     arena_init(&a, RECORD_ARENA_MAX);

@@ -13,12 +13,14 @@ static struct json *alias_json(struct request *r, const struct entity_alias *al)
     const struct mount *m = mount_by_accessor(r->core, al->accessor);
     json_set_str(a, o, "canonical_id", arena_str(a, str_of(al->entity->id)));
     json_put(a, o, "creation_time", json_time(a, al->created_ns));
-    json_put(a, o, "custom_metadata", al->custom_metadata != NULL ? json_copy(a, al->custom_metadata) : json_new_null(a));
+    json_put(a, o, "custom_metadata",
+             al->custom_metadata != NULL ? json_copy(a, al->custom_metadata) : json_new_null(a));
     json_set_str(a, o, "id", arena_str(a, str_of(al->id)));
     json_put(a, o, "last_update_time", json_time(a, al->updated_ns));
     json_set_bool(a, o, "local", false);
     json_put(a, o, "merged_from_canonical_ids", json_new_null(a));
-    json_put(a, o, "metadata", al->metadata != NULL ? json_copy(a, al->metadata) : json_new_null(a));
+    json_put(a, o, "metadata",
+             al->metadata != NULL ? json_copy(a, al->metadata) : json_new_null(a));
     json_set_str(a, o, "mount_accessor", arena_str(a, al->accessor));
     json_set_str(a, o, "mount_path", m != NULL ? arena_str(a, m->path) : S(""));
     json_set_str(a, o, "mount_type", m != NULL ? str_of(m->engine->type) : S(""));
@@ -56,10 +58,11 @@ static struct entity *of_path(struct request *r, bool by_name)
 
 static struct err check_metadata(const struct json *meta)
 {
-    ENSURE(meta->n <= METADATA_KEYS_MAX, ERR_INVALID, "metadata has at most %d keys", METADATA_KEYS_MAX);
+    ENSURE(meta->n <= METADATA_KEYS_MAX, ERR_INVALID, "metadata has at most %d keys",
+           METADATA_KEYS_MAX);
     for (uint32_t i = 0; i < meta->n; i++) {
-        ENSURE(meta->members[i].key.n <= METADATA_KEY_MAX, ERR_INVALID, "a metadata key has at most %d bytes",
-               METADATA_KEY_MAX);
+        ENSURE(meta->members[i].key.n <= METADATA_KEY_MAX, ERR_INVALID,
+               "a metadata key has at most %d bytes", METADATA_KEY_MAX);
         ENSURE(json_str(meta->members[i].value).n <= METADATA_VALUE_MAX, ERR_INVALID,
                "a metadata value has at most %d bytes", METADATA_VALUE_MAX);
     }
@@ -95,7 +98,8 @@ static struct err fill_record(struct request *r, struct json *record, struct str
     TRY(field_bool(r->data, "disabled", &disabled));
     TRY(field_str(r->data, "spiffe_id", &spiffe));
     TRY(read_policies(r, record));
-    ENSURE(name.n <= ENTITY_NAME_MAX, ERR_INVALID, "an entity name has at most %d bytes", ENTITY_NAME_MAX);
+    ENSURE(name.n <= ENTITY_NAME_MAX, ERR_INVALID, "an entity name has at most %d bytes",
+           ENTITY_NAME_MAX);
     if (meta != NULL) {
         TRY(check_metadata(meta));
         json_put(a, record, "metadata", meta);
@@ -117,8 +121,8 @@ static struct err fill_record(struct request *r, struct json *record, struct str
 
 static struct err upsert(struct request *r, struct entity *e, struct str name)
 {
-    struct json *record = e != NULL ? entity_record(r->arena, e)
-                                    : entity_new_record(r->arena, STR_EMPTY, STR_EMPTY);
+    struct json *record =
+        e != NULL ? entity_record(r->arena, e) : entity_new_record(r->arena, STR_EMPTY, STR_EMPTY);
     bool fresh = e == NULL;
     TRY(fill_record(r, record, name));
     TRY(entity_put(r->core, r->arena, record, &e));
@@ -266,15 +270,18 @@ static struct err alias_write(struct request *r)
     TRY(field_map(a, r->data, "custom_metadata", &custom));
     ENSURE(name.n > 0, ERR_INVALID, "missing alias name");
     struct mount *m = mount_by_accessor(r->core, accessor);
-    ENSURE(m != NULL && m->engine->auth, ERR_INVALID, "invalid mount accessor \"%.*s\"", STR_FMT(accessor));
+    ENSURE(m != NULL && m->engine->auth, ERR_INVALID, "invalid mount accessor \"%.*s\"",
+           STR_FMT(accessor));
     struct entity_alias *have = alias_find(r->core, a, accessor, name);
     if (have != NULL && (canonical.n == 0 || str_is(canonical, have->entity->id))) {
-        return alias_reply_ids(r, arena_str(a, str_of(have->id)), arena_str(a, str_of(have->entity->id)));
+        return alias_reply_ids(r, arena_str(a, str_of(have->id)),
+                               arena_str(a, str_of(have->entity->id)));
     }
     ENSURE(have == NULL, ERR_INVALID, "alias is already tied to a different entity");
     struct entity *e = canonical.n > 0 ? entity_by_id(r->core, canonical) : NULL;
     ENSURE(canonical.n == 0 || e != NULL, ERR_INVALID, "invalid canonical ID");
-    struct json *record = e != NULL ? entity_record(a, e) : entity_new_record(a, STR_EMPTY, STR_EMPTY);
+    struct json *record =
+        e != NULL ? entity_record(a, e) : entity_new_record(a, STR_EMPTY, STR_EMPTY);
     struct json *alias = alias_new_record(a, accessor, name, NULL);
     if (custom != NULL) {
         TRY(check_metadata(custom));
@@ -323,7 +330,8 @@ static struct err alias_list(struct request *r)
 
 static struct err lookup(struct request *r)
 {
-    struct str id = STR_EMPTY, name = STR_EMPTY, alias = STR_EMPTY, accessor = STR_EMPTY, spiffe = STR_EMPTY;
+    struct str id = STR_EMPTY, name = STR_EMPTY, alias = STR_EMPTY, accessor = STR_EMPTY,
+               spiffe = STR_EMPTY;
     TRY(field_str(r->data, "id", &id));
     TRY(field_str(r->data, "name", &name));
     TRY(field_str(r->data, "alias_name", &alias));
@@ -348,7 +356,8 @@ static const struct route routes[] = {
     {"entity/id", .list = list_ids},
     {"entity/name", .list = list_names},
     {"entity/id/{id}", .read = entity_read_id, .write = entity_write_id, .del = entity_del_id},
-    {"entity/name/{name}", .read = entity_read_name, .write = entity_write_name, .del = entity_del_name},
+    {"entity/name/{name}", .read = entity_read_name, .write = entity_write_name,
+     .del = entity_del_name},
     {"entity-alias", .write = alias_write},
     {"entity-alias/id", .list = alias_list},
     {"entity-alias/id/{id}", .read = alias_read, .del = alias_del},

@@ -49,8 +49,10 @@ static struct err v1_list(struct request *r)
 /* Below a version 2 mount the first segment says what is meant; other paths get a hint. */
 static struct err wrong_path(struct request *r)
 {
-    reply_warn(r, "Invalid path for a versioned K/V secrets engine. See the API docs for the appropriate API "
-                  "endpoints to use. If using the Vault CLI, use 'vault kv get' for this operation.");
+    reply_warn(
+        r,
+        "Invalid path for a versioned K/V secrets engine. See the API docs for the appropriate API "
+        "endpoints to use. If using the Vault CLI, use 'vault kv get' for this operation.");
     return reply_not_found(r);
 }
 

@@ -62,7 +62,8 @@ static struct json *new_meta(struct request *r)
 
 static struct json *version_of(struct request *r, struct json *meta, int64_t n)
 {
-    return member(member(meta, "versions"), arena_cstr(r->arena, arena_printf(r->arena, "%" PRId64, n)));
+    return member(member(meta, "versions"),
+                  arena_cstr(r->arena, arena_printf(r->arena, "%" PRId64, n)));
 }
 
 static bool is_deleted(const struct json *version)
@@ -81,7 +82,8 @@ bool kv2_key_exists(struct request *r, struct str key)
 
 static struct err load_config(struct request *r, struct json **out)
 {
-    TRY(storage_get_json(r->core->st, r->arena, mount_storage(r->arena, r->mount, "v2/config"), out));
+    TRY(storage_get_json(r->core->st, r->arena, mount_storage(r->arena, r->mount, "v2/config"),
+                         out));
     *out = *out != NULL ? *out : json_new_object(r->arena);
     return OK;
 }
@@ -105,7 +107,8 @@ static struct err read_settings(struct request *r, struct json *into)
     TRY(field_int(r->data, "max_versions", &max));
     TRY(field_bool(r->data, "cas_required", &cas));
     TRY(field_seconds(r->data, "delete_version_after", &after));
-    ENSURE(max >= 0 && max <= KV_VERSIONS_MAX, ERR_INVALID, "max_versions is between 0 and %d", KV_VERSIONS_MAX);
+    ENSURE(max >= 0 && max <= KV_VERSIONS_MAX, ERR_INVALID, "max_versions is between 0 and %d",
+           KV_VERSIONS_MAX);
     json_set_int(r->arena, into, "max_versions", max);
     json_set_bool(r->arena, into, "cas_required", cas);
     json_set_int(r->arena, into, "delete_version_after", after);
@@ -128,21 +131,24 @@ static struct json *custom_of(struct request *r, struct json *meta)
     return custom != NULL && custom->type == JSON_OBJECT ? custom : json_new_null(r->arena);
 }
 
-static struct json *version_json(struct request *r, struct json *meta, struct json *version, int64_t n)
+static struct json *version_json(struct request *r, struct json *meta, struct json *version,
+                                 int64_t n)
 {
     struct arena *a = r->arena;
     struct json *o = json_new_object(a);
     int64_t deleted = int_of(version, "deleted");
     json_put(a, o, "created_time", json_time(a, int_of(version, "created")));
     json_put(a, o, "custom_metadata", custom_of(r, meta));
-    json_put(a, o, "deletion_time", deleted != 0 ? json_time(a, deleted) : json_new_string(a, S("")));
+    json_put(a, o, "deletion_time",
+             deleted != 0 ? json_time(a, deleted) : json_new_string(a, S("")));
     json_set_bool(a, o, "destroyed", json_true(json_get(version, "destroyed")));
     json_set_int(a, o, "version", n);
     return o;
 }
 
 /* The version that ?version=N (0 or none: the current one) means; *version NULL when there is none. */
-static struct err pick(struct request *r, struct str key, struct json **meta, struct json **version, int64_t *n)
+static struct err pick(struct request *r, struct str key, struct json **meta, struct json **version,
+                       int64_t *n)
 {
     *n = 0;
     *version = NULL;
@@ -252,7 +258,8 @@ static struct err subkeys_read(struct request *r, struct str key)
 static struct err check_cas(struct request *r, struct json *meta, const struct json *config)
 {
     const struct json *options = json_get(r->data, "options");
-    bool required = json_true(json_get(config, "cas_required")) || json_true(json_get(meta, "cas_required"));
+    bool required =
+        json_true(json_get(config, "cas_required")) || json_true(json_get(meta, "cas_required"));
     if (!field_given(options, "cas")) {
         ENSURE(!required, ERR_INVALID, "check-and-set parameter required for this call");
         return OK;
@@ -286,15 +293,17 @@ static struct err drop_oldest(struct request *r, struct str key, struct json *me
 
 static int64_t delete_after(const struct json *meta, const struct json *config)
 {
-    int64_t own = int_of(meta, "delete_version_after"), all = int_of(config, "delete_version_after");
+    int64_t own = int_of(meta, "delete_version_after"),
+            all = int_of(config, "delete_version_after");
     return own > 0 && (all == 0 || own < all) ? own : all;
 }
 
-static struct err add_version(struct request *r, struct str key, struct json *meta, const struct json *config,
-                              const struct json *data)
+static struct err add_version(struct request *r, struct str key, struct json *meta,
+                              const struct json *config, const struct json *data)
 {
     struct arena *a = r->arena;
-    int64_t n = int_of(meta, "current") + 1, now = clock_wall_ns(), after = delete_after(meta, config);
+    int64_t n = int_of(meta, "current") + 1, now = clock_wall_ns(),
+            after = delete_after(meta, config);
     struct json *version = json_new_object(a);
     json_set_int(a, version, "created", now);
     json_set_int(a, version, "deleted", after > 0 ? now + after * NS_PER_S : 0);
@@ -384,7 +393,8 @@ static struct err data_patch(struct request *r, struct str key)
 
 enum change { CHANGE_DELETE, CHANGE_UNDELETE, CHANGE_DESTROY };
 
-static struct err change_version(struct request *r, struct str key, struct json *meta, int64_t n, enum change what)
+static struct err change_version(struct request *r, struct str key, struct json *meta, int64_t n,
+                                 enum change what)
 {
     struct json *version = version_of(r, meta, n);
     if (version == NULL || json_true(json_get(version, "destroyed"))) {
@@ -460,7 +470,8 @@ static struct err metadata_read(struct request *r, struct str key)
     json_put(a, o, "created_time", json_time(a, int_of(meta, "created")));
     json_set_int(a, o, "current_version", int_of(meta, "current"));
     json_put(a, o, "custom_metadata", custom_of(r, meta));
-    json_set_str(a, o, "delete_version_after", duration_text(a, int_of(meta, "delete_version_after")));
+    json_set_str(a, o, "delete_version_after",
+                 duration_text(a, int_of(meta, "delete_version_after")));
     json_set_int(a, o, "max_versions", int_of(meta, "max_versions"));
     json_set_int(a, o, "oldest_version", int_of(meta, "oldest"));
     json_put(a, o, "updated_time", json_time(a, int_of(meta, "updated")));
@@ -469,7 +480,8 @@ static struct err metadata_read(struct request *r, struct str key)
         struct json *v = stored->members[i].value, *shown = json_new_object(a);
         int64_t deleted = int_of(v, "deleted");
         json_put(a, shown, "created_time", json_time(a, int_of(v, "created")));
-        json_put(a, shown, "deletion_time", deleted != 0 ? json_time(a, deleted) : json_new_string(a, S("")));
+        json_put(a, shown, "deletion_time",
+                 deleted != 0 ? json_time(a, deleted) : json_new_string(a, S("")));
         json_set_bool(a, shown, "destroyed", json_true(json_get(v, "destroyed")));
         json_add(a, versions, stored->members[i].key, shown);
     }
@@ -478,13 +490,14 @@ static struct err metadata_read(struct request *r, struct str key)
 
 static struct err check_custom(const struct json *custom)
 {
-    ENSURE(custom->n <= KV_CUSTOM_KEYS_MAX, ERR_INVALID, "custom_metadata has at most %d keys", KV_CUSTOM_KEYS_MAX);
+    ENSURE(custom->n <= KV_CUSTOM_KEYS_MAX, ERR_INVALID, "custom_metadata has at most %d keys",
+           KV_CUSTOM_KEYS_MAX);
     for (uint32_t i = 0; i < custom->n; i++) {
         struct str k = custom->members[i].key, v = json_str(custom->members[i].value);
-        ENSURE(k.n > 0 && k.n <= KV_CUSTOM_KEY_MAX, ERR_INVALID, "a custom_metadata key has 1 to %d bytes",
-               KV_CUSTOM_KEY_MAX);
-        ENSURE(v.n <= KV_CUSTOM_VALUE_MAX, ERR_INVALID, "a custom_metadata value has at most %d bytes",
-               KV_CUSTOM_VALUE_MAX);
+        ENSURE(k.n > 0 && k.n <= KV_CUSTOM_KEY_MAX, ERR_INVALID,
+               "a custom_metadata key has 1 to %d bytes", KV_CUSTOM_KEY_MAX);
+        ENSURE(v.n <= KV_CUSTOM_VALUE_MAX, ERR_INVALID,
+               "a custom_metadata value has at most %d bytes", KV_CUSTOM_VALUE_MAX);
     }
     return OK;
 }
@@ -526,8 +539,9 @@ static struct err metadata_del(struct request *r, struct str key)
     TRY(load_meta(r, key, &meta));
     const struct json *versions = member(meta, "versions");
     for (uint32_t i = 0; versions != NULL && i < versions->n; i++) {
-        TRY(storage_del(r->core->st, mount_storage(r->arena, r->mount, "v2/data/%.*s/%.*s", STR_FMT(key),
-                                                   STR_FMT(versions->members[i].key))));
+        TRY(storage_del(r->core->st,
+                        mount_storage(r->arena, r->mount, "v2/data/%.*s/%.*s", STR_FMT(key),
+                                      STR_FMT(versions->members[i].key))));
     }
     return storage_del(r->core->st, meta_path(r, key));
 }
@@ -535,7 +549,8 @@ static struct err metadata_del(struct request *r, struct str key)
 static struct err metadata_list(struct request *r, struct str key)
 {
     struct json *keys = json_new_array(r->arena);
-    struct str prefix = mount_storage(r->arena, r->mount, "v2/meta/%.*s%s", STR_FMT(key), key.n > 0 ? "/" : "");
+    struct str prefix =
+        mount_storage(r->arena, r->mount, "v2/meta/%.*s%s", STR_FMT(key), key.n > 0 ? "/" : "");
     TRY(storage_list(r->core->st, r->arena, prefix, LIST_MAX, keys));
     return reply_list(r, keys);
 }

@@ -109,8 +109,8 @@ static void note_entity(struct lease *l, const struct token *t)
     }
 }
 
-struct err lease_register(struct request *r, const struct json *data, int64_t ttl_s, int64_t max_ttl_s,
-                          bool renewable, struct lease **out)
+struct err lease_register(struct request *r, const struct json *data, int64_t ttl_s,
+                          int64_t max_ttl_s, bool renewable, struct lease **out)
 {
     struct core *c = r->core;
     ENSURE(map_len(&c->leases) < LEASES_MAX, ERR_LIMIT, "more than %d leases", LEASES_MAX);
@@ -193,14 +193,22 @@ struct err lease_extend(struct request *r, struct lease *l, int64_t increment_s,
     struct core *c = r->core;
     struct mount *m = lease_mount(l);
     int64_t now = clock_wall_s();
-    ENSURE(l->state == LEASE_ACTIVE && m != NULL && l->expire_s > now, ERR_INVALID, "lease expired");
+    ENSURE(l->state == LEASE_ACTIVE && m != NULL && l->expire_s > now, ERR_INVALID,
+           "lease expired");
     ENSURE(l->renewable, ERR_INVALID, "lease is not renewable");
     struct ttl_result ttl;
-    TRY(ttl_decide(&(struct ttl_rules){.system_default = mount_default_ttl(m), .system_max = mount_max_ttl(m),
-                                       .increment = increment_s, .engine_default = l->default_ttl_s,
-                                       .engine_max = l->max_ttl_s, .start_s = l->issue_s, .now_s = now}, &ttl));
+    TRY(ttl_decide(&(struct ttl_rules){.system_default = mount_default_ttl(m),
+                                       .system_max = mount_max_ttl(m),
+                                       .increment = increment_s,
+                                       .engine_default = l->default_ttl_s,
+                                       .engine_max = l->max_ttl_s,
+                                       .start_s = l->issue_s,
+                                       .now_s = now},
+                   &ttl));
     if (ttl.capped) {
-        reply_warn(r, "TTL of \"%.*s\" exceeded the effective max_ttl of \"%.*s\"; TTL value is capped accordingly",
+        reply_warn(r,
+                   "TTL of \"%.*s\" exceeded the effective max_ttl of \"%.*s\"; TTL value is "
+                   "capped accordingly",
                    STR_FMT(duration_text(r->arena, ttl.asked_s)),
                    STR_FMT(duration_text(r->arena, ttl.max_s)));
     }
@@ -257,8 +265,9 @@ static void give_up_or_wait(struct core *c, struct lease *l, struct err e)
     str_drop(&l->error);
     l->error = str_dup(str_of(err_detail()));
     l->attempts++;
-    log_warn("a lease could not be revoked", {"lease", LOG_STR(l->id)}, {"attempt", LOG_INT(l->attempts)},
-             {"error", LOG_CSTR(err_text(e))}, {"detail", LOG_STR(l->error)});
+    log_warn("a lease could not be revoked", {"lease", LOG_STR(l->id)},
+             {"attempt", LOG_INT(l->attempts)}, {"error", LOG_CSTR(err_text(e))},
+             {"detail", LOG_STR(l->error)});
     if (l->attempts >= LEASE_ATTEMPTS) {
         l->state = LEASE_IRREVOCABLE;
         trail_lease_ended(c, l, false);
@@ -433,7 +442,8 @@ static bool descends_from(const struct token *t, struct str entity_id)
     return false;
 }
 
-void lease_revoke_entity(struct core *c, struct str entity_id, struct revocation *rv, unsigned *tokens)
+void lease_revoke_entity(struct core *c, struct str entity_id, struct revocation *rv,
+                         unsigned *tokens)
 {
     struct map_entry *e;
     *tokens = 0;

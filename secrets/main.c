@@ -20,7 +20,8 @@ static struct err attach(struct secretsd *s)
 {
     if (s->cfg->tls_cert.n > 0) {
         struct tls_identity *own;
-        TRY(tls_identity_from_files(arena_cstr(&s->d->boot, s->cfg->tls_cert), arena_cstr(&s->d->boot, s->cfg->tls_key), &own));
+        TRY(tls_identity_from_files(arena_cstr(&s->d->boot, s->cfg->tls_cert),
+                                    arena_cstr(&s->d->boot, s->cfg->tls_key), &own));
         struct err e = tls_server_set_identity(s->tls, own);
         tls_identity_unref(own);
         return e;
@@ -34,7 +35,8 @@ static struct err make_tls(struct secretsd *s)
     struct tls_trust *trust;
     TRY(nobody(&trust));
     bool own_files = s->cfg->tls_cert.n > 0;
-    struct err e = tls_server_new(&(struct tls_server_opts){.trust = own_files ? NULL : trust, .alpn = alpn}, &s->tls);
+    struct err e = tls_server_new(
+        &(struct tls_server_opts){.trust = own_files ? NULL : trust, .alpn = alpn}, &s->tls);
     if (!failed(e)) {
         e = tls_client_new(&(struct tls_client_opts){.trust = trust}, &s->tls_client);
     }
@@ -58,7 +60,8 @@ static void declared(struct secretsd *s, struct err e)
         daemon_have(s->declared);
         return;
     }
-    log_error("what the configuration declares could not be brought about", {"detail", LOG_CSTR(err_detail())});
+    log_error("what the configuration declares could not be brought about",
+              {"detail", LOG_CSTR(err_detail())});
     daemon_lost(s->declared, err_detail());
     if (s->declare_retry == NULL) {
         s->declare_retry = timer_start(s->d->loop, s->declare_wait_ms, 0, declare, s);
@@ -89,31 +92,47 @@ static void on_state(void *ctx, bool unsealed, const char *why)
 static struct err open_core(struct secretsd *s)
 {
     const struct secrets_config *cfg = s->cfg;
-    struct core_opts o = {.default_ttl_s = MIN(cfg->default_ttl_ns, cfg->max_ttl_ns) / NS_PER_S,
-                          .max_ttl_s = cfg->max_ttl_ns / NS_PER_S, .version = cfg->version,
-                          .cluster_name = s->d->trust_domain, .audit_required = !str_is(json_str(json_path(s->d->config->root, "secrets.audit_mode")), "spool"),
-                          .root_token_on_init = cfg->root_token_on_init};
+    struct core_opts o = {
+        .default_ttl_s = MIN(cfg->default_ttl_ns, cfg->max_ttl_ns) / NS_PER_S,
+        .max_ttl_s = cfg->max_ttl_ns / NS_PER_S,
+        .version = cfg->version,
+        .cluster_name = s->d->trust_domain,
+        .audit_required =
+            !str_is(json_str(json_path(s->d->config->root, "secrets.audit_mode")), "spool"),
+        .root_token_on_init = cfg->root_token_on_init};
     TRY(storage_open(daemon_state_path(s->d, "secrets.db"), s->d->loop, &s->storage));
     TRY(core_new(s->d->loop, s->storage, &o, &s->core));
     s->core->audit = s->d->audit;
     s->core->http = s->http;
     s->core->trust_domain = s->d->trust_domain;
     s->core->bundle_url = cfg->bundle_url;
-    s->core->crypto_url = cfg->crypto.n > 0 ? cfg->crypto
-                                            : arena_printf(&s->d->boot, "%.*s:", STR_FMT(daemon_socket(s->d, "crypto", "crypto.sock")));
-    return seal_new(s->core, &(struct seal_opts){.shamir = str_is(cfg->seal, "shamir"), .key_name = cfg->seal_key,
-                                                 .enrolment_file = daemon_state_path(s->d, "operator-enrolment"),
-                                                 .on_state = on_state, .ctx = s}, &s->seal);
+    s->core->crypto_url =
+        cfg->crypto.n > 0
+            ? cfg->crypto
+            : arena_printf(&s->d->boot,
+                           "%.*s:", STR_FMT(daemon_socket(s->d, "crypto", "crypto.sock")));
+    return seal_new(
+        s->core,
+        &(struct seal_opts){.shamir = str_is(cfg->seal, "shamir"),
+                            .key_name = cfg->seal_key,
+                            .enrolment_file = daemon_state_path(s->d, "operator-enrolment"),
+                            .on_state = on_state,
+                            .ctx = s},
+        &s->seal);
 }
 
 static struct err listen_all(struct secretsd *s)
 {
-    struct http_server_opts o = {.handle = router_dispatch, .ctx = &s->router, .body_max = API_BODY_MAX};
-    struct listen_opts everyone = {.mode = 0666}; /* a token, or the kernel's word, says who it is */
+    struct http_server_opts o = {
+        .handle = router_dispatch, .ctx = &s->router, .body_max = API_BODY_MAX};
+    struct listen_opts everyone = {.mode =
+                                       0666}; /* a token, or the kernel's word, says who it is */
     router_init(&s->router);
     api_mount(s);
     TRY(http_server_new(s->d->loop, &o, &s->server));
-    TRY(http_server_listen(s->server, arena_printf(&s->d->boot, "unix:%s/secrets.sock", s->d->run_dir), NULL, &everyone));
+    TRY(http_server_listen(s->server,
+                           arena_printf(&s->d->boot, "unix:%s/secrets.sock", s->d->run_dir), NULL,
+                           &everyone));
     return s->cfg->listen.n > 0 ? http_server_listen(s->server, s->cfg->listen, s->tls, NULL) : OK;
 }
 
@@ -126,7 +145,8 @@ static struct err start(struct daemon *d)
     s->declare_wait_ms = DECLARE_FIRST_MS;
     d->state = s;
     if (cfg->identity_admin.n == 0) {
-        cfg->identity_admin = arena_printf(&d->boot, "%.*s:", STR_FMT(daemon_socket(d, "identity", "admin.sock")));
+        cfg->identity_admin =
+            arena_printf(&d->boot, "%.*s:", STR_FMT(daemon_socket(d, "identity", "admin.sock")));
     }
     s->unsealed = daemon_need(d, "unsealed");
     s->declared = daemon_need(d, "declared");
@@ -169,8 +189,8 @@ static void stop(struct daemon *d)
 static struct err check(struct daemon *d)
 {
     const struct secrets_config *cfg = d->section;
-    ENSURE(cfg->default_ttl_ns <= cfg->max_ttl_ns || cfg->default_ttl_ns == 3600 * NS_PER_S, ERR_INVALID,
-           "secrets.default_lease_ttl is longer than max_lease_ttl");
+    ENSURE(cfg->default_ttl_ns <= cfg->max_ttl_ns || cfg->default_ttl_ns == 3600 * NS_PER_S,
+           ERR_INVALID, "secrets.default_lease_ttl is longer than max_lease_ttl");
     ENSURE((cfg->tls_cert.n > 0) == (cfg->tls_key.n > 0), ERR_INVALID,
            "secrets.tls_cert and secrets.tls_key belong together");
     return declare_check(d);

@@ -76,7 +76,8 @@ struct json *mount_to_json(struct arena *a, const struct mount *m, bool effectiv
     struct json *o = json_new_object(a);
     json_set_str(a, o, "accessor", m->accessor);
     struct json *config = json_set_obj(a, o, "config");
-    json_set_int(a, config, "default_lease_ttl", effective_ttl ? mount_default_ttl(m) : m->default_ttl_s);
+    json_set_int(a, config, "default_lease_ttl",
+                 effective_ttl ? mount_default_ttl(m) : m->default_ttl_s);
     json_set_bool(a, config, "force_no_cache", false);
     if (m->listing.n > 0) {
         json_set_str(a, config, "listing_visibility", m->listing);
@@ -180,14 +181,15 @@ static struct err mount_new(struct core *c, struct str path, const struct engine
     m->core = c;
     m->engine = engine;
     m->path = arena_str(&m->arena, path);
-    struct str uuid = json_str(json_get(spec, "uuid")), accessor = json_str(json_get(spec, "accessor"));
+    struct str uuid = json_str(json_get(spec, "uuid")),
+               accessor = json_str(json_get(spec, "accessor"));
     if (uuid.n == UUID_TEXT - 1 && accessor.n > 0) {
         memcpy(m->uuid, uuid.p, UUID_TEXT - 1);
         m->accessor = arena_str(&m->arena, accessor);
     } else {
         uuid4(m->uuid);
-        m->accessor = arena_printf(&m->arena, "%s%s_%.8s", engine->auth ? "auth_" : "", engine->type,
-                                   m->uuid);
+        m->accessor = arena_printf(&m->arena, "%s%s_%.8s", engine->auth ? "auth_" : "",
+                                   engine->type, m->uuid);
     }
     struct err e = read_config(m, spec);
     if (!failed(e) && engine->load != NULL) {

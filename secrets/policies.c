@@ -12,7 +12,8 @@ static const char default_policy[] =
     "path \"sys/renew\" { capabilities = [\"update\"] }\n"
     "path \"sys/leases/renew\" { capabilities = [\"update\"] }\n"
     "path \"sys/leases/lookup\" { capabilities = [\"update\"] }\n"
-    "path \"cubbyhole/*\" { capabilities = [\"create\", \"read\", \"update\", \"delete\", \"list\"] }\n"
+    "path \"cubbyhole/*\" { capabilities = [\"create\", \"read\", \"update\", \"delete\", "
+    "\"list\"] }\n"
     "path \"sys/wrapping/wrap\" { capabilities = [\"update\"] }\n"
     "path \"sys/wrapping/lookup\" { capabilities = [\"update\"] }\n"
     "path \"sys/wrapping/unwrap\" { capabilities = [\"update\"] }\n"
@@ -23,9 +24,10 @@ static const char wrapping_policy[] =
     "path \"cubbyhole/response\" { capabilities = [\"create\", \"read\"] }\n"
     "path \"sys/wrapping/unwrap\" { capabilities = [\"update\"] }\n";
 
-static const char operator_policy[] =
-    "# Sets the system up: mounts, auth methods, roles, policies. Narrow it once your own policies stand.\n"
-    "path \"*\" { capabilities = [\"create\", \"read\", \"update\", \"patch\", \"delete\", \"list\", \"sudo\"] }\n";
+static const char operator_policy[] = "# Sets the system up: mounts, auth methods, roles, "
+                                      "policies. Narrow it once your own policies stand.\n"
+                                      "path \"*\" { capabilities = [\"create\", \"read\", "
+                                      "\"update\", \"patch\", \"delete\", \"list\", \"sudo\"] }\n";
 
 static struct str record_path(struct arena *a, struct str name)
 {

@@ -10,12 +10,12 @@
 #include "lib/telemetry/audit.h"
 #include "lib/telemetry/telemetry.h"
 
-static struct metric handled = METRIC_COUNTER("sextant_secrets_requests_total",
-                                              "Requests by outcome.", "outcome", "allowed");
-static struct metric refused = METRIC_COUNTER("sextant_secrets_requests_total",
-                                              "Requests by outcome.", "outcome", "denied");
-static struct metric broken = METRIC_COUNTER("sextant_secrets_requests_total",
-                                             "Requests by outcome.", "outcome", "failed");
+static struct metric handled =
+    METRIC_COUNTER("sextant_secrets_requests_total", "Requests by outcome.", "outcome", "allowed");
+static struct metric refused =
+    METRIC_COUNTER("sextant_secrets_requests_total", "Requests by outcome.", "outcome", "denied");
+static struct metric broken =
+    METRIC_COUNTER("sextant_secrets_requests_total", "Requests by outcome.", "outcome", "failed");
 
 /* ---- the end ---- */
 
@@ -87,8 +87,9 @@ static void end_last_use(struct request *r)
     token_revoke(r->core, r->token, false);
     if (leased) {
         r->reply = (struct reply){0};
-        ignore_err(reply_error(r, 400, "Secret cannot be returned; token had one use left, so leased "
-                                       "credentials were immediately revoked."));
+        ignore_err(reply_error(r, 400,
+                               "Secret cannot be returned; token had one use left, so leased "
+                               "credentials were immediately revoked."));
     }
 }
 
@@ -223,8 +224,13 @@ static const char *check_policy(struct request *r)
     if (failed(core_acl(r->core, r->token, &acl))) {
         return "the policies of the token do not compile";
     }
-    acl_check(acl, &(struct acl_request){.op = r->op, .path = r->path, .data = r->data,
-                                         .wrapped = r->wrap, .wrap_ttl_s = r->wrap_ttl_s}, &v);
+    acl_check(acl,
+              &(struct acl_request){.op = r->op,
+                                    .path = r->path,
+                                    .data = r->data,
+                                    .wrapped = r->wrap,
+                                    .wrap_ttl_s = r->wrap_ttl_s},
+              &v);
     note_rule(r, &v);
     r->root = v.root;
     r->sudo = v.sudo;
@@ -317,7 +323,8 @@ void request_start(struct request *r)
         request_finish(r);
         return;
     }
-    if (r->op == ACL_UPDATE && r->route != NULL && r->route->exists != NULL && !r->route->exists(r)) {
+    if (r->op == ACL_UPDATE && r->route != NULL && r->route->exists != NULL &&
+        !r->route->exists(r)) {
         r->op = ACL_CREATE;
     }
     if (r->internal) {

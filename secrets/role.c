@@ -2,7 +2,8 @@
 
 #include "field.h"
 
-struct err role_put_str(struct request *r, struct json *role, const char *name, const char *fallback)
+struct err role_put_str(struct request *r, struct json *role, const char *name,
+                        const char *fallback)
 {
     const struct json *have = json_get(role, name);
     struct str v = have != NULL ? json_str(have) : str_of(fallback);
@@ -53,7 +54,9 @@ static struct err refuse_unkept(struct request *r, const char *name)
     struct json *list = NULL;
     TRY(field_list(r->arena, r->data, name, &list));
     ENSURE(list == NULL || list->n == 0, ERR_INVALID,
-           "%s is not supported: it would not be enforced; bind the role by SPIFFE id or claims instead", name);
+           "%s is not supported: it would not be enforced; bind the role by SPIFFE id or claims "
+           "instead",
+           name);
     return OK;
 }
 
@@ -65,7 +68,8 @@ struct err role_read_token_fields(struct request *r, struct json *role)
     TRY(field_list(a, r->data, "policies", &old));
     TRY(role_put_list(r, role, "token_policies"));
     const struct json *names = old != NULL && !field_given(r->data, "token_policies")
-                                   ? old : json_get(role, "token_policies");
+                                   ? old
+                                   : json_get(role, "token_policies");
     for (uint32_t i = 0; i < names->n; i++) {
         struct str name;
         TRY(policy_name_normal(a, json_str(names->items[i]), &name));
@@ -126,5 +130,6 @@ struct err role_list(struct request *r, const char *folder)
 
 bool role_glob(struct str pattern, struct str text)
 {
-    return str_ends(pattern, S("*")) ? str_starts(text, str_sub(pattern, 0, pattern.n - 1)) : str_eq(pattern, text);
+    return str_ends(pattern, S("*")) ? str_starts(text, str_sub(pattern, 0, pattern.n - 1))
+                                     : str_eq(pattern, text);
 }

@@ -15,7 +15,8 @@ struct err role_save(struct request *r, const char *folder, struct str name, con
 struct err role_delete(struct request *r, const char *folder, struct str name);
 struct err role_list(struct request *r, const char *folder);
 /* Copies named fields of the request into a record. */
-struct err role_put_str(struct request *r, struct json *role, const char *name, const char *fallback);
+struct err role_put_str(struct request *r, struct json *role, const char *name,
+                        const char *fallback);
 struct err role_put_list(struct request *r, struct json *role, const char *name);
 struct err role_put_bool(struct request *r, struct json *role, const char *name, bool fallback);
 struct err role_put_seconds(struct request *r, struct json *role, const char *name);

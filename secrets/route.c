@@ -8,7 +8,8 @@ static bool fits(struct request *r, struct str pattern, struct str rel)
     for (;;) {
         struct str want = str_split(&pattern, '/');
         if (want.n > 4 && str_ends(want, S("...}"))) {
-            r->params[r->n_params++] = (struct param){str_sub(want, 1, want.n - 4), rel.p != NULL ? rel : S("")};
+            r->params[r->n_params++] =
+                (struct param){str_sub(want, 1, want.n - 4), rel.p != NULL ? rel : S("")};
             return true;
         }
         if (rel.p == NULL) {

@@ -18,8 +18,8 @@ struct seal {
     struct timer *retry;
     int64_t retry_ms;
     bool by_operator, calling;
-    struct secret fresh;                       /* a root key on its way to be wrapped, at init */
-    struct secret shares[SHAMIR_SHARES_MAX];   /* given so far */
+    struct secret fresh;                     /* a root key on its way to be wrapped, at init */
+    struct secret shares[SHAMIR_SHARES_MAX]; /* given so far */
     unsigned n_shares, threshold, total;
     char nonce[UUID_TEXT];
 };
@@ -225,14 +225,18 @@ static void call_crypto(struct seal *s, const char *verb, struct str body,
     snprintf(url, sizeof url, "%.*s/v1/transit/%s/%.*s", STR_FMT(s->core->crypto_url), verb,
              STR_FMT(s->opts.key_name));
     s->calling = true;
-    http_client_call(s->core->http, &(struct http_call){.method = S("POST"), .url = str_of(url), .body = body,
-                                                        .content_type = S("application/json"), .timeout_ms = 5000,
-                                                        .done = done, .ctx = s});
+    http_client_call(s->core->http, &(struct http_call){.method = S("POST"),
+                                                        .url = str_of(url),
+                                                        .body = body,
+                                                        .content_type = S("application/json"),
+                                                        .timeout_ms = 5000,
+                                                        .done = done,
+                                                        .ctx = s});
 }
 
 /* data.<field> of crypto's answer. */
-static struct err crypto_field(struct arena *a, struct err e, const struct http_result *res, const char *field,
-                               struct str *out)
+static struct err crypto_field(struct arena *a, struct err e, const struct http_result *res,
+                               const char *field, struct str *out)
 {
     TRY(e);
     struct json *v;
@@ -249,7 +253,8 @@ static struct err open_with(struct seal *s, struct str plaintext)
     struct secret key;
     size_t n;
     TRY(secret_zeroed(&key, ROOT_KEY_BYTES));
-    struct err e = base64_decode_into(plaintext, BASE64_STD, secret_mutable(&key), ROOT_KEY_BYTES, &n);
+    struct err e =
+        base64_decode_into(plaintext, BASE64_STD, secret_mutable(&key), ROOT_KEY_BYTES, &n);
     if (!failed(e) && n != ROOT_KEY_BYTES) {
         e = err_make(ERR_SYNTAX, "the root key has a wrong length");
     }
@@ -307,7 +312,8 @@ static void wrapped(void *ctx, struct err e, const struct http_result *res)
     secret_release(&s->fresh);
     arena_release(&a);
     if (failed(e)) {
-        log_warn(began ? "initialisation failed" : "cannot initialise yet", {"detail", LOG_CSTR(err_detail())});
+        log_warn(began ? "initialisation failed" : "cannot initialise yet",
+                 {"detail", LOG_CSTR(err_detail())});
         try_later(s, err_detail());
     } else {
         opened(s);
@@ -371,7 +377,8 @@ void seal_start(struct seal *s)
 
 /* ---- shamir ---- */
 
-static void push_share(struct arena *a, const struct secret *share, struct json *hex, struct json *b64)
+static void push_share(struct arena *a, const struct secret *share, struct json *hex,
+                       struct json *b64)
 {
     json_push(a, hex, json_new_string(a, hex_encode(a, secret_bytes(share))));
     json_push(a, b64, json_new_string(a, base64_encode(a, secret_bytes(share), BASE64_STD)));
@@ -389,13 +396,17 @@ static struct err put_root_token(struct seal *s, struct arena *a, struct json *o
     }
     json_push(a, policies, json_new_string(a, S("root")));
     struct token *t;
-    TRY(token_create(s->core, NULL, a, &(struct token_spec){.policies = policies, .path = S("auth/token/root"),
-                                                            .display_name = S("root")}, &t, &id));
+    TRY(token_create(s->core, NULL, a,
+                     &(struct token_spec){.policies = policies,
+                                          .path = S("auth/token/root"),
+                                          .display_name = S("root")},
+                     &t, &id));
     json_set_str(a, out, "root_token", id);
     return OK;
 }
 
-static struct err give_shares(struct arena *a, const struct secret *key, unsigned n, unsigned t, struct json *out)
+static struct err give_shares(struct arena *a, const struct secret *key, unsigned n, unsigned t,
+                              struct json *out)
 {
     struct json *hex = json_set_arr(a, out, "keys"), *b64 = json_set_arr(a, out, "keys_base64");
     if (n == 1) {
@@ -411,8 +422,8 @@ static struct err give_shares(struct arena *a, const struct secret *key, unsigne
     return OK;
 }
 
-static struct err init_with(struct seal *s, struct arena *a, const struct secret *key, int64_t n, int64_t t,
-                            struct json *out)
+static struct err init_with(struct seal *s, struct arena *a, const struct secret *key, int64_t n,
+                            int64_t t, struct json *out)
 {
     struct json *config = json_new_object(a);
     json_set_str(a, config, "type", S("shamir"));
@@ -434,13 +445,16 @@ struct err seal_init(struct seal *s, struct arena *a, const struct json *data, s
 {
     int64_t n = 5, t = 3;
     ENSURE(!s->core->initialized, ERR_INVALID, "Vault is already initialized");
-    ENSURE(s->opts.shamir, ERR_INVALID, "parameters secret_shares,secret_threshold not applicable to seal type transit");
+    ENSURE(s->opts.shamir, ERR_INVALID,
+           "parameters secret_shares,secret_threshold not applicable to seal type transit");
     TRY(field_int(data, "secret_shares", &n));
     TRY(field_int(data, "secret_threshold", &t));
-    ENSURE(n >= 1 && n <= SHAMIR_SHARES_MAX, ERR_INVALID, "invalid seal configuration: shares must be between 1 and %d",
-           SHAMIR_SHARES_MAX);
-    ENSURE(t >= 1 && t <= n, ERR_INVALID, "invalid seal configuration: threshold cannot be larger than shares");
-    ENSURE(n == 1 || t > 1, ERR_INVALID, "invalid seal configuration: threshold must be greater than one for multiple shares");
+    ENSURE(n >= 1 && n <= SHAMIR_SHARES_MAX, ERR_INVALID,
+           "invalid seal configuration: shares must be between 1 and %d", SHAMIR_SHARES_MAX);
+    ENSURE(t >= 1 && t <= n, ERR_INVALID,
+           "invalid seal configuration: threshold cannot be larger than shares");
+    ENSURE(n == 1 || t > 1, ERR_INVALID,
+           "invalid seal configuration: threshold must be greater than one for multiple shares");
     ENSURE(!field_given(data, "pgp_keys"), ERR_INVALID, "pgp_keys is not supported");
     struct secret key;
     struct json *o = json_new_object(a);
@@ -494,7 +508,8 @@ static struct err open_by_shares(struct seal *s)
         e = core_unseal(s->core, &key);
     }
     secret_release(&key);
-    ENSURE(!failed(e), ERR_INVALID, "failed to decrypt keys from storage: the shares do not open this seal");
+    ENSURE(!failed(e), ERR_INVALID,
+           "failed to decrypt keys from storage: the shares do not open this seal");
     s->by_operator = false;
     opened(s);
     return OK;
@@ -510,9 +525,11 @@ struct err seal_unseal(struct seal *s, const struct json *data)
         drop_shares(s);
         return OK;
     }
-    ENSURE(text.n > 0, ERR_INVALID, "'key' must be specified in request body as JSON, or 'reset' set to true");
+    ENSURE(text.n > 0, ERR_INVALID,
+           "'key' must be specified in request body as JSON, or 'reset' set to true");
     ENSURE(text.n <= SEAL_SHARE_MAX, ERR_INVALID, "'key' must be a valid hex or base64 string");
-    ENSURE(s->opts.shamir, ERR_INVALID, "this server unseals through crypto; after an operator's seal it must be restarted");
+    ENSURE(s->opts.shamir, ERR_INVALID,
+           "this server unseals through crypto; after an operator's seal it must be restarted");
     ENSURE(s->core->initialized, ERR_INVALID, "Vault is not initialized");
     if (!s->core->sealed) {
         return OK;

@@ -18,8 +18,9 @@ struct seal;
 
 struct seal_opts {
     bool shamir;
-    struct str key_name;        /* transit */
-    const char *enrolment_file; /* where the first operator's one-time token is put, 0600; NULL: nowhere */
+    struct str key_name; /* transit */
+    const char
+        *enrolment_file; /* where the first operator's one-time token is put, 0600; NULL: nowhere */
     void (*on_state)(void *ctx, bool unsealed, const char *why); /* readiness */
     void *ctx;
 };
@@ -35,11 +36,13 @@ struct err seal_rotate_barrier(struct seal *s);
 
 /* sys/seal-status, sys/init, sys/unseal: `data` is the body. Results are raw JSON. */
 struct json *seal_status(struct seal *s, struct arena *a);
-struct err seal_init(struct seal *s, struct arena *a, const struct json *data, struct json **out); /* shamir */
-struct err seal_unseal(struct seal *s, const struct json *data);                                   /* shamir */
+struct err seal_init(struct seal *s, struct arena *a, const struct json *data,
+                     struct json **out);                         /* shamir */
+struct err seal_unseal(struct seal *s, const struct json *data); /* shamir */
 bool seal_is_shamir(const struct seal *s);
 
 /* A token of policy "operator" inside a one-time wrapping token (wrapping.c). */
-struct err wrap_operator_token(struct core *c, struct arena *a, int64_t ttl_s, struct str *wrapping_id);
+struct err wrap_operator_token(struct core *c, struct arena *a, int64_t ttl_s,
+                               struct str *wrapping_id);
 
 #endif

@@ -14,14 +14,15 @@
 #include "lib/tls/tls.h"
 
 enum {
-    API_BODY_MAX = 2 << 20,    /* bytes of a request's body */
-    API_ARENA_MAX = 48 << 20,  /* memory of one request, its answer included */
-    API_TOKEN_MAX = 1024,      /* bytes of a token header */
+    API_BODY_MAX = 2 << 20,   /* bytes of a request's body */
+    API_ARENA_MAX = 48 << 20, /* memory of one request, its answer included */
+    API_TOKEN_MAX = 1024,     /* bytes of a token header */
     API_WRAP_MAX_S = 32 * 24 * 3600,
 };
 
 struct secrets_config {
-    struct str listen, seal, seal_key, crypto, identity_admin, bundle_url, tls_cert, tls_key, version;
+    struct str listen, seal, seal_key, crypto, identity_admin, bundle_url, tls_cert, tls_key,
+        version;
     int64_t default_ttl_ns, max_ttl_ns;
     bool root_token_on_init;
     const struct json *declare;
@@ -46,7 +47,8 @@ struct secretsd {
 
 extern const struct config_key secrets_keys[];
 extern const struct daemon_command secrets_commands[];
-const struct sandbox_profile *secrets_sandbox(struct arena *a, const struct config *c, const void *section);
+const struct sandbox_profile *secrets_sandbox(struct arena *a, const struct config *c,
+                                              const void *section);
 
 /* api.c: mounts /v1/ on the router. */
 void api_mount(struct secretsd *s);

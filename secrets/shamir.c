@@ -39,7 +39,8 @@ static void draw_xs(uint8_t xs[SHAMIR_SHARES_MAX])
     }
 }
 
-static void fill_byte(uint8_t value, size_t at, unsigned shares, unsigned threshold, struct secret *out)
+static void fill_byte(uint8_t value, size_t at, unsigned shares, unsigned threshold,
+                      struct secret *out)
 {
     uint8_t poly[SHAMIR_SHARES_MAX];
     random_bytes(poly, threshold);
@@ -54,10 +55,12 @@ static void fill_byte(uint8_t value, size_t at, unsigned shares, unsigned thresh
     wipe(poly, sizeof poly);
 }
 
-struct err shamir_split(const struct secret *key, unsigned shares, unsigned threshold, struct secret *out)
+struct err shamir_split(const struct secret *key, unsigned shares, unsigned threshold,
+                        struct secret *out)
 {
     ENSURE(threshold >= 2 && threshold <= shares && shares <= SHAMIR_SHARES_MAX, ERR_INVALID,
-           "threshold must be between 2 and the number of shares, which is at most %d", SHAMIR_SHARES_MAX);
+           "threshold must be between 2 and the number of shares, which is at most %d",
+           SHAMIR_SHARES_MAX);
     ENSURE(key->n > 0, ERR_INVALID, "cannot split an empty secret");
     uint8_t xs[SHAMIR_SHARES_MAX];
     draw_xs(xs);
@@ -104,7 +107,8 @@ static uint8_t at_zero(const struct secret *shares, unsigned n, size_t at)
         uint8_t basis = 1;
         for (unsigned k = 0; k < n; k++) {
             if (k != i) {
-                basis = gf_mul(basis, gf_div(x_of(&shares[k]), x_of(&shares[i]) ^ x_of(&shares[k])));
+                basis =
+                    gf_mul(basis, gf_div(x_of(&shares[k]), x_of(&shares[i]) ^ x_of(&shares[k])));
             }
         }
         sum ^= gf_mul((uint8_t)secret_bytes(&shares[i]).p[at], basis);

@@ -12,7 +12,8 @@
 enum { SHAMIR_SHARES_MAX = 255 };
 
 /* `out` has room for `shares` secrets. ERR_INVALID unless 2 <= threshold <= shares <= 255. */
-struct err shamir_split(const struct secret *key, unsigned shares, unsigned threshold, struct secret *out);
+struct err shamir_split(const struct secret *key, unsigned shares, unsigned threshold,
+                        struct secret *out);
 /* ERR_INVALID: fewer than 2 shares, different lengths, the same x twice. A wrong set gives a wrong key. */
 struct err shamir_combine(const struct secret *shares, unsigned n, struct secret *out);
 

@@ -18,13 +18,13 @@ struct storage {
     struct store *db;
     struct loop *loop;
     struct barrier *barrier;
-    struct timer *timer;      /* commits at the end of this turn; NULL when nothing is written */
-    bool open, broken;        /* a transaction is open; a write of it failed */
+    struct timer *timer; /* commits at the end of this turn; NULL when nothing is written */
+    bool open, broken;   /* a transaction is open; a write of it failed */
     struct waiter *waiters;
     size_t n_waiters, cap_waiters;
     void (*on_failure)(void *ctx);
     void *failure_ctx;
-    struct buf scratch;       /* a record on its way in or out; wiped */
+    struct buf scratch; /* a record on its way in or out; wiped */
 };
 
 struct err storage_open(const char *file, struct loop *loop, struct storage **out)
@@ -141,8 +141,10 @@ struct err storage_put(struct storage *st, struct str path, struct str value)
     TRY(barrier_seal(st->barrier, path, value, &st->scratch));
     TRY(begin(st));
     struct stmt *q;
-    TRY(store_stmt(st->db, "INSERT INTO entries(path, value) VALUES(?, ?) "
-                           "ON CONFLICT(path) DO UPDATE SET value = excluded.value", &q));
+    TRY(store_stmt(st->db,
+                   "INSERT INTO entries(path, value) VALUES(?, ?) "
+                   "ON CONFLICT(path) DO UPDATE SET value = excluded.value",
+                   &q));
     return put_row(st, q, path, buf_str(&st->scratch));
 }
 
@@ -150,8 +152,10 @@ struct err storage_put_plain(struct storage *st, struct str path, struct str val
 {
     TRY(begin(st));
     struct stmt *q;
-    TRY(store_stmt(st->db, "INSERT INTO plain(path, value) VALUES(?, ?) "
-                           "ON CONFLICT(path) DO UPDATE SET value = excluded.value", &q));
+    TRY(store_stmt(st->db,
+                   "INSERT INTO plain(path, value) VALUES(?, ?) "
+                   "ON CONFLICT(path) DO UPDATE SET value = excluded.value",
+                   &q));
     return put_row(st, q, path, value);
 }
 
@@ -189,8 +193,8 @@ struct err storage_get(struct storage *st, struct arena *a, struct str path, str
     return e;
 }
 
-struct err storage_get_plain(struct storage *st, struct arena *a, struct str path, struct str *value,
-                             bool *found)
+struct err storage_get_plain(struct storage *st, struct arena *a, struct str path,
+                             struct str *value, bool *found)
 {
     struct stmt *q;
     TRY(store_stmt(st->db, "SELECT value FROM plain WHERE path = ?", &q));
@@ -266,7 +270,8 @@ struct err storage_list(struct storage *st, struct arena *a, struct str prefix, 
         } else {
             json_push(a, names, json_new_string(a, str_sub(name, 0, slash + 1)));
             from = arena_str(a, str_sub(path, 0, prefix.n + slash + 1));
-            ((char *)(uintptr_t)from.p)[from.n - 1]++; /* '0' follows '/': behind the whole folder */
+            ((char *)(uintptr_t)
+                 from.p)[from.n - 1]++; /* '0' follows '/': behind the whole folder */
         }
         ENSURE(!arena_exhausted(a), ERR_LIMIT, "the list is too long");
     }
@@ -274,7 +279,8 @@ struct err storage_list(struct storage *st, struct arena *a, struct str prefix, 
 }
 
 static struct err open_row(struct storage *st, struct stmt *q, struct str prefix, bool *more,
-                           struct err (*fn)(void *ctx, struct str path, struct str value), void *ctx)
+                           struct err (*fn)(void *ctx, struct str path, struct str value),
+                           void *ctx)
 {
     struct str path = stmt_col_str(q, 0);
     if (!str_starts(path, prefix)) {

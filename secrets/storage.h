@@ -25,7 +25,7 @@ enum { STORAGE_PATH_MAX = 2048 };
 
 /* `loop` NULL: every write is committed at storage_commit(). */
 struct err storage_open(const char *file, struct loop *loop, struct storage **out);
-void storage_close(struct storage *st); /* NULL ok */
+void storage_close(struct storage *st);                          /* NULL ok */
 void storage_set_barrier(struct storage *st, struct barrier *b); /* borrowed; NULL: sealed */
 struct barrier *storage_barrier(const struct storage *st);
 void storage_on_failure(struct storage *st, void (*fn)(void *ctx), void *ctx);
@@ -36,7 +36,8 @@ struct err storage_del(struct storage *st, struct str path);
 struct err storage_get(struct storage *st, struct arena *a, struct str path, struct str *value,
                        bool *found);
 /* As JSON: NULL when absent. */
-struct err storage_get_json(struct storage *st, struct arena *a, struct str path, struct json **out);
+struct err storage_get_json(struct storage *st, struct arena *a, struct str path,
+                            struct json **out);
 struct err storage_put_json(struct storage *st, struct str path, const struct json *v);
 
 /*
@@ -51,8 +52,8 @@ struct err storage_each(struct storage *st, struct str prefix,
 struct err storage_del_prefix(struct storage *st, struct str prefix);
 
 struct err storage_put_plain(struct storage *st, struct str path, struct str value);
-struct err storage_get_plain(struct storage *st, struct arena *a, struct str path, struct str *value,
-                             bool *found);
+struct err storage_get_plain(struct storage *st, struct arena *a, struct str path,
+                             struct str *value, bool *found);
 
 /*
  * Calls done(ctx, e) when everything written so far is durable; at once when nothing is waiting.

@@ -6,11 +6,14 @@ static const struct route routes[] = {
     {"mounts", .read = sys_mounts_read},
     {"mounts/{path...}", .read = sys_mount_read, .write = sys_mount_write, .del = sys_mount_del},
     {"auth", .read = sys_auths_read},
-    {"auth/{path...}", .read = sys_auth_read, .write = sys_auth_write, .del = sys_auth_del, .flags = ROUTE_SUDO},
+    {"auth/{path...}", .read = sys_auth_read, .write = sys_auth_write, .del = sys_auth_del,
+     .flags = ROUTE_SUDO},
     {"policies/acl", .read = sys_policies_list, .list = sys_policies_list},
-    {"policies/acl/{name}", .read = sys_policy_read, .write = sys_policy_write, .del = sys_policy_del},
+    {"policies/acl/{name}", .read = sys_policy_read, .write = sys_policy_write,
+     .del = sys_policy_del},
     {"policy", .read = sys_old_policies, .list = sys_old_policies},
-    {"policy/{name}", .read = sys_old_policy_read, .write = sys_policy_write, .del = sys_policy_del},
+    {"policy/{name}", .read = sys_old_policy_read, .write = sys_policy_write,
+     .del = sys_policy_del},
     {"capabilities", .write = sys_capabilities},
     {"capabilities-self", .write = sys_capabilities_self},
     {"capabilities-accessor", .write = sys_capabilities_accessor},
@@ -33,7 +36,8 @@ static const struct route routes[] = {
     {"revoke-force/{prefix...}", .write = sys_lease_revoke_force, .flags = ROUTE_SUDO},
     {"wrapping/wrap", .write = sys_wrap},
     {"wrapping/lookup", .write = sys_wrap_lookup, .read = sys_wrap_lookup, .flags = ROUTE_UNAUTH},
-    {"wrapping/unwrap", .write = sys_unwrap, .flags = ROUTE_UNAUTH}, /* the wrapping token is the right */
+    {"wrapping/unwrap", .write = sys_unwrap,
+     .flags = ROUTE_UNAUTH}, /* the wrapping token is the right */
     {"wrapping/rewrap", .write = sys_rewrap},
     {"internal/ui/mounts", .read = sys_ui_mounts, .flags = ROUTE_UNAUTH},
     {"internal/ui/mounts/{path...}", .read = sys_ui_mount, .flags = ROUTE_UNAUTH},
@@ -55,11 +59,13 @@ static const struct route routes[] = {
 const struct engine system_engine = {.type = "system", .routes = routes};
 
 const struct engine *const engines[] = {
-    &system_engine, &cubbyhole_engine, &identity_engine, &kv_engine, &database_engine, &transit_engine,
-    &token_engine,  &jwt_engine,       &cert_engine,     &approle_engine, &userpass_engine, NULL,
+    &system_engine,   &cubbyhole_engine, &identity_engine, &kv_engine,
+    &database_engine, &transit_engine,   &token_engine,    &jwt_engine,
+    &cert_engine,     &approle_engine,   &userpass_engine, NULL,
 };
 
 bool engine_is_built_in(const struct engine *e)
 {
-    return e == &system_engine || e == &cubbyhole_engine || e == &identity_engine || e == &token_engine;
+    return e == &system_engine || e == &cubbyhole_engine || e == &identity_engine ||
+           e == &token_engine;
 }

@@ -96,7 +96,8 @@ static void revocation_answer(struct revocation *rv)
 {
     struct request *r = rv->ctx;
     if (rv->failed_n > 0) {
-        ignore_err(reply_error(r, 400, "%u of %u leases could not be revoked yet; they are tried again",
+        ignore_err(reply_error(r, 400,
+                               "%u of %u leases could not be revoked yet; they are tried again",
                                rv->failed_n, rv->failed_n + rv->revoked));
     }
     request_finish(r);
@@ -161,7 +162,8 @@ struct err sys_lease_revoke_force(struct request *r)
 struct err sys_lease_tidy(struct request *r)
 {
     r->reply.status = 202;
-    reply_warn(r, "Tidy operation successfully started. Any information from the operation will be printed to "
+    reply_warn(r, "Tidy operation successfully started. Any information from the operation will be "
+                  "printed to "
                   "Vault's server logs.");
     return OK;
 }
@@ -251,7 +253,8 @@ struct err sys_holdings(struct request *r)
     if (entity == NULL) {
         return reply_not_found(r);
     }
-    struct json *data = json_new_object(a), *tokens = json_new_array(a), *leases = json_new_array(a);
+    struct json *data = json_new_object(a), *tokens = json_new_array(a),
+                *leases = json_new_array(a);
     struct map_entry *e;
     for (size_t i = 0; (e = map_at(&r->core->tokens, &i)) != NULL;) {
         if (belongs(e->value, entity)) {
@@ -262,7 +265,8 @@ struct err sys_holdings(struct request *r)
         const struct lease *l = e->value;
         if (strcmp(l->entity_id, entity->id) == 0) {
             struct json *o = lease_json(a, l);
-            json_set_str(a, o, "accessor", l->token != NULL ? arena_str(a, str_of(l->token->accessor)) : S(""));
+            json_set_str(a, o, "accessor",
+                         l->token != NULL ? arena_str(a, str_of(l->token->accessor)) : S(""));
             json_push(a, leases, o);
         }
     }

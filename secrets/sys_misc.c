@@ -68,7 +68,8 @@ struct err sys_random(struct request *r)
     }
     TRY(field_str(r->data, "format", &format));
     ENSURE(n > 0, ERR_INVALID, "\"bytes\" cannot be less than 1");
-    ENSURE(n <= RANDOM_BYTES_MAX, ERR_INVALID, "\"bytes\" should be less than %d", RANDOM_BYTES_MAX);
+    ENSURE(n <= RANDOM_BYTES_MAX, ERR_INVALID, "\"bytes\" should be less than %d",
+           RANDOM_BYTES_MAX);
     bool hex = str_is(format, "hex");
     ENSURE(hex || str_is(format, "base64"), ERR_INVALID,
            "unsupported encoding format \"%.*s\"; must be \"hex\" or \"base64\"", STR_FMT(format));

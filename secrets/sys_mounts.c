@@ -54,7 +54,9 @@ static struct err read_one(struct request *r, bool auth)
     bool tune = is_tune(&path);
     const struct mount *m = mount_at(r->core, full_path(r, auth, path));
     if (m == NULL) {
-        return reply_error(r, 400, tune ? "cannot fetch sysview for path \"%.*s\"" : "No secret engine mount at %.*s",
+        return reply_error(r, 400,
+                           tune ? "cannot fetch sysview for path \"%.*s\""
+                                : "No secret engine mount at %.*s",
                            STR_FMT(full_path(r, auth, path)));
     }
     struct json *o = mount_to_json(r->arena, m, true);
@@ -83,7 +85,8 @@ static struct err tune(struct request *r, struct mount *m)
     TRY(field_seconds(r->data, "default_lease_ttl", &def));
     TRY(field_seconds(r->data, "max_lease_ttl", &max));
     ENSURE(def >= 0 && max >= 0, ERR_INVALID, "a ttl is negative");
-    ENSURE(max == 0 || def <= max, ERR_INVALID, "given default_lease_ttl is longer than max_lease_ttl");
+    ENSURE(max == 0 || def <= max, ERR_INVALID,
+           "given default_lease_ttl is longer than max_lease_ttl");
     struct str description = m->description, listing = m->listing;
     TRY(field_str(r->data, "description", &description));
     TRY(field_str(r->data, "listing_visibility", &listing));
@@ -107,7 +110,8 @@ static struct err write_one(struct request *r, bool auth)
         ENSURE(m != NULL, ERR_INVALID, "no mount at %.*s", STR_FMT(path));
         return tune(r, m);
     }
-    ENSURE(auth || !str_starts(path, S("auth/")), ERR_INVALID, "auth methods are mounted at sys/auth");
+    ENSURE(auth || !str_starts(path, S("auth/")), ERR_INVALID,
+           "auth methods are mounted at sys/auth");
     return mount_add(r->core, full_path(r, auth, path), r->data, NULL);
 }
 
@@ -138,8 +142,10 @@ static void unmount_now(struct revocation *rv)
             return;
         }
     } else if (rv->failed_n > 0) {
-        ignore_err(reply_error(r, 400, "%u leases of this mount could not be revoked; try again, or use "
-                                       "sys/leases/revoke-force first", rv->failed_n));
+        ignore_err(reply_error(r, 400,
+                               "%u leases of this mount could not be revoked; try again, or use "
+                               "sys/leases/revoke-force first",
+                               rv->failed_n));
     }
     request_finish(r);
 }
@@ -152,8 +158,8 @@ static struct err del_one(struct request *r, bool auth)
         return reply_empty(r);
     }
     const char *type = m->engine->type;
-    ENSURE(strcmp(type, "system") != 0 && strcmp(type, "cubbyhole") != 0 && strcmp(type, "identity") != 0 &&
-               strcmp(type, "token") != 0,
+    ENSURE(strcmp(type, "system") != 0 && strcmp(type, "cubbyhole") != 0 &&
+               strcmp(type, "identity") != 0 && strcmp(type, "token") != 0,
            ERR_INVALID, "cannot unmount \"%.*s\"", STR_FMT(path));
     struct unmount *u = arena_new(r->arena, struct unmount);
     *u = (struct unmount){r, path};
@@ -208,7 +214,8 @@ struct err sys_ui_mounts(struct request *r)
             o = json_new_object(a);
             json_set_str(a, o, "type", str_of(m->engine->type));
             json_set_str(a, o, "description", m->description);
-            json_put(a, o, "options", m->options != NULL ? json_copy(a, m->options) : json_new_null(a));
+            json_put(a, o, "options",
+                     m->options != NULL ? json_copy(a, m->options) : json_new_null(a));
         }
         json_set(a, m->engine->auth ? auth : secret, shown(r, m), o);
     }
@@ -227,8 +234,11 @@ struct err sys_ui_mount(struct request *r)
     }
     if (!sees && !(m != NULL && is_open_to_all(m))) {
         r->denied_because = "nothing is granted below this mount";
-        return reply_error(r, 403, "preflight capability check returned 403, please ensure client's policies "
-                                   "grant access to path \"%.*s/\"", STR_FMT(request_param(r, "path")));
+        return reply_error(
+            r, 403,
+            "preflight capability check returned 403, please ensure client's policies "
+            "grant access to path \"%.*s/\"",
+            STR_FMT(request_param(r, "path")));
     }
     struct json *data = mount_to_json(a, m, false);
     json_set_str(a, data, "path", arena_str(a, m->path));

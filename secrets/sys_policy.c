@@ -115,7 +115,9 @@ static struct err answer(struct request *r, const struct token *t)
     TRY(core_acl(r->core, t, &acl));
     for (uint32_t i = 0; i < paths->n; i++) {
         struct str path = json_str(paths->items[i]);
-        json_set(a, data, path, acl_capabilities_json(a, acl, str_starts(path, S("/")) ? str_sub(path, 1, path.n) : path));
+        json_set(a, data, path,
+                 acl_capabilities_json(a, acl,
+                                       str_starts(path, S("/")) ? str_sub(path, 1, path.n) : path));
     }
     if (paths->n == 1) {
         json_put(a, data, "capabilities", json_copy(a, data->members[0].value));

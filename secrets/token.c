@@ -186,7 +186,8 @@ struct token *token_find(struct core *c, struct str id)
 struct token *token_by_accessor(struct core *c, struct str accessor)
 {
     struct token *t = map_get(&c->accessors, accessor);
-    return t == NULL || t->uses < 0 || (t->expire_s > 0 && t->expire_s <= clock_wall_s()) ? NULL : t;
+    return t == NULL || t->uses < 0 || (t->expire_s > 0 && t->expire_s <= clock_wall_s()) ? NULL
+                                                                                          : t;
 }
 
 /* ---- making ---- */
@@ -206,7 +207,8 @@ static struct err join_policies(struct arena *a, const struct json *names, bool 
         struct str name;
         TRY(policy_name_normal(a, json_str(names->items[i]), &name));
         ENSURE(str_find_char(name, ',') == STR_NPOS, ERR_INVALID, "a policy name holds a comma");
-        ENSURE(!str_is(name, "response-wrapping"), ERR_INVALID, "cannot assign policy \"response-wrapping\"");
+        ENSURE(!str_is(name, "response-wrapping"), ERR_INVALID,
+               "cannot assign policy \"response-wrapping\"");
         if (str_is(name, "root")) {
             *out = S("root");
             return OK;
@@ -231,16 +233,19 @@ static struct err join_policies(struct arena *a, const struct json *names, bool 
     return OK;
 }
 
-static struct err choose_id(struct core *c, struct arena *a, const struct token_spec *s, struct str *id)
+static struct err choose_id(struct core *c, struct arena *a, const struct token_spec *s,
+                            struct str *id)
 {
     if (s->id.n == 0) {
         *id = arena_printf(a, "hvs.%.*s", STR_FMT(core_random_id(a, TOKEN_ID_LEN - 4)));
         return OK;
     }
     ENSURE(s->id.n <= TOKEN_ID_MAX, ERR_INVALID, "a token ID has at most %d bytes", TOKEN_ID_MAX);
-    ENSURE(!str_starts(s->id, S("hvs.")), ERR_INVALID, "custom token ID cannot have the 'hvs.' prefix");
+    ENSURE(!str_starts(s->id, S("hvs.")), ERR_INVALID,
+           "custom token ID cannot have the 'hvs.' prefix");
     ENSURE(!str_starts(s->id, S("s.")), ERR_INVALID, "custom token ID cannot have the 's.' prefix");
-    ENSURE(str_find_char(s->id, '.') == STR_NPOS, ERR_INVALID, "custom token ID cannot have a '.' in the value");
+    ENSURE(str_find_char(s->id, '.') == STR_NPOS, ERR_INVALID,
+           "custom token ID cannot have a '.' in the value");
     ENSURE(token_find(c, s->id) == NULL, ERR_INVALID, "cannot create a token with a duplicate ID");
     *id = arena_str(a, s->id);
     return OK;
@@ -249,7 +254,9 @@ static struct err choose_id(struct core *c, struct arena *a, const struct token_
 static void warn_capped(struct request *r, const struct ttl_result *ttl)
 {
     if (r != NULL && ttl->capped) {
-        reply_warn(r, "TTL of \"%.*s\" exceeded the effective max_ttl of \"%.*s\"; TTL value is capped accordingly",
+        reply_warn(r,
+                   "TTL of \"%.*s\" exceeded the effective max_ttl of \"%.*s\"; TTL value is "
+                   "capped accordingly",
                    STR_FMT(duration_text(r->arena, ttl->asked_s)),
                    STR_FMT(duration_text(r->arena, ttl->max_s)));
     }
@@ -264,24 +271,30 @@ static struct err decide_end(struct core *c, struct request *r, struct token *t,
         return OK; /* a root token without an end */
     }
     struct ttl_result ttl;
-    TRY(ttl_decide(&(struct ttl_rules){.system_default = mount_default_ttl(m), .system_max = mount_max_ttl(m),
-                                       .increment = s->ttl_s, .engine_max = s->max_ttl_s,
-                                       .period = s->period_s, .explicit_max = s->explicit_max_s,
-                                       .start_s = t->created_s, .now_s = t->created_s}, &ttl));
+    TRY(ttl_decide(&(struct ttl_rules){.system_default = mount_default_ttl(m),
+                                       .system_max = mount_max_ttl(m),
+                                       .increment = s->ttl_s,
+                                       .engine_max = s->max_ttl_s,
+                                       .period = s->period_s,
+                                       .explicit_max = s->explicit_max_s,
+                                       .start_s = t->created_s,
+                                       .now_s = t->created_s},
+                   &ttl));
     warn_capped(r, &ttl);
     t->ttl_s = ttl.ttl_s;
     t->expire_s = t->created_s + ttl.ttl_s;
     return OK;
 }
 
-static struct err fill(struct core *c, struct request *r, struct arena *a, const struct token_spec *s,
-                       struct token *t)
+static struct err fill(struct core *c, struct request *r, struct arena *a,
+                       const struct token_spec *s, struct token *t)
 {
     struct str policies, meta = S("");
     TRY(join_policies(a, s->policies, s->no_default, &policies));
     if (s->meta != NULL && s->meta->n > 0) {
         meta = json_text(a, s->meta);
-        ENSURE(meta.n <= TOKEN_META_MAX, ERR_LIMIT, "metadata has at most %d bytes", TOKEN_META_MAX);
+        ENSURE(meta.n <= TOKEN_META_MAX, ERR_LIMIT, "metadata has at most %d bytes",
+               TOKEN_META_MAX);
     }
     unsigned depth = 0;
     for (struct token *p = s->parent; p != NULL; p = p->parent) {
@@ -305,8 +318,8 @@ static struct err fill(struct core *c, struct request *r, struct arena *a, const
     return OK;
 }
 
-struct err token_create(struct core *c, struct request *r, struct arena *a, const struct token_spec *s,
-                        struct token **out, struct str *id)
+struct err token_create(struct core *c, struct request *r, struct arena *a,
+                        const struct token_spec *s, struct token **out, struct str *id)
 {
     struct str fresh;
     TRY(choose_id(c, a, s, &fresh));
@@ -355,10 +368,15 @@ struct err token_renew(struct core *c, struct request *r, struct token *t, int64
     m = m != NULL ? m : mount_at(c, S("auth/token/"));
     int64_t now = clock_wall_s();
     struct ttl_result ttl;
-    TRY(ttl_decide(&(struct ttl_rules){.system_default = mount_default_ttl(m), .system_max = mount_max_ttl(m),
-                                       .increment = increment_s, .engine_default = t->ttl_s,
-                                       .period = t->period_s, .explicit_max = t->explicit_max_s,
-                                       .start_s = t->created_s, .now_s = now}, &ttl));
+    TRY(ttl_decide(&(struct ttl_rules){.system_default = mount_default_ttl(m),
+                                       .system_max = mount_max_ttl(m),
+                                       .increment = increment_s,
+                                       .engine_default = t->ttl_s,
+                                       .period = t->period_s,
+                                       .explicit_max = t->explicit_max_s,
+                                       .start_s = t->created_s,
+                                       .now_s = now},
+                   &ttl));
     warn_capped(r, &ttl);
     t->last_renewal_s = now;
     t->expire_s = now + ttl.ttl_s;
@@ -377,8 +395,8 @@ static void remove_one(struct core *c, struct token *t)
         e = storage_del_prefix(c->st, cubbyhole);
     }
     if (failed(e)) {
-        log_error("a revoked token could not be taken off the disk", {"accessor", LOG_CSTR(t->accessor)},
-                  {"detail", LOG_CSTR(err_detail())});
+        log_error("a revoked token could not be taken off the disk",
+                  {"accessor", LOG_CSTR(t->accessor)}, {"detail", LOG_CSTR(err_detail())});
     }
     arena_release(&a);
     trail_token_ended(c, t, t->expire_s > 0 && t->expire_s <= clock_wall_s());
@@ -445,14 +463,23 @@ struct err token_login(struct request *r, const struct login *l)
     r->entity = entity;
     r->actor = l->spiffe_id.n > 0 ? l->spiffe_id : l->alias;
     ENSURE(!entity->disabled, ERR_DENIED, "permission denied");
-    struct str mount = str_sub(r->mount->path, 5, r->mount->path.n - 1); /* between auth/ and the final / */
-    struct token_spec spec = {
-        .policies = l->policies, .path = r->path, .role = l->role, .meta = l->meta,
-        .display_name = arena_printf(r->arena, "%.*s%s%.*s", STR_FMT(mount), l->display_name.n > 0 ? "-" : "",
-                                     STR_FMT(l->display_name)),
-        .entity_id = str_of(entity->id), .no_default = l->no_default, .ttl_s = l->ttl_s,
-        .max_ttl_s = l->max_ttl_s, .period_s = l->period_s, .explicit_max_s = l->explicit_max_s,
-        .uses = l->uses, .mount = r->mount};
+    struct str mount =
+        str_sub(r->mount->path, 5, r->mount->path.n - 1); /* between auth/ and the final / */
+    struct token_spec spec = {.policies = l->policies,
+                              .path = r->path,
+                              .role = l->role,
+                              .meta = l->meta,
+                              .display_name = arena_printf(r->arena, "%.*s%s%.*s", STR_FMT(mount),
+                                                           l->display_name.n > 0 ? "-" : "",
+                                                           STR_FMT(l->display_name)),
+                              .entity_id = str_of(entity->id),
+                              .no_default = l->no_default,
+                              .ttl_s = l->ttl_s,
+                              .max_ttl_s = l->max_ttl_s,
+                              .period_s = l->period_s,
+                              .explicit_max_s = l->explicit_max_s,
+                              .uses = l->uses,
+                              .mount = r->mount};
     struct token *t;
     struct str id;
     TRY(token_create(c, r, r->arena, &spec, &t, &id));

@@ -67,21 +67,24 @@ static struct err check_role(struct request *r, struct token_spec *s, const stru
     TRY(normal_names(r, from, &names));
     for (uint32_t i = 0; i < names->n; i++) {
         struct str name = json_str(names->items[i]);
-        ENSURE(!list_has(disallowed, name), ERR_INVALID, "token policies (%.*s) contain a disallowed one",
-               STR_FMT(name));
-        ENSURE(allowed == NULL || allowed->n == 0 || list_has(allowed, name) || str_is(name, "default"),
-               ERR_INVALID, "token policies ([\"%.*s\"]) must be subset of the role's allowed policies",
+        ENSURE(!list_has(disallowed, name), ERR_INVALID,
+               "token policies (%.*s) contain a disallowed one", STR_FMT(name));
+        ENSURE(allowed == NULL || allowed->n == 0 || list_has(allowed, name) ||
+                   str_is(name, "default"),
+               ERR_INVALID,
+               "token policies ([\"%.*s\"]) must be subset of the role's allowed policies",
                STR_FMT(name));
         ENSURE(!str_is(name, "root") || r->token->root, ERR_INVALID,
                "root tokens may not be created without parent token being root");
     }
-    ENSURE(allowed != NULL && allowed->n > 0 ? true : r->sudo || subset_of_parent(r->token, names), ERR_INVALID,
-           "child policies must be subset of parent");
+    ENSURE(allowed != NULL && allowed->n > 0 ? true : r->sudo || subset_of_parent(r->token, names),
+           ERR_INVALID, "child policies must be subset of parent");
     s->policies = names;
     return OK;
 }
 
-static struct err read_fields(struct request *r, struct token_spec *s, struct str *display, bool *no_parent)
+static struct err read_fields(struct request *r, struct token_spec *s, struct str *display,
+                              bool *no_parent)
 {
     struct json *meta = NULL;
     bool renewable = true;
@@ -103,9 +106,12 @@ static struct err read_fields(struct request *r, struct token_spec *s, struct st
            "only tokens of type \"service\" are issued: batch tokens cannot be revoked");
     ENSURE(alias.n == 0, ERR_INVALID, "entity_alias is not supported; log in instead");
     ENSURE(s->uses >= 0, ERR_INVALID, "number of uses cannot be negative");
-    ENSURE(s->ttl_s >= 0 && s->explicit_max_s >= 0 && s->period_s >= 0, ERR_INVALID, "a ttl is negative");
-    ENSURE(s->id.n == 0 || r->sudo, ERR_INVALID, "root or sudo privileges required to specify token id");
-    ENSURE(s->period_s == 0 || r->sudo, ERR_INVALID, "root or sudo privileges required to create periodic token");
+    ENSURE(s->ttl_s >= 0 && s->explicit_max_s >= 0 && s->period_s >= 0, ERR_INVALID,
+           "a ttl is negative");
+    ENSURE(s->id.n == 0 || r->sudo, ERR_INVALID,
+           "root or sudo privileges required to specify token id");
+    ENSURE(s->period_s == 0 || r->sudo, ERR_INVALID,
+           "root or sudo privileges required to create periodic token");
     s->meta = meta;
     s->not_renewable = !renewable;
     return OK;
@@ -119,7 +125,8 @@ static struct str safe_display(struct arena *a, struct str name)
     struct str out = arena_printf(a, "token-%.*s", STR_FMT(name));
     for (size_t i = 6; i < out.n; i++) {
         char *p = (char *)(uintptr_t)&out.p[i];
-        bool ok = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') || *p == '-';
+        bool ok = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') ||
+                  (*p >= '0' && *p <= '9') || *p == '-';
         *p = ok ? *p : '-';
     }
     return out;
@@ -130,7 +137,8 @@ static struct str role_path(struct arena *a, struct str name)
     return arena_printf(a, "sys/token/roles/%.*s", STR_FMT(name));
 }
 
-static struct err apply_role(struct request *r, struct token_spec *s, const struct json *role, bool *orphan)
+static struct err apply_role(struct request *r, struct token_spec *s, const struct json *role,
+                             bool *orphan)
 {
     int64_t period = 0, explicit_max = 0, uses = 0;
     bool renewable = true;
@@ -147,8 +155,8 @@ static struct err apply_role(struct request *r, struct token_spec *s, const stru
     s->explicit_max_s = explicit_max > 0 ? explicit_max : s->explicit_max_s;
     s->uses = uses > 0 ? uses : s->uses;
     s->not_renewable |= !renewable;
-    s->path = arena_printf(r->arena, "auth/token/create/%.*s%s%.*s", STR_FMT(s->role), suffix.n > 0 ? "/" : "",
-                           STR_FMT(suffix));
+    s->path = arena_printf(r->arena, "auth/token/create/%.*s%s%.*s", STR_FMT(s->role),
+                           suffix.n > 0 ? "/" : "", STR_FMT(suffix));
     return OK;
 }
 
@@ -162,7 +170,8 @@ static struct err create_with(struct request *r, const struct json *role, bool o
     bool no_parent = false;
     TRY(read_fields(r, &s, &display, &no_parent));
     TRY(field_list(r->arena, r->data, "policies", &asked));
-    ENSURE(!no_parent || r->sudo, ERR_INVALID, "root or sudo privileges required to create orphan token");
+    ENSURE(!no_parent || r->sudo, ERR_INVALID,
+           "root or sudo privileges required to create orphan token");
     orphan |= no_parent;
     if (role != NULL) {
         TRY(apply_role(r, &s, role, &orphan));
@@ -324,7 +333,8 @@ static struct err list_accessors(struct request *r)
 static struct err role_read(struct request *r)
 {
     struct json *role;
-    TRY(storage_get_json(r->core->st, r->arena, role_path(r->arena, request_param(r, "role")), &role));
+    TRY(storage_get_json(r->core->st, r->arena, role_path(r->arena, request_param(r, "role")),
+                         &role));
     return role != NULL ? reply_data(r, role) : reply_not_found(r);
 }
 

@@ -37,7 +37,8 @@ static struct json *meta_of(struct arena *a, const struct token *t)
 static struct json *identity_policies(struct core *c, struct arena *a, const struct token *t)
 {
     const struct entity *e = t->entity_id.n > 0 ? entity_by_id(c, t->entity_id) : NULL;
-    return e != NULL && e->policies != NULL && e->policies->n > 0 ? json_copy(a, e->policies) : NULL;
+    return e != NULL && e->policies != NULL && e->policies->n > 0 ? json_copy(a, e->policies)
+                                                                  : NULL;
 }
 
 static struct json *all_policies(struct arena *a, const struct json *own, const struct json *more)
@@ -73,7 +74,8 @@ struct json *token_auth_json(struct core *c, struct arena *a, const struct token
     return o;
 }
 
-struct json *token_lookup_json(struct core *c, struct arena *a, const struct token *t, struct str id)
+struct json *token_lookup_json(struct core *c, struct arena *a, const struct token *t,
+                               struct str id)
 {
     struct json *o = json_new_object(a), *ident = identity_policies(c, a, t);
     json_set_str(a, o, "accessor", arena_str(a, str_of(t->accessor)));
@@ -81,7 +83,8 @@ struct json *token_lookup_json(struct core *c, struct arena *a, const struct tok
     json_set_int(a, o, "creation_ttl", t->ttl_s);
     json_set_str(a, o, "display_name", arena_str(a, t->display_name));
     json_set_str(a, o, "entity_id", arena_str(a, t->entity_id));
-    json_put(a, o, "expire_time", t->expire_s > 0 ? json_time(a, t->expire_s * NS_PER_S) : json_new_null(a));
+    json_put(a, o, "expire_time",
+             t->expire_s > 0 ? json_time(a, t->expire_s * NS_PER_S) : json_new_null(a));
     json_set_int(a, o, "explicit_max_ttl", t->explicit_max_s);
     json_set_str(a, o, "id", id);
     if (ident != NULL) {

@@ -56,17 +56,24 @@ static void bury(struct trail *tr, const struct token *t, struct str who)
     map_set(&tr->by_hash, str_of(g->hash), g);
 }
 
-static void tell(struct core *c, const char *activity, bool ok, struct str who, struct str accessor, struct str lease,
-                 struct str reason)
+static void tell(struct core *c, const char *activity, bool ok, struct str who, struct str accessor,
+                 struct str lease, struct str reason)
 {
     if (c->audit == NULL) {
         return;
     }
     bool spiffe = str_starts(who, S("spiffe://"));
-    audit_emit(c->audit, &(struct audit_event){
-        .class_uid = OCSF_API_ACTIVITY, .activity = activity, .outcome = ok ? "allowed" : "failed",
-        .actor_spiffe_id = spiffe ? who : STR_EMPTY, .actor_user = spiffe ? STR_EMPTY : who,
-        .token_accessor = accessor, .lease_id = lease, .reason = reason, .trace = trace_new()}, NULL, NULL);
+    audit_emit(c->audit,
+               &(struct audit_event){.class_uid = OCSF_API_ACTIVITY,
+                                     .activity = activity,
+                                     .outcome = ok ? "allowed" : "failed",
+                                     .actor_spiffe_id = spiffe ? who : STR_EMPTY,
+                                     .actor_user = spiffe ? STR_EMPTY : who,
+                                     .token_accessor = accessor,
+                                     .lease_id = lease,
+                                     .reason = reason,
+                                     .trace = trace_new()},
+               NULL, NULL);
 }
 
 void trail_token_ended(struct core *c, const struct token *t, bool expired)
@@ -78,15 +85,18 @@ void trail_token_ended(struct core *c, const struct token *t, bool expired)
     if (!expired) {
         bury(c->trail, t, who);
     }
-    tell(c, expired ? "token.expire" : "token.revoke", true, who, str_of(t->accessor), STR_EMPTY, STR_EMPTY);
+    tell(c, expired ? "token.expire" : "token.revoke", true, who, str_of(t->accessor), STR_EMPTY,
+         STR_EMPTY);
 }
 
 void trail_lease_ended(struct core *c, const struct lease *l, bool gone)
 {
-    const struct entity *e = l->entity_id[0] != '\0' ? map_get(&c->entities, str_of(l->entity_id)) : NULL;
+    const struct entity *e =
+        l->entity_id[0] != '\0' ? map_get(&c->entities, str_of(l->entity_id)) : NULL;
     struct str who = e == NULL ? STR_EMPTY : e->spiffe_id.n > 0 ? e->spiffe_id : e->name;
     bool expired = l->token != NULL && !l->asked;
-    tell(c, expired ? "lease.expire" : "lease.revoke", gone, who, STR_EMPTY, l->id, gone ? STR_EMPTY : l->error);
+    tell(c, expired ? "lease.expire" : "lease.revoke", gone, who, STR_EMPTY, l->id,
+         gone ? STR_EMPTY : l->error);
 }
 
 bool trail_recall(const struct core *c, const char *hash, struct str *accessor, struct str *who)

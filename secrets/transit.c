@@ -28,14 +28,22 @@ static const char *method_of(enum acl_op op)
 
 static struct err pass_on(struct request *r)
 {
-    ENSURE(r->core->http != NULL && r->core->crypto_url.n > 0, ERR_UNAVAILABLE, "crypto is not configured");
-    struct str body = r->op == ACL_READ || r->op == ACL_LIST || r->op == ACL_DELETE ? STR_EMPTY
-                                                                                    : json_text(r->arena, r->data);
-    struct str url = arena_printf(r->arena, "%.*s/v1/transit/%.*s", STR_FMT(r->core->crypto_url), STR_FMT(r->rel));
+    ENSURE(r->core->http != NULL && r->core->crypto_url.n > 0, ERR_UNAVAILABLE,
+           "crypto is not configured");
+    struct str body = r->op == ACL_READ || r->op == ACL_LIST || r->op == ACL_DELETE
+                          ? STR_EMPTY
+                          : json_text(r->arena, r->data);
+    struct str url = arena_printf(r->arena, "%.*s/v1/transit/%.*s", STR_FMT(r->core->crypto_url),
+                                  STR_FMT(r->rel));
     r->later = true;
-    http_client_call(r->core->http, &(struct http_call){
-        .method = str_of(method_of(r->op)), .url = url, .body = body, .content_type = S("application/json"),
-        .trace = r->trace, .timeout_ms = 10000, .done = answered, .ctx = r});
+    http_client_call(r->core->http, &(struct http_call){.method = str_of(method_of(r->op)),
+                                                        .url = url,
+                                                        .body = body,
+                                                        .content_type = S("application/json"),
+                                                        .trace = r->trace,
+                                                        .timeout_ms = 10000,
+                                                        .done = answered,
+                                                        .ctx = r});
     return OK;
 }
 

@@ -9,14 +9,14 @@ struct ttl_rules {
     int64_t system_default, system_max; /* of the mount; system_max must be set */
     int64_t increment;                  /* what the client asks for; negative: nothing */
     int64_t engine_default, engine_max;
-    int64_t period;                     /* periodic tokens: bounded by explicit_max alone */
+    int64_t period; /* periodic tokens: bounded by explicit_max alone */
     int64_t explicit_max;
-    int64_t start_s, now_s;             /* when it was first issued, and now */
+    int64_t start_s, now_s; /* when it was first issued, and now */
 };
 
 struct ttl_result {
     int64_t ttl_s;
-    bool capped;        /* asked for more than allowed: the client is warned */
+    bool capped; /* asked for more than allowed: the client is warned */
     int64_t asked_s, max_s;
 };
 

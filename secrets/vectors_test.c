@@ -18,7 +18,8 @@ static int setup(void **state)
 {
     const char *root = getenv("SEXTANT_CONFORMANCE");
     char path[1024];
-    snprintf(path, sizeof path, "%s/vault-vectors.json", root != NULL ? root : SOURCE_ROOT "/../shared/conformance");
+    snprintf(path, sizeof path, "%s/vault-vectors.json",
+             root != NULL ? root : SOURCE_ROOT "/../shared/conformance");
     arena_init(&arena, 16 << 20);
     FILE *f = fopen(path, "r");
     if (f != NULL) {
@@ -79,7 +80,8 @@ static void barrier_layout(void **state)
         buf_init(&out, 4096);
         assert_int_equal((unsigned char)blob.p[3], number(c, "term"));
         assert_int_equal(blob.p[4], number(c, "version"));
-        assert_ok(aead_open(a, bound ? json_str(json_get(c, "path")) : STR_EMPTY, str_sub(blob, 5, blob.n), &out));
+        assert_ok(aead_open(a, bound ? json_str(json_get(c, "path")) : STR_EMPTY,
+                            str_sub(blob, 5, blob.n), &out));
         assert_true(str_eq(buf_str(&out), unhex(json_get(c, "plaintext"))));
         buf_release(&out);
         aead_free(a);
@@ -109,7 +111,8 @@ static void barrier_binds_place(void **state)
     assert_str(buf_str(&plain), "value");
     blob.p[blob.n - 1] ^= 1;
     assert_err(barrier_open(again, S("logical/a"), buf_str(&blob), &plain), ERR_SIGNATURE);
-    assert_err(barrier_open(again, S("logical/a"), str_sub(buf_str(&blob), 0, 20), &plain), ERR_SYNTAX);
+    assert_err(barrier_open(again, S("logical/a"), str_sub(buf_str(&blob), 0, 20), &plain),
+               ERR_SYNTAX);
     blob.p[3] = 9;
     assert_err(barrier_open(again, S("logical/a"), buf_str(&blob), &plain), ERR_NOT_FOUND);
     barrier_free(b);
@@ -195,11 +198,17 @@ static void ttl_table(void **state)
     for (uint32_t i = 0; i < cases->n; i++) {
         const struct json *c = cases->items[i];
         struct ttl_result r;
-        assert_ok(ttl_decide(&(struct ttl_rules){
-            .system_default = number(t, "system_default") * 3600, .system_max = number(t, "system_max") * 3600,
-            .increment = number(c, "increment") * 3600, .engine_default = number(c, "backend_default") * 3600,
-            .engine_max = number(c, "backend_max") * 3600, .period = number(c, "period") * 3600,
-            .explicit_max = number(c, "explicit_max") * 3600, .start_s = 1000, .now_s = 1000}, &r));
+        assert_ok(
+            ttl_decide(&(struct ttl_rules){.system_default = number(t, "system_default") * 3600,
+                                           .system_max = number(t, "system_max") * 3600,
+                                           .increment = number(c, "increment") * 3600,
+                                           .engine_default = number(c, "backend_default") * 3600,
+                                           .engine_max = number(c, "backend_max") * 3600,
+                                           .period = number(c, "period") * 3600,
+                                           .explicit_max = number(c, "explicit_max") * 3600,
+                                           .start_s = 1000,
+                                           .now_s = 1000},
+                       &r));
         assert_int_equal(r.ttl_s, number(c, "expect") * 3600);
         assert_int_equal(r.capped, number(c, "warnings"));
     }
@@ -236,7 +245,10 @@ static void fields(void **state)
     struct json *o, *list = NULL, *map = NULL;
     int64_t n = 0, s = 0;
     bool b = false;
-    assert_ok(json_parse(&arena, S("{\"n\":\"5\",\"t\":\"1h30m\",\"b\":\"true\",\"l\":\"a, b,,c\",\"m\":[\"k=v\"],\"bad\":{}}"), NULL, &o));
+    assert_ok(json_parse(&arena,
+                         S("{\"n\":\"5\",\"t\":\"1h30m\",\"b\":\"true\",\"l\":\"a, "
+                           "b,,c\",\"m\":[\"k=v\"],\"bad\":{}}"),
+                         NULL, &o));
     assert_ok(field_int(o, "n", &n));
     assert_ok(field_seconds(o, "t", &s));
     assert_ok(field_bool(o, "b", &b));
@@ -257,11 +269,11 @@ static void fields(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(barrier_layout),      cmocka_unit_test(barrier_binds_place),
-        cmocka_unit_test(shamir_field),        cmocka_unit_test(shamir_known_shares),
-        cmocka_unit_test(shamir_round_trip),   cmocka_unit_test(salting),
-        cmocka_unit_test(ttl_table),           cmocka_unit_test(ttl_ends),
-        cmocka_unit_test(durations),           cmocka_unit_test(fields),
+        cmocka_unit_test(barrier_layout),    cmocka_unit_test(barrier_binds_place),
+        cmocka_unit_test(shamir_field),      cmocka_unit_test(shamir_known_shares),
+        cmocka_unit_test(shamir_round_trip), cmocka_unit_test(salting),
+        cmocka_unit_test(ttl_table),         cmocka_unit_test(ttl_ends),
+        cmocka_unit_test(durations),         cmocka_unit_test(fields),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

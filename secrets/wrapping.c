@@ -21,18 +21,23 @@ static struct str cubbyhole_path(struct arena *a, const struct token *t, struct 
 /* ---- wrapping ---- */
 
 /* A token that can do one thing, once. */
-static struct err one_time_token(struct core *c, struct arena *a, int64_t ttl_s, struct token **out, struct str *id)
+static struct err one_time_token(struct core *c, struct arena *a, int64_t ttl_s, struct token **out,
+                                 struct str *id)
 {
-    struct token_spec spec = {.path = S("sys/wrapping/wrap"), .no_default = true, .not_renewable = true,
-                              .ttl_s = ttl_s, .explicit_max_s = ttl_s, .uses = 1};
+    struct token_spec spec = {.path = S("sys/wrapping/wrap"),
+                              .no_default = true,
+                              .not_renewable = true,
+                              .ttl_s = ttl_s,
+                              .explicit_max_s = ttl_s,
+                              .uses = 1};
     TRY(token_create(c, NULL, a, &spec, out, id));
     str_drop(&(*out)->policies);
     (*out)->policies = str_dup(S("response-wrapping"));
     return token_save(c, *out);
 }
 
-static struct err put_away(struct core *c, struct arena *a, const struct token *t, struct str body, int64_t ttl_s,
-                           struct str creation_path, int64_t created_ns)
+static struct err put_away(struct core *c, struct arena *a, const struct token *t, struct str body,
+                           int64_t ttl_s, struct str creation_path, int64_t created_ns)
 {
     struct json *info = json_new_object(a);
     json_set_int(a, info, "creation_ttl", ttl_s);
@@ -42,11 +47,14 @@ static struct err put_away(struct core *c, struct arena *a, const struct token *
     return storage_put_json(c->st, cubbyhole_path(a, t, S("wrapinfo")), info);
 }
 
-struct err wrap_operator_token(struct core *c, struct arena *a, int64_t ttl_s, struct str *wrapping_id)
+struct err wrap_operator_token(struct core *c, struct arena *a, int64_t ttl_s,
+                               struct str *wrapping_id)
 {
     struct json *policies = json_new_array(a), *envelope = json_new_object(a);
     json_push(a, policies, json_new_string(a, S("operator")));
-    struct token_spec spec = {.path = S("sys/init"), .display_name = S("operator"), .policies = policies,
+    struct token_spec spec = {.path = S("sys/init"),
+                              .display_name = S("operator"),
+                              .policies = policies,
                               .ttl_s = OPERATOR_TTL_S};
     struct token *t, *wrapper;
     struct str id;
@@ -79,11 +87,13 @@ struct err wrap_reply(struct request *r)
     TRY(put_away(r->core, r->arena, t, buf_str(&r->body), ttl_s, r->path, now));
     struct json *info = wrap_info(r->arena, t, id, ttl_s, r->path, now);
     if (r->reply.token != NULL) {
-        json_set_str(r->arena, info, "wrapped_accessor", arena_str(r->arena, str_of(r->reply.token->accessor)));
+        json_set_str(r->arena, info, "wrapped_accessor",
+                     arena_str(r->arena, str_of(r->reply.token->accessor)));
     }
     struct lease *lease = r->reply.lease;
     struct token *made = r->reply.token;
-    r->reply = (struct reply){.wrap_info = info, .warnings = r->reply.warnings, .lease = lease, .token = made};
+    r->reply = (struct reply){
+        .wrap_info = info, .warnings = r->reply.warnings, .lease = lease, .token = made};
     return OK;
 }
 
@@ -129,7 +139,8 @@ struct err sys_wrap_lookup(struct request *r)
     TRY(wrapping_token(r, &t));
     TRY(read_info(r, t, &info));
     struct json *data = json_new_object(r->arena);
-    json_put(r->arena, data, "creation_path", json_new_string(r->arena, json_str(json_get(info, "creation_path"))));
+    json_put(r->arena, data, "creation_path",
+             json_new_string(r->arena, json_str(json_get(info, "creation_path"))));
     json_put(r->arena, data, "creation_time", json_time(r->arena, info_int(info, "creation_time")));
     json_set_int(r->arena, data, "creation_ttl", info_int(info, "creation_ttl"));
     return reply_data(r, data);
@@ -140,7 +151,8 @@ struct err sys_unwrap(struct request *r)
     struct token *t;
     bool found;
     TRY(wrapping_token(r, &t));
-    TRY(storage_get(r->core->st, r->arena, cubbyhole_path(r->arena, t, S("response")), &r->reply.raw, &found));
+    TRY(storage_get(r->core->st, r->arena, cubbyhole_path(r->arena, t, S("response")),
+                    &r->reply.raw, &found));
     ENSURE(found, ERR_INVALID, "wrapping token is not valid or does not exist");
     r->token = token_ref(t); /* for the audit record */
     token_revoke(r->core, t, false);
@@ -155,7 +167,8 @@ struct err sys_rewrap(struct request *r)
     bool found;
     TRY(wrapping_token(r, &old));
     TRY(read_info(r, old, &info));
-    TRY(storage_get(r->core->st, r->arena, cubbyhole_path(r->arena, old, S("response")), &body, &found));
+    TRY(storage_get(r->core->st, r->arena, cubbyhole_path(r->arena, old, S("response")), &body,
+                    &found));
     ENSURE(found, ERR_INVALID, "wrapping token is not valid or does not exist");
     int64_t ttl_s = info_int(info, "creation_ttl"), now = clock_wall_ns();
     struct str path = json_str(json_get(info, "creation_path"));
@@ -173,7 +186,8 @@ struct err sys_rewrap(struct request *r)
 static struct err cubby_read(struct request *r)
 {
     struct json *v;
-    TRY(storage_get_json(r->core->st, r->arena, cubbyhole_path(r->arena, r->token, request_param(r, "path")), &v));
+    TRY(storage_get_json(r->core->st, r->arena,
+                         cubbyhole_path(r->arena, r->token, request_param(r, "path")), &v));
     return v != NULL ? reply_data(r, v) : reply_not_found(r);
 }
 
@@ -195,8 +209,8 @@ static struct err cubby_list(struct request *r)
 {
     struct str below = request_param(r, "path");
     struct json *keys = json_new_array(r->arena);
-    struct str prefix = cubbyhole_path(r->arena, r->token,
-                                       below.n > 0 ? arena_printf(r->arena, "%.*s/", STR_FMT(below)) : below);
+    struct str prefix = cubbyhole_path(
+        r->arena, r->token, below.n > 0 ? arena_printf(r->arena, "%.*s/", STR_FMT(below)) : below);
     TRY(storage_list(r->core->st, r->arena, prefix, LIST_MAX, keys));
     return reply_list(r, keys);
 }
@@ -205,8 +219,9 @@ static bool cubby_exists(struct request *r)
 {
     struct json *v = NULL;
     struct token *t = token_find(r->core, r->client_token);
-    return t != NULL && !failed(storage_get_json(r->core->st, r->arena,
-                                                 cubbyhole_path(r->arena, t, request_param(r, "path")), &v)) &&
+    return t != NULL &&
+           !failed(storage_get_json(r->core->st, r->arena,
+                                    cubbyhole_path(r->arena, t, request_param(r, "path")), &v)) &&
            v != NULL;
 }
 

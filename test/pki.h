@@ -25,12 +25,19 @@ static inline void pki_make(struct pki *d, const char *td)
     assert_ok(key_generate(KEY_P256, &d->key));
     buf_init(&d->name, 1024);
     buf_init(&d->der, X509_CERT_MAX);
-    x509_name_put(&d->name, &(struct x509_name){.organization = S("SPIFFE"), .common_name = str_of(td)});
+    x509_name_put(&d->name,
+                  &(struct x509_name){.organization = S("SPIFFE"), .common_name = str_of(td)});
     int64_t now = clock_wall_s();
-    struct x509_spec spec = {.subject = buf_str(&d->name), .issuer = buf_str(&d->name),
-                             .not_before_s = now - 10, .not_after_s = now + 86400,
-                             .spki = key_spki(d->key), .uris = uris, .n_uris = 1, .is_ca = true,
-                             .path_len = -1, .alg = SIG_ES256};
+    struct x509_spec spec = {.subject = buf_str(&d->name),
+                             .issuer = buf_str(&d->name),
+                             .not_before_s = now - 10,
+                             .not_after_s = now + 86400,
+                             .spki = key_spki(d->key),
+                             .uris = uris,
+                             .n_uris = 1,
+                             .is_ca = true,
+                             .path_len = -1,
+                             .alg = SIG_ES256};
     assert_ok(x509_issue(&spec, d->key, &d->der));
     assert_ok(x509_cert_parse(buf_str(&d->der), &d->cert));
     assert_ok(x509_anchors_new(&d->anchors));
@@ -53,10 +60,16 @@ static inline void pki_leaf(struct pki *d, const char *id, struct buf *der, stru
     struct str uri = str_of(id);
     struct str dns[] = {S("server.test"), S("localhost")};
     int64_t now = clock_wall_s();
-    struct x509_spec spec = {.issuer = buf_str(&d->name), .not_before_s = now - 10,
-                             .not_after_s = now + 3600, .spki = key_spki(*k), .uris = &uri,
-                             .n_uris = 1, .dns_names = dns, .n_dns_names = 2,
-                             .issuer_key_id = d->cert->subject_key_id, .alg = SIG_ES256};
+    struct x509_spec spec = {.issuer = buf_str(&d->name),
+                             .not_before_s = now - 10,
+                             .not_after_s = now + 3600,
+                             .spki = key_spki(*k),
+                             .uris = &uri,
+                             .n_uris = 1,
+                             .dns_names = dns,
+                             .n_dns_names = 2,
+                             .issuer_key_id = d->cert->subject_key_id,
+                             .alg = SIG_ES256};
     buf_init(der, X509_CERT_MAX);
     assert_ok(x509_issue(&spec, d->key, der));
 }
@@ -90,8 +103,10 @@ static inline struct tls_trust *pki_trust(struct pki *d)
 static inline struct tls_server *pki_server(struct pki *d, const char *id, const char *const *alpn)
 {
     struct tls_server *s;
-    struct tls_server_opts o = {.identity = pki_identity(d, id), .trust = pki_trust(d),
-                                .client_cert_required = true, .alpn = alpn};
+    struct tls_server_opts o = {.identity = pki_identity(d, id),
+                                .trust = pki_trust(d),
+                                .client_cert_required = true,
+                                .alpn = alpn};
     assert_ok(tls_server_new(&o, &s));
     tls_identity_unref(o.identity);
     tls_trust_unref(o.trust);
@@ -101,7 +116,8 @@ static inline struct tls_server *pki_server(struct pki *d, const char *id, const
 static inline struct tls_client *pki_client(struct pki *d, const char *id, const char *const *alpn)
 {
     struct tls_client *c;
-    struct tls_client_opts o = {.identity = pki_identity(d, id), .trust = pki_trust(d), .alpn = alpn};
+    struct tls_client_opts o = {
+        .identity = pki_identity(d, id), .trust = pki_trust(d), .alpn = alpn};
     assert_ok(tls_client_new(&o, &c));
     tls_identity_unref(o.identity);
     tls_trust_unref(o.trust);

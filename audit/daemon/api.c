@@ -59,7 +59,8 @@ bool api_may_read(struct audit *a, struct http_req *req)
     }
     struct err e = daemon_caller(a->d, req, &who);
     if (!failed(e) && !id_may_read(a, req->arena, who.spiffe_id)) {
-        e = err_make(ERR_DENIED, "'%.*s' is not among the readers of the log", STR_FMT(who.spiffe_id));
+        e = err_make(ERR_DENIED, "'%.*s' is not among the readers of the log",
+                     STR_FMT(who.spiffe_id));
     }
     if (failed(e)) {
         log_warn("reader refused", {"error", LOG_CSTR(err_detail())});
@@ -82,8 +83,12 @@ static void log_question(struct audit *a, struct http_req *req, struct str what,
     struct buf line;
     unsigned n;
     json_set(req->arena, extra, S("asked_about"), json_new_string(req->arena, of));
-    struct audit_event e = {.class_uid = OCSF_API_ACTIVITY, .activity_id = 2, .activity = "ask",
-                            .outcome = "allowed", .reason = what, .extra = extra};
+    struct audit_event e = {.class_uid = OCSF_API_ACTIVITY,
+                            .activity_id = 2,
+                            .activity = "ask",
+                            .outcome = "allowed",
+                            .reason = what,
+                            .extra = extra};
     daemon_audit_caller(&e, &who, &req->trace);
     struct sender self = {S("audit"), str_of(a->d->spiffe_id)};
     buf_init(&line, EVENT_LINE_MAX);
@@ -96,8 +101,8 @@ static void log_question(struct audit *a, struct http_req *req, struct str what,
 
 /* ---- questions ---- */
 
-static struct err query_number(struct http_req *req, const char *name, uint64_t fallback, uint64_t max,
-                               uint64_t *out)
+static struct err query_number(struct http_req *req, const char *name, uint64_t fallback,
+                               uint64_t max, uint64_t *out)
 {
     struct str text;
     uint64_t n = fallback;
@@ -129,7 +134,8 @@ static struct err read_question(struct http_req *req, struct ask *q)
     uint64_t limit;
     ENSURE(http_query_get(req, "question", &word), ERR_INVALID, "parameter 'question' is missing");
     TRY(ask_question_parse(word, &q->question));
-    ENSURE(http_query_get(req, "of", &q->of) && q->of.n > 0, ERR_INVALID, "parameter 'of' is missing");
+    ENSURE(http_query_get(req, "of", &q->of) && q->of.n > 0, ERR_INVALID,
+           "parameter 'of' is missing");
     TRY(query_time(req, "since", &q->since_ms));
     TRY(query_time(req, "until", &q->until_ms));
     TRY(query_number(req, "limit", ASK_LIMIT, ASK_LIMIT_MAX, &limit));
@@ -220,7 +226,8 @@ static struct err put_alerts(struct audit *a, uint64_t from, struct buf *out, ui
         struct err e = tlog_entry(service_log(a->service), &arena, found[i], &entry);
         e = failed(e) ? e : json_parse(&arena, entry, NULL, &v);
         /* Any event may say "detection" of itself; only findings of this daemon count. */
-        if (!failed(e) && str_is(json_str(json_path(v, "metadata.product.name")), "sextant-audit")) {
+        if (!failed(e) &&
+            str_is(json_str(json_path(v, "metadata.product.name")), "sextant-audit")) {
             jw_json(&w, v);
         }
         arena_release(&arena);
@@ -236,9 +243,12 @@ static void send_page(struct http_req *req, bool alerts, uint64_t next, struct s
     char text[32];
     snprintf(text, sizeof(text), "%" PRIu64, next);
     struct http_header h[] = {{S("x-next"), str_of(text)}};
-    http_reply(req, &(struct http_reply){
-                        .status = 200, .body = body, .headers = h, .n_headers = 1,
-                        .content_type = alerts ? S("application/json") : S("application/x-ndjson")});
+    http_reply(req, &(struct http_reply){.status = 200,
+                                         .body = body,
+                                         .headers = h,
+                                         .n_headers = 1,
+                                         .content_type = alerts ? S("application/json")
+                                                                : S("application/x-ndjson")});
 }
 
 /* Answers when there is something to tell or `now`; false while there is nothing. */
@@ -419,7 +429,8 @@ static void get_status(struct http_req *req, void *ctx)
     jw_key_int(&w, S("refused"), (int64_t)c->refused);
     jw_key_int(&w, S("findings"), (int64_t)c->findings);
     jw_key_int(&w, S("syncs"), (int64_t)c->commits);
-    jw_key_int(&w, S("sync_us_mean"), c->commits > 0 ? (int64_t)(c->sync_ns / c->commits / 1000) : 0);
+    jw_key_int(&w, S("sync_us_mean"),
+               c->commits > 0 ? (int64_t)(c->sync_ns / c->commits / 1000) : 0);
     jw_key_int(&w, S("sync_us_max"), (int64_t)(c->sync_max_ns / 1000));
     jw_key_bool(&w, S("disk_full"), c->disk_full);
     jw_end(&w);
@@ -438,16 +449,17 @@ static void send_file(struct http_req *req, struct err e, struct str bytes, stru
         return;
     }
     struct http_header h[] = {{S("cache-control"), cache}};
-    http_reply(req, &(struct http_reply){.status = 200, .content_type = type, .body = bytes,
-                                         .headers = h, .n_headers = 1});
+    http_reply(
+        req, &(struct http_reply){
+                 .status = 200, .content_type = type, .body = bytes, .headers = h, .n_headers = 1});
 }
 
 static void get_checkpoint(struct http_req *req, void *ctx)
 {
     struct audit *a = ctx;
     struct str text = STR_EMPTY;
-    struct err e = file_read(req->arena, tlog_folder(service_log(a->service)), "checkpoint", NOTE_MAX,
-                             &text);
+    struct err e =
+        file_read(req->arena, tlog_folder(service_log(a->service)), "checkpoint", NOTE_MAX, &text);
     send_file(req, e, text, S("text/plain; charset=utf-8"), S("no-cache"));
 }
 

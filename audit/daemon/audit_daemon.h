@@ -10,9 +10,9 @@
 #include "service.h"
 
 enum {
-    AUDIT_BODY_MAX = 4 << 20,  /* bytes of one intake request */
-    AUDIT_PAGE_MAX = 1000,     /* events in one answer of GET /v1/events */
-    AUDIT_WAIT_MAX_S = 60,     /* of a long poll */
+    AUDIT_BODY_MAX = 4 << 20, /* bytes of one intake request */
+    AUDIT_PAGE_MAX = 1000,    /* events in one answer of GET /v1/events */
+    AUDIT_WAIT_MAX_S = 60,    /* of a long poll */
     AUDIT_WAITERS_MAX = 256,
 };
 

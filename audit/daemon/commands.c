@@ -44,10 +44,12 @@ static bool take_value(struct args *o, const char *name, const char *value)
         const char **text;
         struct str *s;
     } table[] = {
-        {"--config", &o->config, NULL},    {"--key", &o->key, NULL},       {"--dir", &o->dir, NULL},
-        {"--entry", &o->entry, NULL},      {"--output", &o->out, NULL},    {"--trace", NULL, &o->trace},
-        {"--since", NULL, &o->since},      {"--until", NULL, &o->until},   {"--outcome", NULL, &o->outcome},
-        {"--daemon", NULL, &o->daemon},    {"--limit", NULL, &o->limit},   {"--from", NULL, &o->from},
+        {"--config", &o->config, NULL},   {"--key", &o->key, NULL},
+        {"--dir", &o->dir, NULL},         {"--entry", &o->entry, NULL},
+        {"--output", &o->out, NULL},      {"--trace", NULL, &o->trace},
+        {"--since", NULL, &o->since},     {"--until", NULL, &o->until},
+        {"--outcome", NULL, &o->outcome}, {"--daemon", NULL, &o->daemon},
+        {"--limit", NULL, &o->limit},     {"--from", NULL, &o->from},
     };
     for (size_t i = 0; i < ARRAY_LEN(table); i++) {
         if (strcmp(name, table[i].name) == 0) {
@@ -71,12 +73,14 @@ static struct err parse_args(int argc, char **argv, struct args *o)
             o->json = true;
         } else if (strcmp(arg, "--follow") == 0 || strcmp(arg, "-f") == 0) {
             o->follow = true;
-        } else if (arg[0] == '-' && arg[1] == '-' && i + 1 < argc && take_value(o, arg, argv[i + 1])) {
+        } else if (arg[0] == '-' && arg[1] == '-' && i + 1 < argc &&
+                   take_value(o, arg, argv[i + 1])) {
             i++;
         } else if (arg[0] == '-' && arg[1] != '\0') {
             FAIL(ERR_INVALID, "unknown option '%s', or its value is missing", arg);
         } else {
-            ENSURE(o->n_plain < (int)ARRAY_LEN(o->plain), ERR_INVALID, "too many arguments at '%s'", arg);
+            ENSURE(o->n_plain < (int)ARRAY_LEN(o->plain), ERR_INVALID, "too many arguments at '%s'",
+                   arg);
             o->plain[o->n_plain++] = arg;
         }
     }
@@ -100,7 +104,9 @@ static struct err get(struct command *c, struct str path, struct http_result *re
 {
     struct str base;
     TRY(socket_url(c, &base));
-    struct http_call call = {.method = S("GET"), .timeout_ms = CALL_MS, .body_max = 64 << 20,
+    struct http_call call = {.method = S("GET"),
+                             .timeout_ms = CALL_MS,
+                             .body_max = 64 << 20,
                              .url = arena_printf(&c->a, "%.*s%.*s", STR_FMT(base), STR_FMT(path))};
     struct http_client_opts opts = {.timeout_ms = CALL_MS, .body_max = 64 << 20};
     struct err e = http_call_blocking(&c->a, &opts, &call, res);
@@ -209,7 +215,8 @@ static struct err ask_offline(struct command *c, struct ask *q, struct buf *out)
     return e;
 }
 
-static struct err ask_daemon(struct command *c, const char *question, struct str of, struct buf *out)
+static struct err ask_daemon(struct command *c, const char *question, struct str of,
+                             struct buf *out)
 {
     struct buf path;
     struct http_result res;
@@ -232,15 +239,16 @@ static struct err run_ask(struct command *c)
 {
     struct buf out;
     struct json *v;
-    struct str of = c->args.trace.n > 0 ? c->args.trace
-                    : c->args.n_plain > 1 ? str_of(c->args.plain[1]) : STR_EMPTY;
+    struct str of = c->args.trace.n > 0   ? c->args.trace
+                    : c->args.n_plain > 1 ? str_of(c->args.plain[1])
+                                          : STR_EMPTY;
     struct ask q = {.of = of, .outcome = c->args.outcome, .daemon = c->args.daemon};
     ENSURE(c->args.n_plain > 0 && of.n > 0, ERR_INVALID,
            "write: ask who|when|policy|secret|identity VALUE, or --trace ID");
     TRY(ask_question_parse(str_of(c->args.plain[0]), &q.question));
     buf_init(&out, 64 << 20);
-    struct err e = c->args.dir != NULL ? ask_offline(c, &q, &out)
-                                       : ask_daemon(c, c->args.plain[0], of, &out);
+    struct err e =
+        c->args.dir != NULL ? ask_offline(c, &q, &out) : ask_daemon(c, c->args.plain[0], of, &out);
     e = failed(e) ? e : json_parse(&c->a, buf_str(&out), NULL, &v);
     if (!failed(e) && c->args.json) {
         printf("%.*s\n", STR_FMT(buf_str(&out)));
@@ -283,7 +291,8 @@ static void print_verified(const struct verify_result *r, bool json)
     struct jw w;
     if (!json) {
         if (r->good) {
-            printf("%" PRIu64 " entries of %.*s verify: every leaf, every tile and the signed root\n",
+            printf("%" PRIu64
+                   " entries of %.*s verify: every leaf, every tile and the signed root\n",
                    r->checkpoint.size, STR_FMT(r->checkpoint.origin));
         } else {
             printf("TAMPERED: %s\n", r->what);
@@ -369,10 +378,11 @@ static struct err run_check_proof(struct command *c)
         TRY(file_read(&c->a, AT_FDCWD, c->args.entry, ENTRY_MAX + 1, &entry));
         entry = str_ends(entry, S("\n")) ? str_sub(entry, 0, entry.n - 1) : entry;
     }
-    ENSURE(entry.n > 0, ERR_INVALID, "the proof does not hold its event; give it with --entry FILE");
+    ENSURE(entry.n > 0, ERR_INVALID,
+           "the proof does not hold its event; give it with --entry FILE");
     TRY(tlog_proof_check(&c->a, &p, entry, &key, &cp));
-    printf("entry %" PRIu64 " is in the log %.*s of %" PRIu64 " entries\n", p.index, STR_FMT(cp.origin),
-           cp.size);
+    printf("entry %" PRIu64 " is in the log %.*s of %" PRIu64 " entries\n", p.index,
+           STR_FMT(cp.origin), cp.size);
     return OK;
 }
 
@@ -394,8 +404,10 @@ static struct err run_export(struct command *c)
     for (;;) {
         struct http_result res;
         arena_reset(&c->a);
-        TRY(get(c, arena_printf(&c->a, "/v1/events?from=%" PRIu64 "&wait=%d", from,
-                                c->args.follow ? 50 : 0), &res));
+        TRY(get(c,
+                arena_printf(&c->a, "/v1/events?from=%" PRIu64 "&wait=%d", from,
+                             c->args.follow ? 50 : 0),
+                &res));
         fwrite(res.body.p, 1, res.body.n, stdout);
         fflush(stdout);
         TRY(next_of(&res, &next));
@@ -452,8 +464,10 @@ static struct err run_alerts(struct command *c)
         struct http_result res;
         struct json *v;
         arena_reset(&c->a);
-        TRY(get(c, arena_printf(&c->a, "/v1/alerts?from=%" PRIu64 "&wait=%d", from,
-                                c->args.follow ? 50 : 0), &res));
+        TRY(get(c,
+                arena_printf(&c->a, "/v1/alerts?from=%" PRIu64 "&wait=%d", from,
+                             c->args.follow ? 50 : 0),
+                &res));
         TRY(json_parse(&c->a, res.body, NULL, &v));
         TRY(json_u64(json_get(v, "next"), &next));
         if (c->args.json) {
@@ -521,14 +535,19 @@ VERB(vkey)
 VERB(status)
 
 const struct daemon_command audit_commands[] = {
-    {"ask", "who|when|policy|secret|identity VALUE [--since T] [--until T] [--outcome O] [--dir DIR] [--json]",
-     "the five questions about a resource, secret, lease, person, identity or trace", command_ask, false},
-    {"verify", "DIR --key VKEY [--json]", "check a whole log folder offline", command_verify, false},
-    {"prove", "INDEX [--output FILE]", "a proof file for one event, with the event inside", command_prove,
+    {"ask",
+     "who|when|policy|secret|identity VALUE [--since T] [--until T] [--outcome O] [--dir DIR] "
+     "[--json]",
+     "the five questions about a resource, secret, lease, person, identity or trace", command_ask,
      false},
-    {"check-proof", "FILE --key VKEY [--entry FILE]", "check a proof file offline", command_check_proof,
+    {"verify", "DIR --key VKEY [--json]", "check a whole log folder offline", command_verify,
      false},
-    {"alerts", "[--from INDEX] [--follow] [--json]", "what the detections found", command_alerts, false},
+    {"prove", "INDEX [--output FILE]", "a proof file for one event, with the event inside",
+     command_prove, false},
+    {"check-proof", "FILE --key VKEY [--entry FILE]", "check a proof file offline",
+     command_check_proof, false},
+    {"alerts", "[--from INDEX] [--follow] [--json]", "what the detections found", command_alerts,
+     false},
     {"export", "[--from INDEX] [--follow]", "all events as JSON lines", command_export, false},
     {"tail", "[--limit N] [-f]", "the last events", command_tail, false},
     {"vkey", "", "the log's public key", command_vkey, false},

@@ -19,18 +19,18 @@
 #include <unistd.h>
 
 enum {
-    EXPORT_STEP = 512,          /* events at a time */
-    EXPORT_BYTES = 1 << 20,     /* ... or bytes */
+    EXPORT_STEP = 512,      /* events at a time */
+    EXPORT_BYTES = 1 << 20, /* ... or bytes */
     RECONNECT_MS = 2000,
-    SETTLED_MS = 5000,          /* what was sent so long ago on a live connection counts as taken */
+    SETTLED_MS = 5000, /* what was sent so long ago on a live connection counts as taken */
 };
 
 struct exporter {
     struct audit *a;
     const char *cursor_path;
-    uint64_t next;      /* event */
+    uint64_t next; /* event */
     uint64_t saved;
-    uint64_t taken;     /* what is surely with the receiver: the cursor */
+    uint64_t taken; /* what is surely with the receiver: the cursor */
     /* file */
     int fd;
     off_t length;
@@ -41,7 +41,7 @@ struct exporter {
     unsigned facility;
     struct conn *conn;
     bool connecting, complained;
-    uint64_t older;     /* sent at mark_ms */
+    uint64_t older; /* sent at mark_ms */
     int64_t retry_ms, mark_ms;
 };
 
@@ -148,7 +148,8 @@ struct err exporter_file(struct audit *a, struct str path, struct exporter **out
 {
     struct exporter *e = arena_new(&a->d->boot, struct exporter);
     char *name = arena_cstr(&a->d->boot, path);
-    *e = (struct exporter){.a = a, .fd = -1,
+    *e = (struct exporter){.a = a,
+                           .fd = -1,
                            .path = path.p[0] == '/' ? name : daemon_state_path(a->d, name),
                            .cursor_path = daemon_state_path(a->d, "export-file.cursor")};
     struct err err = load_cursor(e);
@@ -223,8 +224,8 @@ static void on_close(struct conn *c, struct err why, void *ctx)
     log_warn("the syslog receiver has closed the connection");
 }
 
-static const struct conn_handler handler = {.on_data = on_data, .on_drain = on_drain,
-                                            .on_close = on_close};
+static const struct conn_handler handler = {
+    .on_data = on_data, .on_drain = on_drain, .on_close = on_close};
 
 static void on_connected(void *ctx, struct err err, struct conn *c)
 {
@@ -261,9 +262,13 @@ struct err exporter_syslog(struct audit *a, struct str address, struct exporter 
 {
     uint64_t facility;
     TRY(str_to_u64(a->config->facility, &facility));
-    ENSURE(facility <= SYSLOG_FACILITY_MAX, ERR_RANGE, "syslog_facility is 0 to %d", SYSLOG_FACILITY_MAX);
+    ENSURE(facility <= SYSLOG_FACILITY_MAX, ERR_RANGE, "syslog_facility is 0 to %d",
+           SYSLOG_FACILITY_MAX);
     struct exporter *e = arena_new(&a->d->boot, struct exporter);
-    *e = (struct exporter){.a = a, .fd = -1, .address = address, .facility = (unsigned)facility,
+    *e = (struct exporter){.a = a,
+                           .fd = -1,
+                           .address = address,
+                           .facility = (unsigned)facility,
                            .cursor_path = daemon_state_path(a->d, "export-syslog.cursor")};
     if (gethostname(e->host, SYSLOG_HOST_MAX) != 0) {
         e->host[0] = '\0';

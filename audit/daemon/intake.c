@@ -29,7 +29,8 @@ void audit_wake(void *ctx)
 static void client_gone(void *ctx)
 {
     struct pending *p = ctx;
-    p->req = NULL; /* its events stay in the batch: it may deliver them again, and they are known then */
+    p->req =
+        NULL; /* its events stay in the batch: it may deliver them again, and they are known then */
 }
 
 static void reply_error(struct http_req *req, struct err e)
@@ -67,7 +68,8 @@ static void durable(void *ctx, struct err e)
  */
 static struct str producer_of(const struct audit *a, struct http_req *req, const struct caller *c)
 {
-    struct str prefix = arena_printf(req->arena, "spiffe://%.*s/sextant/", STR_FMT(a->d->trust_domain));
+    struct str prefix =
+        arena_printf(req->arena, "spiffe://%.*s/sextant/", STR_FMT(a->d->trust_domain));
     return str_starts(c->spiffe_id, prefix) ? str_sub(c->spiffe_id, prefix.n, c->spiffe_id.n)
                                             : S("mesh");
 }
@@ -88,7 +90,8 @@ void intake_post(struct http_req *req, void *ctx)
     struct sender from = {producer_of(a, req, &who), who.spiffe_id};
     e = service_take(a->service, req->body, &from, durable, p, &p->n);
     if (failed(e)) {
-        log_warn("events refused", {"from", LOG_STR(who.spiffe_id)}, {"error", LOG_CSTR(err_detail())});
+        log_warn("events refused", {"from", LOG_STR(who.spiffe_id)},
+                 {"error", LOG_CSTR(err_detail())});
         reply_error(req, e);
         free(p);
         return;

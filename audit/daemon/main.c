@@ -8,13 +8,14 @@
 
 enum { TICK_MS = 50 };
 
-static struct metric events_taken = METRIC_COUNTER("sextant_audit_events_total",
-                                                   "Events made durable.", NULL, NULL);
-static struct metric findings_made = METRIC_COUNTER("sextant_audit_findings_total",
-                                                    "Alerts raised by the detections.", NULL, NULL);
-static struct metric log_size = METRIC_GAUGE("sextant_audit_log_size", "Events in the log.", NULL, NULL);
-static struct metric checkpoint_size = METRIC_GAUGE("sextant_audit_checkpoint_size",
-                                                    "Events under the signed checkpoint.", NULL, NULL);
+static struct metric events_taken =
+    METRIC_COUNTER("sextant_audit_events_total", "Events made durable.", NULL, NULL);
+static struct metric findings_made =
+    METRIC_COUNTER("sextant_audit_findings_total", "Alerts raised by the detections.", NULL, NULL);
+static struct metric log_size =
+    METRIC_GAUGE("sextant_audit_log_size", "Events in the log.", NULL, NULL);
+static struct metric checkpoint_size = METRIC_GAUGE(
+    "sextant_audit_checkpoint_size", "Events under the signed checkpoint.", NULL, NULL);
 
 static void on_committed(void *ctx, uint64_t size, unsigned findings)
 {
@@ -59,8 +60,8 @@ static struct err make_tls(struct audit *a)
 
 static struct err start_http(struct audit *a)
 {
-    struct http_server_opts o = {.handle = router_dispatch, .ctx = &a->router,
-                                 .body_max = AUDIT_BODY_MAX};
+    struct http_server_opts o = {
+        .handle = router_dispatch, .ctx = &a->router, .body_max = AUDIT_BODY_MAX};
     struct listen_opts everyone = {.mode = 0666}; /* the kernel tells who it is */
     router_init(&a->router);
     api_routes(a);
@@ -95,8 +96,12 @@ static struct err start(struct daemon *d)
     audit_expectations(d, &a->expected);
     metric_register(&events_taken);
     metric_register(&findings_made);
-    struct service_opts o = {.dir = d->state_dir, .origin = a->origin, .expected = &a->expected,
-                             .committed = on_committed, .wake = audit_wake, .ctx = a};
+    struct service_opts o = {.dir = d->state_dir,
+                             .origin = a->origin,
+                             .expected = &a->expected,
+                             .committed = on_committed,
+                             .wake = audit_wake,
+                             .ctx = a};
     TRY(service_open(&o, &a->service));
     TRY(signer_new(a, &a->signer));
     TRY(start_exports(a));

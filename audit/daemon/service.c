@@ -109,10 +109,12 @@ static struct event *batch_slot(struct batch *b)
 static struct err take_line(struct service *s, struct str line, const struct sender *from)
 {
     struct batch *b = &s->batch;
-    struct event_context c = {.origin = str_of(s->origin), .producer = from->producer,
+    struct event_context c = {.origin = str_of(s->origin),
+                              .producer = from->producer,
                               .sender = from->spiffe_id,
                               .sequence = tlog_size(s->log) + b->n,
-                              .now_ms = clock_wall_ns() / NS_PER_MS, .hmac_key = &s->hmac_key};
+                              .now_ms = clock_wall_ns() / NS_PER_MS,
+                              .hmac_key = &s->hmac_key};
     struct buf entry;
     struct event *slot = batch_slot(b);
     ENSURE(b->n < SERVICE_BATCH_EVENTS && !arena_exhausted(&b->arena), ERR_BUSY,
@@ -355,7 +357,8 @@ static void load_detector(struct service *s)
     struct arena a;
     struct str bytes;
     arena_init(&a, DETECT_STATE_MAX + (1 << 16));
-    struct err e = file_read(&a, AT_FDCWD, in_dir(s, "detect.state", path), DETECT_STATE_MAX, &bytes);
+    struct err e =
+        file_read(&a, AT_FDCWD, in_dir(s, "detect.state", path), DETECT_STATE_MAX, &bytes);
     if (!failed(e)) {
         e = detector_load(s->detector, bytes);
     }
@@ -558,8 +561,8 @@ struct err service_promise(struct service *s, struct checkpoint *c)
     return tlog_promise(s->log, c);
 }
 
-struct err service_publish(struct service *s, const struct checkpoint *c, const struct note_key *key,
-                           struct str signature)
+struct err service_publish(struct service *s, const struct checkpoint *c,
+                           const struct note_key *key, struct str signature)
 {
     struct buf b;
     struct arena a;

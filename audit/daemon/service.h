@@ -14,8 +14,8 @@
 #include "audit/tlog/tlog.h"
 
 enum {
-    SERVICE_BATCH_EVENTS = 8192,   /* more wait for the next sync: takers get ERR_BUSY */
-    SERVICE_INTEGRATE = 20000,     /* entries put into the tree at a time */
+    SERVICE_BATCH_EVENTS = 8192, /* more wait for the next sync: takers get ERR_BUSY */
+    SERVICE_INTEGRATE = 20000,   /* entries put into the tree at a time */
     SERVICE_EVENTS_PER_TAKE = 4096,
 };
 
@@ -57,8 +57,8 @@ bool service_tick(struct service *s);
 bool service_wants_checkpoint(const struct service *s);
 /* The text to be signed. */
 struct err service_promise(struct service *s, struct checkpoint *c);
-struct err service_publish(struct service *s, const struct checkpoint *c, const struct note_key *key,
-                           struct str signature);
+struct err service_publish(struct service *s, const struct checkpoint *c,
+                           const struct note_key *key, struct str signature);
 
 struct tlog *service_log(struct service *s);
 struct index *service_index(struct service *s);

@@ -55,8 +55,14 @@ static void call(struct signer *s, const char *method, struct str url, struct st
                  void (*done)(void *, struct err, const struct http_result *))
 {
     struct http_header as[] = {{S("x-sextant-caller"), S("audit")}};
-    struct http_call c = {.method = str_of(method), .url = url, .headers = as, .n_headers = 1,
-                          .body = body, .timeout_ms = SIGN_TIMEOUT_MS, .done = done, .ctx = s,
+    struct http_call c = {.method = str_of(method),
+                          .url = url,
+                          .headers = as,
+                          .n_headers = 1,
+                          .body = body,
+                          .timeout_ms = SIGN_TIMEOUT_MS,
+                          .done = done,
+                          .ctx = s,
                           .content_type = body.n > 0 ? S("application/json") : STR_EMPTY};
     s->busy = true;
     http_client_call(s->a->d->http, &c);
@@ -103,7 +109,8 @@ static struct err take_key(struct signer *s, struct str body)
     TRY(e);
     TRY(note_key_make(s->a->origin, NOTE_ED25519, public_key, &key));
     if (s->have_key) {
-        ENSURE(key.id == s->key.id && memcmp(key.public_key, s->key.public_key, NOTE_PUBLIC_KEY) == 0,
+        ENSURE(key.id == s->key.id &&
+                   memcmp(key.public_key, s->key.public_key, NOTE_PUBLIC_KEY) == 0,
                ERR_CONFLICT, "crypto's key %.*s is not the one this log was begun with",
                STR_FMT(s->a->config->key_name));
         return OK;
@@ -137,8 +144,9 @@ static void fetch_key(struct signer *s)
 {
     struct arena a;
     arena_init(&a, 1 << 16);
-    call(s, "GET", arena_printf(&a, "%.*s/keys/%.*s", STR_FMT(s->base),
-                                STR_FMT(s->a->config->key_name)), STR_EMPTY, on_key);
+    call(s, "GET",
+         arena_printf(&a, "%.*s/keys/%.*s", STR_FMT(s->base), STR_FMT(s->a->config->key_name)),
+         STR_EMPTY, on_key);
     arena_release(&a);
 }
 
@@ -205,8 +213,9 @@ static void sign(struct signer *s)
     jw_key_str(&w, S("input"), base64_encode(&a, buf_str(&text), BASE64_STD));
     jw_key_int(&w, S("key_version"), 1);
     jw_end(&w);
-    call(s, "POST", arena_printf(&a, "%.*s/sign/%.*s", STR_FMT(s->base),
-                                 STR_FMT(s->a->config->key_name)), buf_str(&body), on_signature);
+    call(s, "POST",
+         arena_printf(&a, "%.*s/sign/%.*s", STR_FMT(s->base), STR_FMT(s->a->config->key_name)),
+         buf_str(&body), on_signature);
     buf_release(&text);
     buf_release(&body);
     arena_release(&a);

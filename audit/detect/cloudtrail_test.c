@@ -50,7 +50,8 @@ static struct str first_of(const struct json *request)
 static void translate(const struct json *v, struct event *e)
 {
     struct str name = json_str(json_get(v, "eventName"));
-    bool reads = str_is(name, "GetSecretValue") || str_is(name, "GetParameter") || str_is(name, "GetParameters");
+    bool reads = str_is(name, "GetSecretValue") || str_is(name, "GetParameter") ||
+                 str_is(name, "GetParameters");
     int64_t ns = 0;
     *e = (struct event){.class_uid = 6003, .activity_id = reads ? 2 : 99, .severity = 1};
     assert_ok(clock_parse_rfc3339(json_str(json_get(v, "eventTime")), &ns));
@@ -137,10 +138,11 @@ static void invictus(void **state)
         }
     }
     assert_ok(clock_parse_rfc3339(S("2023-07-10T11:57:00Z"), &from));
-    print_message("%llu events: %u spikes, %u others; first by %.*s\n", (unsigned long long)index, r.spikes,
-                  r.others, STR_FMT(r.who));
+    print_message("%llu events: %u spikes, %u others; first by %.*s\n", (unsigned long long)index,
+                  r.spikes, r.others, STR_FMT(r.who));
     assert_true(r.spikes >= 1 && r.spikes <= 3);
-    assert_true(r.first_spike_ms >= from / NS_PER_MS && r.first_spike_ms < from / NS_PER_MS + 60000);
+    assert_true(r.first_spike_ms >= from / NS_PER_MS &&
+                r.first_spike_ms < from / NS_PER_MS + 60000);
     assert_true(str_find(r.who, S("bert-jan")) != STR_NPOS);
     detector_free(d);
     arena_release(&one);

@@ -1,8 +1,8 @@
 #include "detect_priv.h"
 
 #include "audit/store/index.h"
-#include "lib/tls/digest.h"
 #include "lib/base/codec.h"
+#include "lib/tls/digest.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -14,11 +14,12 @@ enum {
     NEW_WINDOW_MS = 10 * MINUTE_MS,
     DISTINCT_WINDOW_MS = 5 * MINUTE_MS,
     DENIED_WINDOW_MS = 10 * MINUTE_MS,
-    LATE_MS = 10 * MINUTE_MS,   /* event times further back than this are moved up */
-    AGAIN_MS = 10 * MINUTE_MS,  /* the same alert about the same identity is not repeated within this */
+    LATE_MS = 10 * MINUTE_MS, /* event times further back than this are moved up */
+    AGAIN_MS =
+        10 * MINUTE_MS, /* the same alert about the same identity is not repeated within this */
     SETTLE_DAYS = 14,
-    BASELINE_HOURS = 3,         /* observations of an hour of the day before it counts */
-    LET_THROUGH_MS = 1000,      /* a use this soon after its revocation may have been under way */
+    BASELINE_HOURS = 3,    /* observations of an hour of the day before it counts */
+    LET_THROUGH_MS = 1000, /* a use this soon after its revocation may have been under way */
 };
 
 #define REMEMBER_MS (INT64_C(30) * DAY_MS)
@@ -93,9 +94,13 @@ static bool is_repeated(const struct feed *f, enum rule rule, enum severity seve
 static void tell(struct feed *f, enum rule rule, enum severity severity, struct str subject,
                  struct str title, const uint64_t *events, size_t n)
 {
-    struct finding found = {.rule = rule_names[rule], .severity = severity, .title = title,
-                            .identity = f->who, .subject = subject,
-                            .region = f->e->field[EVENT_REGION], .trace = f->e->field[EVENT_TRACE],
+    struct finding found = {.rule = rule_names[rule],
+                            .severity = severity,
+                            .title = title,
+                            .identity = f->who,
+                            .subject = subject,
+                            .region = f->e->field[EVENT_REGION],
+                            .trace = f->e->field[EVENT_TRACE],
                             .time_ms = f->now_ms};
     make_uid(f, rule, found.uid);
     for (size_t i = n > FINDING_EVENTS ? n - FINDING_EVENTS : 0; i < n; i++) {
@@ -115,7 +120,8 @@ static void tell_one(struct feed *f, enum rule rule, enum severity severity, str
 }
 
 /* Formats a title into `space`. */
-#define TITLE(space, ...) str_n(space, (size_t)MIN(snprintf(space, sizeof(space), __VA_ARGS__), (int)sizeof(space) - 1))
+#define TITLE(space, ...)                                                                          \
+    str_n(space, (size_t)MIN(snprintf(space, sizeof(space), __VA_ARGS__), (int)sizeof(space) - 1))
 
 /* ---- spike in secret reads ---- */
 
@@ -162,8 +168,8 @@ static void check_hour(struct feed *f)
     }
     char space[256];
     tell_one(f, RULE_SPIKE, SEVERITY_MEDIUM, f->e->field[EVENT_SECRET],
-             TITLE(space, "%" PRIu32 " secret reads in this hour; usual are %" PRIu32, id->hour_count,
-                   id->mean[kind][of_day] / 256));
+             TITLE(space, "%" PRIu32 " secret reads in this hour; usual are %" PRIu32,
+                   id->hour_count, id->mean[kind][of_day] / 256));
     id->hour_count = id->mean[kind][of_day] / 256;
 }
 
@@ -201,7 +207,8 @@ static void look_back(const struct feed *f, struct window *w)
 
 static bool is_settled(const struct identity *id, int64_t now_ms)
 {
-    return id->events >= DETECT_SETTLED_EVENTS || now_ms - id->first_ms >= SETTLE_DAYS * (int64_t)DAY_MS;
+    return id->events >= DETECT_SETTLED_EVENTS ||
+           now_ms - id->first_ms >= SETTLE_DAYS * (int64_t)DAY_MS;
 }
 
 static void rule_spike(struct feed *f)
@@ -220,7 +227,8 @@ static void rule_spike(struct feed *f)
     look_back(f, &w);
     if (w.distinct >= SPIKE_DISTINCT && !is_repeated(f, RULE_SPIKE, SEVERITY_HIGH)) {
         tell(f, RULE_SPIKE, SEVERITY_HIGH, f->e->field[EVENT_SECRET],
-             TITLE(space, "%u different secrets read within five minutes", w.distinct), w.events, w.n);
+             TITLE(space, "%u different secrets read within five minutes", w.distinct), w.events,
+             w.n);
     } else if (w.new_secrets >= SPIKE_NEW && is_settled(id, f->now_ms) &&
                !is_repeated(f, RULE_SPIKE, SEVERITY_MEDIUM)) {
         tell(f, RULE_SPIKE, SEVERITY_MEDIUM, f->e->field[EVENT_SECRET],
@@ -290,7 +298,8 @@ static void check_declared(struct feed *f, const struct expectation *x)
 /* Mount and two path segments, with the namespace: fine enough to be telling, coarse enough to be learnt. */
 static uint64_t place_of(const struct event *e)
 {
-    struct str path = e->field[EVENT_SECRET].n > 0 ? e->field[EVENT_SECRET] : e->field[EVENT_RESOURCE];
+    struct str path =
+        e->field[EVENT_SECRET].n > 0 ? e->field[EVENT_SECRET] : e->field[EVENT_RESOURCE];
     size_t end = 0;
     for (int segments = 0; end < path.n && segments < 3; end++) {
         segments += path.p[end] == '/';
@@ -319,12 +328,12 @@ static void rule_outside(struct feed *f)
         return;
     }
     bool settled = is_settled(f->id, f->now_ms);
-    bool fresh = seen_add(f->id->places, DETECT_PLACES, place_of(e), f->now_ms,
-                          f->now_ms - REMEMBER_MS);
+    bool fresh =
+        seen_add(f->id->places, DETECT_PLACES, place_of(e), f->now_ms, f->now_ms - REMEMBER_MS);
     if (settled && fresh) {
         char space[512];
-        struct str what = e->field[EVENT_SECRET].n > 0 ? e->field[EVENT_SECRET]
-                                                       : e->field[EVENT_NAMESPACE];
+        struct str what =
+            e->field[EVENT_SECRET].n > 0 ? e->field[EVENT_SECRET] : e->field[EVENT_NAMESPACE];
         tell_one(f, RULE_OUTSIDE, SEVERITY_LOW, what,
                  TITLE(space, "'%.*s' is a place that it never went to before",
                        (int)MIN(what.n, 256U), what.p));
@@ -341,7 +350,7 @@ static bool is_revocation(const struct event *e)
 }
 
 /* Credentials an event names: each is revoked by a revocation, used by anything else. */
-static const enum event_field credential_fields[] = {EVENT_ACCESSOR, EVENT_LEASE, EVENT_SESSION,
+static const enum event_field credential_fields[] = {EVENT_ACCESSOR, EVENT_LEASE,    EVENT_SESSION,
                                                      EVENT_RESOURCE, EVENT_IDENTITY, EVENT_USER};
 
 /* Refused uses from one source within the window; the slot of the least recent source gives way. */
@@ -380,8 +389,9 @@ static void use_of_revoked(struct feed *f, struct credential *c, struct str subj
     int64_t after = f->now_ms - c->revoked_ms;
     if (f->allowed) {
         if (after > LET_THROUGH_MS) {
-            tell_revoked(f, c, SEVERITY_CRITICAL, subject,
-                         S("a revoked credential was accepted: its revocation did not take effect"));
+            tell_revoked(
+                f, c, SEVERITY_CRITICAL, subject,
+                S("a revoked credential was accepted: its revocation did not take effect"));
         }
         return;
     }
@@ -389,8 +399,8 @@ static void use_of_revoked(struct feed *f, struct credential *c, struct str subj
         return;
     }
     bool known = c->source != 0;
-    bool elsewhere = known && (c->source != f->source_key || (c->identity != 0 && f->who_key != 0 &&
-                                                              c->identity != f->who_key));
+    bool elsewhere = known && (c->source != f->source_key ||
+                               (c->identity != 0 && f->who_key != 0 && c->identity != f->who_key));
     char space[160];
     if (elsewhere) {
         tell_revoked(f, c, SEVERITY_CRITICAL, subject,
@@ -413,8 +423,10 @@ static void mark_host(struct feed *f, const struct credential *c)
         return;
     }
     struct credential *host = credential_of(f->d, host_key(c->source), f->now_ms, true);
-    *host = (struct credential){.key = host_key(c->source), .last_ms = f->now_ms,
-                                .revoked_ms = f->now_ms, .revoked_at = f->index};
+    *host = (struct credential){.key = host_key(c->source),
+                                .last_ms = f->now_ms,
+                                .revoked_ms = f->now_ms,
+                                .revoked_at = f->index};
 }
 
 /*
@@ -437,8 +449,10 @@ static void nameless_refusal(struct feed *f)
     if (count_denial(host, f->source_key, f->now_ms) >= REVOKED_DENIALS) {
         char space[200];
         tell_revoked(f, host, SEVERITY_MEDIUM, f->e->field[EVENT_SOURCE],
-                     TITLE(space, "%d refused tries without a valid credential from a host whose "
-                                  "credential was revoked", REVOKED_DENIALS));
+                     TITLE(space,
+                           "%d refused tries without a valid credential from a host whose "
+                           "credential was revoked",
+                           REVOKED_DENIALS));
     }
 }
 
@@ -449,11 +463,12 @@ static void rule_revoked(struct feed *f)
     for (size_t i = 0; i < ARRAY_LEN(credential_fields); i++) {
         struct str value = f->e->field[credential_fields[i]];
         bool actor = credential_fields[i] == EVENT_IDENTITY || credential_fields[i] == EVENT_USER;
-        bool kept = !actor && credential_fields[i] != EVENT_RESOURCE; /* remembered before a revocation */
+        bool kept =
+            !actor && credential_fields[i] != EVENT_RESOURCE; /* remembered before a revocation */
         /* A revocation names its own caller's token too: only what it is about is revoked. */
         if (value.n == 0 || (revocation && actor) ||
             (revocation && credential_fields[i] == EVENT_ACCESSOR &&
-                             (f->e->field[EVENT_RESOURCE].n > 0 || f->e->field[EVENT_LEASE].n > 0))) {
+             (f->e->field[EVENT_RESOURCE].n > 0 || f->e->field[EVENT_LEASE].n > 0))) {
             continue;
         }
         uint64_t key = index_key(value);
@@ -509,8 +524,8 @@ static void rule_region(struct feed *f)
     const struct expectation *x = expectation_of(f);
     bool declared = x != NULL && x->n_regions > 0, settled = is_settled(f->id, f->now_ms);
     bool moved = credential_moved(f, key, &which);
-    bool fresh = f->allowed && seen_add(f->id->regions, REGIONS, key, f->now_ms,
-                                        f->now_ms - REMEMBER_MS);
+    bool fresh =
+        f->allowed && seen_add(f->id->regions, REGIONS, key, f->now_ms, f->now_ms - REMEMBER_MS);
     char space[320];
     int n = (int)MIN(region.n, 64U);
     if (declared && !covers(x->regions, x->n_regions, region, false)) {
@@ -552,7 +567,8 @@ void detector_feed(struct detector *d, uint64_t index, const struct event *e, in
     f.who_key = index_key(f.who);
     f.source_key = source_of(e);
     f.allowed = str_is(e->field[EVENT_OUTCOME], "allowed");
-    f.refused = str_is(e->field[EVENT_OUTCOME], "denied") || str_is(e->field[EVENT_OUTCOME], "failed");
+    f.refused =
+        str_is(e->field[EVENT_OUTCOME], "denied") || str_is(e->field[EVENT_OUTCOME], "failed");
     f.id = identity_of(d, f.who_key, f.now_ms);
     rule_spike(&f);
     rule_outside(&f);

@@ -58,9 +58,9 @@ struct expectations {
 enum severity { SEVERITY_LOW = 2, SEVERITY_MEDIUM = 3, SEVERITY_HIGH = 4, SEVERITY_CRITICAL = 5 };
 
 struct finding {
-    char uid[33];          /* the same whenever the same events are fed */
-    const char *rule;      /* name above */
-    struct str title;      /* one line for people; dies with the callback */
+    char uid[33];     /* the same whenever the same events are fed */
+    const char *rule; /* name above */
+    struct str title; /* one line for people; dies with the callback */
     enum severity severity;
     struct str identity, subject, region; /* of the event that completed it */
     struct str trace;

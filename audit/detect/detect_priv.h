@@ -34,9 +34,9 @@ struct identity {
     struct seen regions[REGIONS];
     struct read recent[RECENT_READS]; /* a ring */
     uint32_t recent_n;
-    int64_t hour;              /* being counted, hours since 1970 */
+    int64_t hour; /* being counted, hours since 1970 */
     uint32_t hour_count;
-    uint32_t mean[2][HOURS];   /* reads an hour, workday and weekend, in 1/256 */
+    uint32_t mean[2][HOURS]; /* reads an hour, workday and weekend, in 1/256 */
     uint16_t observed[2][HOURS];
     int64_t alerted_ms[RULES];
     uint8_t alerted_severity[RULES];
@@ -51,7 +51,7 @@ struct credential {
     uint64_t denied_from[4];           /* sources of refused uses, and how often */
     uint32_t denied_n[4];
     int64_t denied_since_ms[4];
-    uint8_t told;                      /* severity already reported */
+    uint8_t told; /* severity already reported */
 };
 
 struct detector {
@@ -59,7 +59,7 @@ struct detector {
     void (*found)(void *ctx, const struct finding *f);
     void *ctx;
     uint64_t next;
-    struct identity *identities;   /* DETECT_IDENTITIES */
+    struct identity *identities;    /* DETECT_IDENTITIES */
     struct credential *credentials; /* DETECT_CREDENTIALS */
 };
 

@@ -117,7 +117,8 @@ static const char MAGIC[8] = {'S', 'X', 'D', 'E', 'T', 'C', '1', '\n'};
 
 struct err detector_save(const struct detector *d, struct buf *out)
 {
-    struct saved_head h = {.next = d->next, .identity_size = sizeof(struct identity),
+    struct saved_head h = {.next = d->next,
+                           .identity_size = sizeof(struct identity),
                            .credential_size = sizeof(struct credential)};
     size_t start = out->n;
     memcpy(h.magic, MAGIC, sizeof(MAGIC));

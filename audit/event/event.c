@@ -6,17 +6,17 @@
 #include <inttypes.h>
 
 const char *const event_field_names[EVENT_FIELDS] = {
-    [EVENT_USER] = "actor_user",         [EVENT_IDENTITY] = "actor_spiffe_id",
-    [EVENT_SESSION] = "session",         [EVENT_ACCESSOR] = "token_accessor",
-    [EVENT_DECISION] = "decision_id",    [EVENT_POLICY] = "policy_path",
-    [EVENT_RESOURCE] = "resource_uid",   [EVENT_SECRET] = "secret_path",
-    [EVENT_KEY] = "key_name",            [EVENT_LEASE] = "lease_id",
-    [EVENT_TRACE] = "trace_id",          [EVENT_DAEMON] = "daemon",
-    [EVENT_ACTIVITY] = "activity",       [EVENT_UID] = "uid",
-    [EVENT_RULE] = "policy_rule",        [EVENT_RESOURCE_TYPE] = "resource_type",
-    [EVENT_SOURCE] = "source_addr",      [EVENT_NAMESPACE] = "namespace",
-    [EVENT_REGION] = "region",           [EVENT_OUTCOME] = "outcome",
-    [EVENT_REASON] = "reason",           [EVENT_TITLE] = "title",
+    [EVENT_USER] = "actor_user",       [EVENT_IDENTITY] = "actor_spiffe_id",
+    [EVENT_SESSION] = "session",       [EVENT_ACCESSOR] = "token_accessor",
+    [EVENT_DECISION] = "decision_id",  [EVENT_POLICY] = "policy_path",
+    [EVENT_RESOURCE] = "resource_uid", [EVENT_SECRET] = "secret_path",
+    [EVENT_KEY] = "key_name",          [EVENT_LEASE] = "lease_id",
+    [EVENT_TRACE] = "trace_id",        [EVENT_DAEMON] = "daemon",
+    [EVENT_ACTIVITY] = "activity",     [EVENT_UID] = "uid",
+    [EVENT_RULE] = "policy_rule",      [EVENT_RESOURCE_TYPE] = "resource_type",
+    [EVENT_SOURCE] = "source_addr",    [EVENT_NAMESPACE] = "namespace",
+    [EVENT_REGION] = "region",         [EVENT_OUTCOME] = "outcome",
+    [EVENT_REASON] = "reason",         [EVENT_TITLE] = "title",
 };
 
 static int64_t integer(const struct json *v, const char *key)
@@ -61,7 +61,8 @@ static void read_ocsf(const struct json *v, struct event *e)
     user = user != NULL ? user : json_get(v, "user");
     struct str uid = json_str(json_get(user, "uid"));
     uid = uid.n > 0 ? uid : json_str(json_get(user, "name"));
-    uid = str_is(uid, "unknown") ? STR_EMPTY : uid; /* what a producer writes where OCSF demands a name */
+    uid = str_is(uid, "unknown") ? STR_EMPTY
+                                 : uid; /* what a producer writes where OCSF demands a name */
     fill(e, integer(user, "type_id") == 4 ? EVENT_IDENTITY : EVENT_USER, uid);
     fill(e, EVENT_IDENTITY, json_str(json_get(actor, "app_uid")));
     fill(e, EVENT_SESSION, json_str(json_path(actor, "session.uid")));
@@ -76,15 +77,17 @@ static void read_ocsf(const struct json *v, struct event *e)
     fill(e, EVENT_ACTIVITY, json_str(json_path(v, "api.operation")));
     fill(e, EVENT_TITLE, json_str(json_path(v, "finding_info.title")));
     int64_t action = integer(v, "action_id"), status = integer(v, "status_id");
-    fill(e, EVENT_OUTCOME, action == 2   ? S("denied")
-                           : status == 2 ? S("failed")
-                           : status == 1 ? S("allowed")
-                                         : STR_EMPTY);
+    fill(e, EVENT_OUTCOME,
+         action == 2   ? S("denied")
+         : status == 2 ? S("failed")
+         : status == 1 ? S("allowed")
+                       : STR_EMPTY);
 }
 
 void event_read(const struct json *v, struct event *out)
 {
-    struct event e = {.time_ms = integer(v, "time"), .class_uid = integer(v, "class_uid"),
+    struct event e = {.time_ms = integer(v, "time"),
+                      .class_uid = integer(v, "class_uid"),
                       .activity_id = integer(v, "activity_id"),
                       .severity = integer(v, "severity_id")};
     const struct json *own = json_path(v, "unmapped.sextant");
@@ -131,8 +134,8 @@ static struct err check_producer(const struct json *v, struct str producer)
     }
     struct str product = json_str(json_path(v, "metadata.product.name"));
     struct str daemon = json_str(json_path(v, "unmapped.sextant.daemon"));
-    bool by_product = str_starts(product, S("sextant-")) &&
-                      str_eq(str_sub(product, 8, product.n), producer);
+    bool by_product =
+        str_starts(product, S("sextant-")) && str_eq(str_sub(product, 8, product.n), producer);
     ENSURE(by_product && (daemon.n == 0 || str_eq(daemon, producer)), ERR_DENIED,
            "the sender is '%.*s', but the event's product is '%.*s' and its daemon '%.*s'",
            STR_FMT(producer), STR_FMT(product), STR_FMT(daemon));
@@ -214,8 +217,8 @@ static struct err put_fingerprinted(struct buf *out, struct str event)
     return OK;
 }
 
-static const struct json_limits limits = {.max_bytes = EVENT_LINE_MAX, .max_depth = 24,
-                                          .max_values = 4096};
+static const struct json_limits limits = {
+    .max_bytes = EVENT_LINE_MAX, .max_depth = 24, .max_values = 4096};
 
 struct err event_accept(struct arena *a, struct str line, const struct event_context *c,
                         struct buf *out, struct event *fields)

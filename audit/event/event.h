@@ -64,10 +64,10 @@ struct err event_check(const struct json *v);
 
 /* What the log adds. */
 struct event_context {
-    struct str origin;       /* of the log */
-    struct str producer;     /* daemon the peer is; empty: do not check */
-    struct str sender;       /* SPIFFE id of the peer, kept in the event; empty: the log itself */
-    uint64_t sequence;       /* index the event will have */
+    struct str origin;   /* of the log */
+    struct str producer; /* daemon the peer is; empty: do not check */
+    struct str sender;   /* SPIFFE id of the peer, kept in the event; empty: the log itself */
+    uint64_t sequence;   /* index the event will have */
     int64_t now_ms;
     const struct secret *hmac_key; /* for sensitive values */
 };

@@ -8,17 +8,21 @@ enum { NAMES_MAX = 4 };
 struct class_rule {
     int64_t uid;
     const char *name;
-    const char *required[NAMES_MAX];      /* beside the common ones */
+    const char *required[NAMES_MAX]; /* beside the common ones */
     const char *at_least_one[NAMES_MAX];
-    bool exactly_one;                     /* of at_least_one */
-    int64_t activity_max;                 /* 0..activity_max and 99 */
+    bool exactly_one;     /* of at_least_one */
+    int64_t activity_max; /* 0..activity_max and 99 */
 };
 
 static const struct class_rule classes[] = {
     {2003, "compliance_finding", {"compliance", "finding_info"}, {0}, false, 3},
     {2004, "detection_finding", {"finding_info"}, {0}, false, 3},
-    {2005, "incident_finding", {"finding_info_list", "status_id"}, {"assignee", "assignee_group"},
-     false, 3},
+    {2005,
+     "incident_finding",
+     {"finding_info_list", "status_id"},
+     {"assignee", "assignee_group"},
+     false,
+     3},
     {3001, "account_change", {"user"}, {0}, false, 14},
     {3002, "authentication", {"user"}, {"service", "dst_endpoint"}, false, 7},
     {3003, "authorize_session", {"user"}, {"privileges", "group"}, true, 2},
@@ -28,8 +32,12 @@ static const struct class_rule classes[] = {
     {4001, "network_activity", {0}, {"src_endpoint", "dst_endpoint"}, false, 7},
     {4002, "http_activity", {0}, {"http_request", "http_response"}, false, 9},
     {6003, "api_activity", {"actor", "api", "src_endpoint"}, {0}, false, 4},
-    {6005, "datastore_activity", {"actor", "src_endpoint"}, {"database", "databucket", "table"},
-     false, 10},
+    {6005,
+     "datastore_activity",
+     {"actor", "src_endpoint"},
+     {"database", "databucket", "table"},
+     false,
+     10},
     {7001, "remediation_activity", {"command_uid"}, {0}, false, 5},
 };
 
@@ -64,8 +72,9 @@ static struct err check_parts(const struct json *v, const struct class_rule *c)
     ENSURE(c->at_least_one[0] == NULL || have > 0, ERR_INVALID,
            "an event of class %s needs '%s' or '%s'", c->name, c->at_least_one[0],
            c->at_least_one[1] != NULL ? c->at_least_one[1] : "");
-    ENSURE(!c->exactly_one || have == 1, ERR_INVALID, "an event of class %s has '%s' or '%s', not both",
-           c->name, c->at_least_one[0], c->at_least_one[1]);
+    ENSURE(!c->exactly_one || have == 1, ERR_INVALID,
+           "an event of class %s has '%s' or '%s', not both", c->name, c->at_least_one[0],
+           c->at_least_one[1]);
     return OK;
 }
 
@@ -73,7 +82,8 @@ static struct err check_metadata(const struct json *v)
 {
     const struct json *m = json_get(v, "metadata"), *product = json_get(m, "product");
     ENSURE(json_is(m, JSON_OBJECT), ERR_INVALID, "the event lacks 'metadata'");
-    ENSURE(json_str(json_get(m, "version")).n > 0, ERR_INVALID, "the event lacks 'metadata.version'");
+    ENSURE(json_str(json_get(m, "version")).n > 0, ERR_INVALID,
+           "the event lacks 'metadata.version'");
     ENSURE(json_str(json_get(product, "name")).n > 0 || json_str(json_get(product, "uid")).n > 0,
            ERR_INVALID, "'metadata.product' needs a name or uid");
     struct str uid = json_str(json_get(m, "uid"));
@@ -98,8 +108,8 @@ struct err event_check(const struct json *v)
     TRY(need_integer(v, "time", &when));
     ENSURE((activity >= 0 && activity <= c->activity_max) || activity == 99, ERR_INVALID,
            "activity_id %" PRId64 " does not exist in class %s", activity, c->name);
-    ENSURE(category == class_uid / 1000, ERR_INVALID, "category_uid of class %s is %" PRId64, c->name,
-           class_uid / 1000);
+    ENSURE(category == class_uid / 1000, ERR_INVALID, "category_uid of class %s is %" PRId64,
+           c->name, class_uid / 1000);
     ENSURE(type == class_uid * 100 + activity, ERR_INVALID, "type_uid should be %" PRId64,
            class_uid * 100 + activity);
     ENSURE((severity >= 0 && severity <= 6) || severity == 99, ERR_INVALID,

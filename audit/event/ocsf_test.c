@@ -46,8 +46,8 @@ static void check_value(const char *path, const struct json *attribute, const st
     struct str type = json_str(json_get(attribute, "type"));
     const struct json *object = json_get_str(json_get(schema, "objects"), type);
     const struct json *values = json_get(attribute, "enum");
-    bool number = str_is(type, "integer_t") || str_is(type, "long_t") || str_is(type, "timestamp_t") ||
-                  str_is(type, "port_t");
+    bool number = str_is(type, "integer_t") || str_is(type, "long_t") ||
+                  str_is(type, "timestamp_t") || str_is(type, "port_t");
     if (str_is(type, "object") || str_is(type, "json_t")) {
         return; /* anything goes: unmapped */
     }
@@ -58,7 +58,8 @@ static void check_value(const char *path, const struct json *attribute, const st
                (!number && !str_is(type, "boolean_t") && v->type != JSON_STRING)) {
         problem(path, "a %s where %.*s belongs", json_type_name(v->type), STR_FMT(type));
     }
-    if (json_is(values, JSON_OBJECT) && v->type == JSON_NUMBER && json_get_str(values, v->text) == NULL) {
+    if (json_is(values, JSON_OBJECT) && v->type == JSON_NUMBER &&
+        json_get_str(values, v->text) == NULL) {
         problem(path, "%.*s is not in the enumeration", STR_FMT(v->text));
     }
 }
@@ -100,8 +101,8 @@ static void check_object(const char *path, const struct json *rule, const struct
     const struct json *attributes = json_get(rule, "attributes");
     for (uint32_t i = 0; i < attributes->n; i++) {
         const struct json *a = attributes->members[i].value;
-        if (str_is(json_str(json_get(a, "requirement")), "required") && profile_applies(a, profiles) &&
-            json_get_str(v, attributes->members[i].key) == NULL) {
+        if (str_is(json_str(json_get(a, "requirement")), "required") &&
+            profile_applies(a, profiles) && json_get_str(v, attributes->members[i].key) == NULL) {
             problem(path, "lacks %.*s", STR_FMT(attributes->members[i].key));
         }
     }
@@ -144,8 +145,10 @@ static void accept_and_check(const struct audit_event *e)
     struct json *v;
     struct secret key;
     assert_ok(secret_random(&key, 32));
-    struct event_context c = {.origin = S("example.com/audit"), .producer = S("secrets"),
-                              .now_ms = 1790000000000, .hmac_key = &key};
+    struct event_context c = {.origin = S("example.com/audit"),
+                              .producer = S("secrets"),
+                              .now_ms = 1790000000000,
+                              .hmac_key = &key};
     buf_init(&line, 1 << 20);
     buf_init(&out, 1 << 20);
     audit_event_write(&line, e, "secrets");
@@ -164,21 +167,34 @@ static void accept_and_check(const struct audit_event *e)
 static void logged_events_fit_the_schema(void **state)
 {
     static const enum ocsf_class classes[] = {
-        OCSF_ACCOUNT_CHANGE, OCSF_AUTHENTICATION, OCSF_AUTHORIZE_SESSION, OCSF_ENTITY_MANAGEMENT,
-        OCSF_USER_ACCESS, OCSF_NETWORK_ACTIVITY, OCSF_API_ACTIVITY, OCSF_DATASTORE_ACTIVITY,
-        OCSF_REMEDIATION_ACTIVITY};
+        OCSF_ACCOUNT_CHANGE,    OCSF_AUTHENTICATION,     OCSF_AUTHORIZE_SESSION,
+        OCSF_ENTITY_MANAGEMENT, OCSF_USER_ACCESS,        OCSF_NETWORK_ACTIVITY,
+        OCSF_API_ACTIVITY,      OCSF_DATASTORE_ACTIVITY, OCSF_REMEDIATION_ACTIVITY};
     static const char *const outcomes[] = {"allowed", "denied", "failed"};
     for (size_t i = 0; i < ARRAY_LEN(classes) * ARRAY_LEN(outcomes); i++) {
-        struct audit_event e = {.class_uid = classes[i / 3], .activity_id = 1, .activity = "read",
-                                .outcome = outcomes[i % 3], .actor_spiffe_id = S("spiffe://td/ns/a/sa/b"),
-                                .token_accessor = S("acc"), .trace = trace_new(),
-                                .policy_path = S("data.x.allow"), .policy_rule = S("x.rego:3"),
-                                .decision_id = S("d"), .resource_type = S("path"), .resource_uid = S("kv/x"),
-                                .secret_path = S("kv/x"), .key_name = S("k"), .lease_id = S("l"),
+        struct audit_event e = {.class_uid = classes[i / 3],
+                                .activity_id = 1,
+                                .activity = "read",
+                                .outcome = outcomes[i % 3],
+                                .actor_spiffe_id = S("spiffe://td/ns/a/sa/b"),
+                                .token_accessor = S("acc"),
+                                .trace = trace_new(),
+                                .policy_path = S("data.x.allow"),
+                                .policy_rule = S("x.rego:3"),
+                                .decision_id = S("d"),
+                                .resource_type = S("path"),
+                                .resource_uid = S("kv/x"),
+                                .secret_path = S("kv/x"),
+                                .key_name = S("k"),
+                                .lease_id = S("l"),
                                 .source_addr = i % 2 == 0 ? S("10.0.0.1:42") : S("unix:"),
-                                .namespace = S("a"), .region = S("r"), .reason = S("because")};
+                                .namespace = S("a"),
+                                .region = S("r"),
+                                .reason = S("because")};
         accept_and_check(&e);
-        e = (struct audit_event){.class_uid = classes[i / 3], .activity = "login", .outcome = outcomes[i % 3],
+        e = (struct audit_event){.class_uid = classes[i / 3],
+                                 .activity = "login",
+                                 .outcome = outcomes[i % 3],
                                  .actor_user = S("ana")};
         accept_and_check(&e);
     }
@@ -194,7 +210,8 @@ static void required_attributes_are_demanded(void **state)
         const struct json *attributes = json_get(classes->members[i].value, "attributes");
         int64_t uid = 0;
         ignore_err(json_i64(json_get(classes->members[i].value, "class_uid"), &uid));
-        struct json *e = json_new_object(&arena), *m = json_new_object(&arena), *p = json_new_object(&arena);
+        struct json *e = json_new_object(&arena), *m = json_new_object(&arena),
+                    *p = json_new_object(&arena);
         json_set(&arena, p, S("name"), json_new_string(&arena, S("x")));
         json_set(&arena, m, S("product"), p);
         json_set(&arena, m, S("version"), json_new_string(&arena, S("1.8.0")));
@@ -217,13 +234,15 @@ static void required_attributes_are_demanded(void **state)
         }
         for (uint32_t a = 0; a < attributes->n; a++) {
             const struct json *rule = attributes->members[a].value;
-            if (!str_is(json_str(json_get(rule, "requirement")), "required") || json_get(rule, "profile") != NULL) {
+            if (!str_is(json_str(json_get(rule, "requirement")), "required") ||
+                json_get(rule, "profile") != NULL) {
                 continue;
             }
             struct json *without = json_copy(&arena, e);
             json_remove(without, attributes->members[a].key);
             if (!failed(event_check(without))) {
-                fail_msg("class %lld is taken without %.*s", (long long)uid, STR_FMT(attributes->members[a].key));
+                fail_msg("class %lld is taken without %.*s", (long long)uid,
+                         STR_FMT(attributes->members[a].key));
             }
             tried++;
         }

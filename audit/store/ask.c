@@ -229,7 +229,8 @@ static struct err match_indexed(struct work *w, size_t limit)
     int64_t until = w->q->until_ms != 0 ? w->q->until_ms : INT64_MAX;
     struct err e = OK;
     for (bool more = true; more && !failed(e);) { /* the newest `cap` of all */
-        e = index_find(w->s->index, index_key(w->q->of), from, w->q->since_ms, until, found, cap, &n);
+        e = index_find(w->s->index, index_key(w->q->of), from, w->q->since_ms, until, found, cap,
+                       &n);
         more = !failed(e) && n == cap;
         from = more ? found[n / 2] : from;
     }
@@ -351,8 +352,10 @@ static void sum_add(struct work *w, struct sums *all, int kind, struct str value
 static void sum_request(struct work *w, struct sums *all, const struct request *r)
 {
     static const int answers[][3] = {
-        [ASK_WHO] = {VALUE_USER, VALUE_IDENTITY, -1},    [ASK_WHEN] = {-1, -1, -1},
-        [ASK_POLICY] = {VALUE_POLICY, VALUE_RULE, -1},   [ASK_SECRET] = {VALUE_SECRET, VALUE_LEASE, VALUE_KEY},
+        [ASK_WHO] = {VALUE_USER, VALUE_IDENTITY, -1},
+        [ASK_WHEN] = {-1, -1, -1},
+        [ASK_POLICY] = {VALUE_POLICY, VALUE_RULE, -1},
+        [ASK_SECRET] = {VALUE_SECRET, VALUE_LEASE, VALUE_KEY},
         [ASK_IDENTITY] = {VALUE_IDENTITY, -1, -1},
     };
     for (int i = 0; i < 3; i++) {
@@ -388,7 +391,8 @@ static void put_sums(struct jw *j, const struct sums *all)
 /* The answer in a line for people. */
 static void put_sentence(const struct work *w, struct jw *j, const struct sums *all, size_t wanted)
 {
-    static const char *const nothing[] = {"nobody", "never", "no policy", "no secret", "no identity"};
+    static const char *const nothing[] = {"nobody", "never", "no policy", "no secret",
+                                          "no identity"};
     enum { SENTENCE_MAX = 2048, SHOWN = 8 };
     struct buf b;
     buf_init(&b, SENTENCE_MAX);
@@ -456,7 +460,8 @@ static void put_answer(struct work *w, size_t limit, struct buf *out)
 struct err ask_answer(const struct ask_source *s, const struct ask *q, struct buf *out)
 {
     struct arena keep;
-    ENSURE(q->of.n > 0, ERR_INVALID, "a question needs a value to ask about, such as a secret's path");
+    ENSURE(q->of.n > 0, ERR_INVALID,
+           "a question needs a value to ask about, such as a secret's path");
     ENSURE(q->limit <= ASK_LIMIT_MAX, ERR_RANGE, "at most %d requests are told", ASK_LIMIT_MAX);
     size_t limit = q->limit > 0 ? q->limit : ASK_LIMIT;
     struct work w = {.s = s, .q = q, .keep = &keep};

@@ -20,10 +20,10 @@
 enum ask_question { ASK_WHO, ASK_WHEN, ASK_POLICY, ASK_SECRET, ASK_IDENTITY };
 
 enum {
-    ASK_LIMIT = 1000,         /* requests in an answer unless told */
+    ASK_LIMIT = 1000, /* requests in an answer unless told */
     ASK_LIMIT_MAX = 100000,
-    ASK_TRACE_EVENTS = 512,   /* events of one request that are looked at */
-    ASK_VALUES = 8,           /* different values of one kind shown for a request */
+    ASK_TRACE_EVENTS = 512, /* events of one request that are looked at */
+    ASK_VALUES = 8,         /* different values of one kind shown for a request */
     ASK_ARENA = 256 << 20,
 };
 

@@ -226,7 +226,9 @@ static void put_body(struct buf *out, const struct pair *pairs, size_t n, uint32
 
 static struct err write_segment(struct index *x)
 {
-    struct head h = {.number = x->n_files, .min_ms = x->min_ms, .max_ms = x->max_ms,
+    struct head h = {.number = x->n_files,
+                     .min_ms = x->min_ms,
+                     .max_ms = x->max_ms,
                      .postings = (uint32_t)x->n_pairs};
     struct buf b;
     buf_init(&b, sizeof(h) + x->n_pairs * 14);
@@ -245,7 +247,8 @@ static struct err write_segment(struct index *x)
     memcpy(b.p, &h, sizeof(h));
     char name[32];
     file_name(x->n_files, name);
-    struct err e = file_replace(x->dir, name, buf_str(&b), false); /* made again if a crash takes it */
+    struct err e =
+        file_replace(x->dir, name, buf_str(&b), false); /* made again if a crash takes it */
     buf_release(&b);
     TRY(e);
     add_file(x, x->min_ms, x->max_ms);
@@ -327,7 +330,8 @@ static bool take(struct found *f, uint64_t at)
     return f->n < f->cap;
 }
 
-static struct err find_in_file(const struct index *x, uint64_t number, uint64_t key, struct found *f)
+static struct err find_in_file(const struct index *x, uint64_t number, uint64_t key,
+                               struct found *f)
 {
     struct mapped m;
     TRY(map_file(x, number, false, &m));
@@ -374,8 +378,8 @@ static void find_in_memory(const struct index *x, uint64_t key, struct found *f)
     free(rising);
 }
 
-struct err index_find(struct index *x, uint64_t key, uint64_t from, int64_t since_ms, int64_t until_ms,
-                      uint64_t *out, size_t cap, size_t *n)
+struct err index_find(struct index *x, uint64_t key, uint64_t from, int64_t since_ms,
+                      int64_t until_ms, uint64_t *out, size_t cap, size_t *n)
 {
     struct found f = {.out = out, .cap = cap, .from = from};
     for (uint64_t i = from / INDEX_SEGMENT; i < x->n_files && f.n < cap; i++) {

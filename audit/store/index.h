@@ -20,7 +20,7 @@ enum {
 struct index;
 
 struct err index_open(const char *dir, struct index **out); /* makes the folder */
-void index_close(struct index *x); /* NULL ok */
+void index_close(struct index *x);                          /* NULL ok */
 
 /* The first event that is not indexed yet. */
 uint64_t index_next(const struct index *x);
@@ -39,7 +39,7 @@ struct err index_add(struct index *x, int64_t time_ms, const uint64_t *keys, siz
  * Events that may hold the value of `key`, in rising order from `from` on, as far as `cap` allows; only of
  * segments with events in [since_ms, until_ms]. *n is the count.
  */
-struct err index_find(struct index *x, uint64_t key, uint64_t from, int64_t since_ms, int64_t until_ms,
-                      uint64_t *out, size_t cap, size_t *n);
+struct err index_find(struct index *x, uint64_t key, uint64_t from, int64_t since_ms,
+                      int64_t until_ms, uint64_t *out, size_t cap, size_t *n);
 
 #endif

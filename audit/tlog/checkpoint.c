@@ -28,7 +28,8 @@ struct err checkpoint_parse(struct arena *a, struct str text, struct checkpoint 
     ENSURE(rest.p != NULL, ERR_SYNTAX, "a checkpoint without a root in its third line");
     TRY(parse_hash(a, str_split(&rest, '\n'), &c.root));
     while (rest.p != NULL) {
-        ENSURE(str_split(&rest, '\n').n > 0, ERR_SYNTAX, "a checkpoint with an empty extension line");
+        ENSURE(str_split(&rest, '\n').n > 0, ERR_SYNTAX,
+               "a checkpoint with an empty extension line");
     }
     *out = c;
     return OK;

@@ -54,8 +54,8 @@ static bool head_read(const uint8_t *p, struct batch_head *out)
                            .crc = (uint32_t)get_le(p + 12, 4),
                            .first = get_le(p + 16, 8)};
     *out = h;
-    return get_le(p, 4) == MAGIC && get_le(p + 24, 4) == crc32c(0, str_n(p, 24)) &&
-           h.entries > 0 && h.bytes <= JOURNAL_BATCH_MAX;
+    return get_le(p, 4) == MAGIC && get_le(p + 24, 4) == crc32c(0, str_n(p, 24)) && h.entries > 0 &&
+           h.bytes <= JOURNAL_BATCH_MAX;
 }
 
 static void segment_name(uint64_t first, char out[NAME_MAX_LEN])
@@ -188,8 +188,8 @@ static struct err scan_segment(struct journal *j, struct str seg)
             break;
         }
         ENSURE(h.first == j->next, ERR_INVALID,
-               "journal segment %020" PRIu64 ": entry %" PRIu64 " is missing at byte %zu", j->segment,
-               j->next, at);
+               "journal segment %020" PRIu64 ": entry %" PRIu64 " is missing at byte %zu",
+               j->segment, j->next, at);
         at += n;
         j->next += h.entries;
     }
@@ -238,7 +238,8 @@ static struct err open_all(struct journal *j, const struct segments *s)
     j->first = j->next = s->n > 0 ? s->first[0] : 0;
     for (size_t i = 0; i < s->n; i++) {
         ENSURE(s->first[i] == j->next, ERR_INVALID,
-               "journal segment %020" PRIu64 " should begin at entry %" PRIu64, s->first[i], j->next);
+               "journal segment %020" PRIu64 " should begin at entry %" PRIu64, s->first[i],
+               j->next);
         TRY(open_segment(j, s->first[i], i + 1 == s->n));
     }
     return OK;
@@ -304,8 +305,10 @@ struct err journal_append(struct journal *j, struct str payload, unsigned entrie
     if (j->fd < 0 || j->room - j->at < JOURNAL_BATCH_HEAD + payload.n) {
         TRY(new_segment(j));
     }
-    struct batch_head h = {.entries = entries, .bytes = (uint32_t)payload.n,
-                           .crc = crc32c(0, payload), .first = j->next};
+    struct batch_head h = {.entries = entries,
+                           .bytes = (uint32_t)payload.n,
+                           .crc = crc32c(0, payload),
+                           .first = j->next};
     uint8_t head[JOURNAL_BATCH_HEAD];
     head_write(head, &h);
     struct err e = file_write_all(j->fd, "the journal", head, sizeof(head), (off_t)j->at);

@@ -25,13 +25,13 @@ enum {
 };
 
 struct journal {
-    int dir;             /* not owned */
-    int fd;              /* newest segment; -1 before the first append */
-    uint64_t segment;    /* its first index */
-    uint64_t at, room;   /* where the next batch goes; bytes allocated */
-    uint64_t next;       /* index of the next entry: all below it are durable */
-    uint64_t first;      /* index of the oldest entry still here */
-    bool broken;         /* a sync failed: only a new start may go on */
+    int dir;           /* not owned */
+    int fd;            /* newest segment; -1 before the first append */
+    uint64_t segment;  /* its first index */
+    uint64_t at, room; /* where the next batch goes; bytes allocated */
+    uint64_t next;     /* index of the next entry: all below it are durable */
+    uint64_t first;    /* index of the oldest entry still here */
+    bool broken;       /* a sync failed: only a new start may go on */
 };
 
 /* `dir` is the folder's descriptor. ERR_INVALID when the journal was changed or has a gap. */
@@ -47,11 +47,11 @@ struct err journal_append(struct journal *j, struct str payload, unsigned entrie
 
 /* Reads on from a place that is kept in the cursor: zero it and set `index` to begin. */
 struct journal_cursor {
-    uint64_t index;      /* of the next entry */
-    int fd;              /* open segment, with `opened` */
+    uint64_t index; /* of the next entry */
+    int fd;         /* open segment, with `opened` */
     bool opened;
     uint64_t at;
-    struct buf batch;    /* payload being read */
+    struct buf batch; /* payload being read */
     struct str rest;
 };
 

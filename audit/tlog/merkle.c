@@ -8,7 +8,8 @@ _Static_assert((int)MERKLE_HASH == (int)SHA256_BYTES, "the tree hashes with SHA-
 
 struct err hash_of_bytes(struct str bytes, struct hash *out)
 {
-    ENSURE(bytes.n == MERKLE_HASH, ERR_SYNTAX, "a hash has %d bytes, not %zu", MERKLE_HASH, bytes.n);
+    ENSURE(bytes.n == MERKLE_HASH, ERR_SYNTAX, "a hash has %d bytes, not %zu", MERKLE_HASH,
+           bytes.n);
     memcpy(out->b, bytes.p, MERKLE_HASH);
     return OK;
 }

@@ -15,8 +15,8 @@ static bool name_is_valid(struct str name)
                 e = i + 2 < name.n ? (uint8_t)name.p[i + 2] : 0;
         bool space = c <= 0x20 || c == 0x7f || (c == 0xc2 && (d == 0x85 || d == 0xa0)) ||
                      (c == 0xe1 && d == 0x9a && e == 0x80) || /* U+1680 */
-                     (c == 0xe2 && d == 0x80 && ((e >= 0x80 && e <= 0x8a) || e == 0xa8 ||
-                                                 e == 0xa9 || e == 0xaf)) ||
+                     (c == 0xe2 && d == 0x80 &&
+                      ((e >= 0x80 && e <= 0x8a) || e == 0xa8 || e == 0xa9 || e == 0xaf)) ||
                      (c == 0xe2 && d == 0x81 && e == 0x9f) || (c == 0xe3 && d == 0x80 && e == 0x80);
         if (space) {
             return false;
@@ -70,8 +70,8 @@ struct err note_key_parse(struct arena *a, struct str vkey, struct note_key *out
            NOTE_PUBLIC_KEY);
     struct note_key key;
     TRY(note_key_make(arena_str(a, name), type, (const uint8_t *)material.p + 1, &key));
-    ENSURE(key.id == read_be32(id), ERR_INVALID, "the verifier key's id is %08x by its key, not %.*s",
-           key.id, STR_FMT(id_text));
+    ENSURE(key.id == read_be32(id), ERR_INVALID,
+           "the verifier key's id is %08x by its key, not %.*s", key.id, STR_FMT(id_text));
     *out = key;
     return OK;
 }
@@ -90,7 +90,8 @@ static struct err parse_sig(struct arena *a, struct str line, struct note_sig *o
 {
     ENSURE(str_starts(line, DASH), ERR_SYNTAX, "a signature line starts with an em dash");
     struct str rest = str_sub(line, DASH.n, line.n), name = str_split(&rest, ' '), bytes;
-    ENSURE(name_is_valid(name) && rest.p != NULL, ERR_SYNTAX, "a signature line without a key name");
+    ENSURE(name_is_valid(name) && rest.p != NULL, ERR_SYNTAX,
+           "a signature line without a key name");
     TRY(base64_decode(a, rest, BASE64_STD, &bytes));
     ENSURE(bytes.n > 4, ERR_SYNTAX, "a signature without a key id");
     *out = (struct note_sig){name, read_be32(bytes), str_sub(bytes, 4, bytes.n)};

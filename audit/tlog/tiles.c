@@ -42,7 +42,8 @@ static struct err parse_groups(struct str *rest, uint64_t *out)
         if (!more) {
             break;
         }
-        ENSURE(rest->n > 0 && rest->p[0] == '/', ERR_SYNTAX, "a tile number that ends in an x group");
+        ENSURE(rest->n > 0 && rest->p[0] == '/', ERR_SYNTAX,
+               "a tile number that ends in an x group");
         *rest = str_sub(*rest, 1, rest->n);
     }
     *out = n;
@@ -72,7 +73,8 @@ struct err tile_path_parse(struct str path, struct tile_name *out)
     TRY(parse_groups(&rest, &t.n));
     if (rest.n > 0) {
         uint64_t width;
-        ENSURE(str_starts(rest, S(".p/")), ERR_SYNTAX, "a tile path ends in its number or .p/WIDTH");
+        ENSURE(str_starts(rest, S(".p/")), ERR_SYNTAX,
+               "a tile path ends in its number or .p/WIDTH");
         TRY(str_to_u64(str_sub(rest, 3, rest.n), &width));
         ENSURE(width >= 1 && width < TILE_WIDTH, ERR_RANGE, "a partial width is 1 to 255");
         t.width = (unsigned)width;
@@ -90,7 +92,8 @@ struct err bundle_next(struct bundle_reader *b, struct str *entry, bool *end)
         *end = true;
         return OK;
     }
-    ENSURE(b->read < TILE_WIDTH, ERR_SYNTAX, "an entry bundle with more than %d entries", TILE_WIDTH);
+    ENSURE(b->read < TILE_WIDTH, ERR_SYNTAX, "an entry bundle with more than %d entries",
+           TILE_WIDTH);
     ENSURE(b->rest.n >= 2, ERR_SYNTAX, "entry %u of the bundle is cut short", b->read);
     size_t n = (size_t)(uint8_t)b->rest.p[0] << 8 | (uint8_t)b->rest.p[1];
     ENSURE(b->rest.n - 2 >= n, ERR_SYNTAX, "entry %u of the bundle is cut short", b->read);

@@ -17,7 +17,7 @@ enum {
     TILE_BYTES = TILE_WIDTH * MERKLE_HASH,
     TILE_LEVELS = 8, /* 256^8 entries fill 64 bits */
     TILE_PATH_MAX = 64,
-    ENTRY_MAX = 65535,                             /* bytes of one entry: its length is 16 bits */
+    ENTRY_MAX = 65535, /* bytes of one entry: its length is 16 bits */
     BUNDLE_MAX = TILE_WIDTH * (2 + ENTRY_MAX),
 };
 

@@ -28,7 +28,7 @@ struct tlog {
     struct edge edges[TILE_LEVELS];
     struct buf bundle; /* the unfinished entry bundle: edges[0].n entries */
     uint64_t integrated, published;
-    uint64_t retired; /* full tiles below this are synced */
+    uint64_t retired;           /* full tiles below this are synced */
     struct checkpoint promised; /* origin points to `origin` */
     struct tlog_reader reader;
 };
@@ -104,7 +104,8 @@ static struct err flush_full(struct tlog *t)
         if (e->n < TILE_WIDTH) {
             break;
         }
-        struct tile_name name = {.level = level, .width = TILE_WIDTH,
+        struct tile_name name = {.level = level,
+                                 .width = TILE_WIDTH,
                                  .n = tile_level_size(level + 1, t->integrated) - 1};
         if (level + 1 == TILE_LEVELS) {
             FAIL(ERR_LIMIT, "the log is full: 256^8 entries");
@@ -139,8 +140,8 @@ static struct err write_partials(struct tlog *t)
         if (e->n == 0) {
             continue;
         }
-        struct tile_name name = {.level = level, .width = e->n,
-                                 .n = tile_level_size(level + 1, t->integrated)};
+        struct tile_name name = {
+            .level = level, .width = e->n, .n = tile_level_size(level + 1, t->integrated)};
         e->has_partial = true;
         if (level == 0) {
             struct tile_name bundle = name;
@@ -261,7 +262,8 @@ static struct err keep_promise(struct tlog *t)
         tree_root(t, &root);
     }
     ENSURE(hash_eq(&root, &t->promised.root), ERR_INVALID,
-           "the first %" PRIu64 " entries on disk are not those of the promised checkpoint: the log was "
+           "the first %" PRIu64
+           " entries on disk are not those of the promised checkpoint: the log was "
            "changed",
            size);
     return OK;
@@ -317,8 +319,8 @@ static struct err open_inner(struct tlog *t, const char *dir)
     TRY(journal_open(&t->journal, t->journal_dir));
     TRY(read_promised(t));
     uint64_t base = (t->journal.first + TILE_WIDTH - 1) / TILE_WIDTH * TILE_WIDTH;
-    ENSURE(base <= t->journal.next, ERR_INVALID, "the journal ends at entry %" PRIu64
-           " before the tiles do", t->journal.next);
+    ENSURE(base <= t->journal.next, ERR_INVALID,
+           "the journal ends at entry %" PRIu64 " before the tiles do", t->journal.next);
     TRY(load_edges(t, base));
     TRY(keep_promise(t));
     return read_published(t);
@@ -411,7 +413,8 @@ static struct err sync_folders(struct tlog *t, const char *path)
     }
 }
 
-static struct err sync_tiles(struct tlog *t, bool entries, unsigned level, uint64_t from, uint64_t to)
+static struct err sync_tiles(struct tlog *t, bool entries, unsigned level, uint64_t from,
+                             uint64_t to)
 {
     for (uint64_t n = from; n < to; n++) {
         struct tile_name name = {.entries = entries, .level = level, .n = n, .width = TILE_WIDTH};

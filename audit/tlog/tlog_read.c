@@ -91,7 +91,8 @@ struct err tlog_read_tile(struct tlog_reader *r, unsigned level, uint64_t n)
 {
     uint64_t level_size = tile_level_size(level, r->size);
     ENSURE(n < level_size / TILE_WIDTH + (level_size % TILE_WIDTH != 0), ERR_RANGE,
-           "tile %" PRIu64 " of level %u is outside a tree of %" PRIu64 " entries", n, level, r->size);
+           "tile %" PRIu64 " of level %u is outside a tree of %" PRIu64 " entries", n, level,
+           r->size);
     struct tile_name name = {.level = level, .n = n, .width = width_at(level_size, n)};
     if (same_name(&name, &r->tile_name)) {
         return OK;
@@ -125,7 +126,8 @@ static struct err check_bundle(const struct tile_name *name, struct str bytes)
             return err_wrap(e, "%s", path);
         }
     }
-    ENSURE(b.read == name->width, ERR_INVALID, "%s has %u entries, not %u", path, b.read, name->width);
+    ENSURE(b.read == name->width, ERR_INVALID, "%s has %u entries, not %u", path, b.read,
+           name->width);
     return OK;
 }
 
@@ -146,8 +148,8 @@ struct err tlog_read_bundle(struct tlog_reader *r, uint64_t n)
 
 struct err tlog_read_entry(struct tlog_reader *r, uint64_t index, struct str *out)
 {
-    ENSURE(index < r->size, ERR_NOT_FOUND, "the log has %" PRIu64 " entries; there is no entry %" PRIu64,
-           r->size, index);
+    ENSURE(index < r->size, ERR_NOT_FOUND,
+           "the log has %" PRIu64 " entries; there is no entry %" PRIu64, r->size, index);
     TRY(tlog_read_bundle(r, index / TILE_WIDTH));
     struct bundle_reader b = bundle_open(buf_str(&r->bundle));
     struct str entry;

@@ -11,8 +11,8 @@
 #include "tiles.h"
 
 struct tlog_reader {
-    int dir;        /* of the folder that holds `checkpoint` and `tile`; not owned */
-    uint64_t size;  /* tree size whose tiles are read */
+    int dir;       /* of the folder that holds `checkpoint` and `tile`; not owned */
+    uint64_t size; /* tree size whose tiles are read */
     struct hash tile[TILE_WIDTH];
     struct tile_name tile_name; /* width 0: nothing kept */
     struct buf bundle;

@@ -154,7 +154,7 @@ static void read_entries(struct tlog *t, unsigned n)
 {
     struct arena a;
     arena_init(&a, 64 << 20);
-    for (unsigned i = 0; i < n; i += i % 256 > 250 ? 1 : 41) {
+    for (unsigned i = 0; i<n; i += i % 256> 250 ? 1 : 41) {
         char text[32];
         struct str entry;
         snprintf(text, sizeof(text), "leaf %u", i);
@@ -328,7 +328,8 @@ static void survives_kill_nine(void **state)
         }
         unsigned first;
         close(pipe_fd[1]);
-        assert_int_equal(read(pipe_fd[0], &first, sizeof(first)), sizeof(first)); /* it is at work */
+        assert_int_equal(read(pipe_fd[0], &first, sizeof(first)),
+                         sizeof(first)); /* it is at work */
         acked = first;
         usleep(3000 + 2500 * (unsigned)round);
         kill(pid, 9);
@@ -505,11 +506,26 @@ static void tile_paths_are_spelt_one_way(void **state)
         assert_int_equal(t.n, good[i].name.n);
         assert_int_equal(t.width, good[i].name.width);
     }
-    static const char *const bad[] = {"", "tile/", "tile/0", "tile/0/", "tile/0/0", "tile/0/00",
-        "tile/00/000", "tile/64/000", "tile/0/x000/001", "tile/0/000/001", "tile/0/x001",
-        "tile/0/000.p/0", "tile/0/000.p/256", "tile/0/000.p/01", "tile/0/000.p", "tile/0/000/",
-        "tile/-1/000", "tile/entries/x/000", "tile/0/x999/x999/x999/x999/x999/x999/x999/999",
-        "tile/../000"};
+    static const char *const bad[] = {"",
+                                      "tile/",
+                                      "tile/0",
+                                      "tile/0/",
+                                      "tile/0/0",
+                                      "tile/0/00",
+                                      "tile/00/000",
+                                      "tile/64/000",
+                                      "tile/0/x000/001",
+                                      "tile/0/000/001",
+                                      "tile/0/x001",
+                                      "tile/0/000.p/0",
+                                      "tile/0/000.p/256",
+                                      "tile/0/000.p/01",
+                                      "tile/0/000.p",
+                                      "tile/0/000/",
+                                      "tile/-1/000",
+                                      "tile/entries/x/000",
+                                      "tile/0/x999/x999/x999/x999/x999/x999/x999/999",
+                                      "tile/../000"};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         struct tile_name t;
         assert_true(failed(tile_path_parse(str_of(bad[i]), &t)));
@@ -520,7 +536,9 @@ static void bundles_are_bounded(void **state)
 {
     struct str entry;
     bool end;
-    struct bundle_reader b = bundle_open(S("\x00\x02" "ab\x00\x05" "abc"));
+    struct bundle_reader b = bundle_open(S("\x00\x02"
+                                           "ab\x00\x05"
+                                           "abc"));
     assert_ok(bundle_next(&b, &entry, &end));
     assert_str(entry, "ab");
     assert_err(bundle_next(&b, &entry, &end), ERR_SYNTAX);

@@ -81,8 +81,7 @@ static bool consistency_holds(const struct json *c)
     struct hash path[MERKLE_PROOF_MAX], root1, root2;
     size_t n;
     return hashes(json_get(c, "proof"), false, path, &n) &&
-           root_hash(json_get(c, "root1"), &root1) &&
-           root_hash(json_get(c, "root2"), &root2) &&
+           root_hash(json_get(c, "root1"), &root1) && root_hash(json_get(c, "root2"), &root2) &&
            !failed(merkle_check_consistency(number(c, "size1"), number(c, "size2"), path, n, &root1,
                                             &root2));
 }
@@ -210,7 +209,8 @@ static void tile_hashes_and_paths(void **state)
         uint8_t got[SHA256_BYTES];
         assert_ok(tile_path_parse(tiles->members[i].key, &t));
         assert_true(one_hash(tiles->members[i].value, true, &want));
-        sha256_of(str_n(&levels[8 * t.level][t.n * TILE_WIDTH], t.width * sizeof(struct hash)), got);
+        sha256_of(str_n(&levels[8 * t.level][t.n * TILE_WIDTH], t.width * sizeof(struct hash)),
+                  got);
         assert_memory_equal(want.b, got, sizeof(got));
     }
     const struct json *paths = json_get(v, "index_paths");
@@ -326,9 +326,12 @@ int main(void)
     arena_init(&arena, 256 << 20);
     build_levels();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(proof_probes),      cmocka_unit_test(reference_leaves),
-        cmocka_unit_test(roots_and_proofs),  cmocka_unit_test(tile_hashes_and_paths),
-        cmocka_unit_test(notes),             cmocka_unit_test(proof_files),
+        cmocka_unit_test(proof_probes),
+        cmocka_unit_test(reference_leaves),
+        cmocka_unit_test(roots_and_proofs),
+        cmocka_unit_test(tile_hashes_and_paths),
+        cmocka_unit_test(notes),
+        cmocka_unit_test(proof_files),
         cmocka_unit_test(a_foreign_log_is_read),
     };
     int bad = cmocka_run_group_tests(tests, NULL, NULL);

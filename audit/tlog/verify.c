@@ -146,11 +146,13 @@ static void finish_tile(struct work *w, unsigned level, uint64_t n)
         uint64_t first = (n * TILE_WIDTH + i) * leaves_of(level);
         if (level == 0) {
             char bundle[TILE_PATH_MAX];
-            wrong(w->r, true, first, "entry %" PRIu64 " was changed: its bytes in %s do not hash to its leaf in %s",
+            wrong(w->r, true, first,
+                  "entry %" PRIu64 " was changed: its bytes in %s do not hash to its leaf in %s",
                   first, tile_text(true, 0, n, l->n, bundle), path);
         } else {
-            wrong(w->r, true, first, "%s was changed: hash %u is not that of entries %" PRIu64 " to %" PRIu64,
-                  path, i, first, first + leaves_of(level) - 1);
+            wrong(w->r, true, first,
+                  "%s was changed: hash %u is not that of entries %" PRIu64 " to %" PRIu64, path, i,
+                  first, first + leaves_of(level) - 1);
         }
     }
     if (w->r->good) {
@@ -211,14 +213,15 @@ static void check_all(struct work *w)
     struct hash root;
     merkle_root(&w->range, &root);
     if (r->good && !hash_eq(&root, &r->checkpoint.root)) {
-        wrong(r, false, 0, "all tiles agree with the entries, but their root is not the one that was signed: "
-                           "entries and tiles were changed together");
+        wrong(r, false, 0,
+              "all tiles agree with the entries, but their root is not the one that was signed: "
+              "entries and tiles were changed together");
     }
 }
 
 struct err tlog_verify(struct arena *a, int dir, const struct note_key *key,
-                       struct err (*on_entry)(void *ctx, uint64_t index, struct str entry), void *ctx,
-                       struct verify_result *out)
+                       struct err (*on_entry)(void *ctx, uint64_t index, struct str entry),
+                       void *ctx, struct verify_result *out)
 {
     struct str text;
     TRY(file_read(a, dir, "checkpoint", NOTE_MAX, &text));

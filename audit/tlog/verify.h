@@ -17,7 +17,7 @@ struct verify_result {
     struct checkpoint checkpoint; /* origin lives in the arena */
     uint64_t entry;               /* first that is wrong, when not good and has_entry */
     bool has_entry;
-    char what[VERIFY_WHAT_MAX];   /* for people: what is wrong and where */
+    char what[VERIFY_WHAT_MAX]; /* for people: what is wrong and where */
 };
 
 /*
@@ -26,7 +26,7 @@ struct verify_result {
  * each entry and may object by an error.
  */
 struct err tlog_verify(struct arena *a, int dir, const struct note_key *key,
-                       struct err (*on_entry)(void *ctx, uint64_t index, struct str entry), void *ctx,
-                       struct verify_result *out);
+                       struct err (*on_entry)(void *ctx, uint64_t index, struct str entry),
+                       void *ctx, struct verify_result *out);
 
 #endif

@@ -26,8 +26,8 @@ struct rego_source {
 };
 
 struct rego_compile_options {
-    bool strict;            /* unused variables, arguments and imports are errors */
-    bool enable_print;      /* keep calls of print() */
+    bool strict;       /* unused variables, arguments and imports are errors */
+    bool enable_print; /* keep calls of print() */
     bool keep_annotations;
     const struct val *data; /* to find rules that collide with data; may be NULL */
 };
@@ -55,7 +55,7 @@ bool rego_prepare(const struct rego_policy *p, struct str text, const struct reg
 void rego_query_free(struct rego_query *q);
 size_t rego_query_exprs(const struct rego_query *q);
 struct str rego_query_expr_text(const struct rego_query *q, size_t i, struct loc *loc);
-size_t rego_query_vars(const struct rego_query *q);             /* variables that are bound */
+size_t rego_query_vars(const struct rego_query *q);              /* variables that are bound */
 struct str rego_query_var(const struct rego_query *q, size_t i); /* their names, sorted */
 
 enum { REGO_STEPS_DEFAULT = 50 * 1000 * 1000 };
@@ -77,9 +77,9 @@ struct rego_result {
     struct val *rows;
     size_t n_rows, n_vars, n_exprs;
     bool failed;
-    struct rego_error error; /* when failed: "eval_conflict_error", … */
+    struct rego_error error;   /* when failed: "eval_conflict_error", … */
     struct val builtin_errors; /* messages that were turned into undefined */
-    struct str rule_file;    /* the rule whose body gave the value of a single-document query */
+    struct str rule_file;      /* the rule whose body gave the value of a single-document query */
     unsigned rule_row;
     uint64_t steps;
 };

@@ -18,7 +18,11 @@ static void query_imports(struct compiler *c, const struct rego_query_options *o
         struct global *g = arena_new(c->a, struct global);
         g->ref = m->imports[0]->path;
         struct str name = m->imports[0]->alias;
-        map_set(&c->query_globals, name.n > 0 ? name : last->type == T_VAR ? last->var.name : last->str, g);
+        map_set(&c->query_globals,
+                name.n > 0            ? name
+                : last->type == T_VAR ? last->var.name
+                                      : last->str,
+                g);
     }
 }
 
@@ -76,8 +80,8 @@ bool rego_prepare(const struct rego_policy *p, struct str text, const struct reg
     BUG_ON(q == NULL);
     arena_init(&q->a, QUERY_MEMORY_MAX);
     q->policy = p;
-    struct compiler c = {.a = &q->a, .p = (struct rego_policy *)(uintptr_t)p, .errors = errors,
-                         .query = true};
+    struct compiler c = {
+        .a = &q->a, .p = (struct rego_policy *)(uintptr_t)p, .errors = errors, .query = true};
     struct parse_options po = {.version = o->version, .query_keywords_v2 = o->v2_keywords};
     size_t before = errors->n;
     struct body *b;

@@ -45,7 +45,7 @@ static struct str value_of(const char *policy, const char *query)
     struct rego_eval_options o = {.max_steps = 100000};
     struct rego_result r;
     rego_eval(q, &o, &arena, &r);
-    struct str s = r.failed ? arena_str(&arena, r.error.message)
+    struct str s = r.failed        ? arena_str(&arena, r.error.message)
                    : r.n_rows == 0 ? S("undefined")
                                    : val_rego_text(&arena, val_nth(r.rows[0], (uint32_t)r.n_vars));
     rego_query_free(q);
@@ -71,16 +71,15 @@ static void test_values(void **state)
 static void test_evaluation(void **state)
 {
     (void)state;
-    static const char policy[] =
-        "package t\n"
-        "default a := 1\n"
-        "a := 2 if input.nope\n"
-        "s contains x if some x in [3, 1, 2]\n"
-        "o[k] := v if some k, v in {\"x\": 1, \"y\": 2}\n"
-        "f(x) := x + 1 if x > 0 else := 0\n"
-        "every_ok if every x in s { x < 4 }\n"
-        "deep.er[x] contains y if { some x in [\"p\", \"q\"]; y := x }\n"
-        "mocked := y if y := f(1) with data.t.f as 42\n";
+    static const char policy[] = "package t\n"
+                                 "default a := 1\n"
+                                 "a := 2 if input.nope\n"
+                                 "s contains x if some x in [3, 1, 2]\n"
+                                 "o[k] := v if some k, v in {\"x\": 1, \"y\": 2}\n"
+                                 "f(x) := x + 1 if x > 0 else := 0\n"
+                                 "every_ok if every x in s { x < 4 }\n"
+                                 "deep.er[x] contains y if { some x in [\"p\", \"q\"]; y := x }\n"
+                                 "mocked := y if y := f(1) with data.t.f as 42\n";
     assert_str(value_of(policy, "data.t.a"), "1");
     assert_str(value_of(policy, "data.t.s"), "{1, 2, 3}");
     assert_str(value_of(policy, "data.t.o"), "{\"x\": 1, \"y\": 2}");
@@ -95,15 +94,18 @@ static void test_evaluation(void **state)
 static void test_budget(void **state)
 {
     (void)state;
-    assert_str(value_of("package t\np if { some a in numbers.range(1, 900); some b in numbers.range(1, 900); a + b < 0 }", "data.t.p"),
+    assert_str(value_of("package t\np if { some a in numbers.range(1, 900); some b in "
+                        "numbers.range(1, 900); a + b < 0 }",
+                        "data.t.p"),
                "step budget of the query is used up");
 }
 
 static void test_refusals(void **state)
 {
     (void)state;
-    assert_str(refused("package t\n\nallow { true }\n", REGO_V1),
-               "1 error occurred: t.rego:3: rego_parse_error: `if` keyword is required before rule body");
+    assert_str(
+        refused("package t\n\nallow { true }\n", REGO_V1),
+        "1 error occurred: t.rego:3: rego_parse_error: `if` keyword is required before rule body");
     assert_str(refused("package t\n\nallow { true }\n", REGO_V0), "accepted");
     assert_str(refused("package t\np if x == 1\n", REGO_V1),
                "1 error occurred: t.rego:2: rego_unsafe_var_error: var x is unsafe");
@@ -114,10 +116,11 @@ static void test_refusals(void **state)
                "1 error occurred: t.rego:2: rego_type_error: undefined function no.such");
 }
 
-static const char article[] = "package authz\n\nimport rego.v1\n\ndefault allow := false\n\nallow if {\n"
-                              "\tinput.user.role == \"analyst\"\n\tinput.action == \"read\"\n"
-                              "\tinput.resource.owner_team == input.user.team\n"
-                              "\tinput.resource.environment != \"production\"\n}\n";
+static const char article[] =
+    "package authz\n\nimport rego.v1\n\ndefault allow := false\n\nallow if {\n"
+    "\tinput.user.role == \"analyst\"\n\tinput.action == \"read\"\n"
+    "\tinput.resource.owner_team == input.user.team\n"
+    "\tinput.resource.environment != \"production\"\n}\n";
 
 static struct str member(const char *name, const char *value)
 {
@@ -128,8 +131,10 @@ static struct str member(const char *name, const char *value)
 static void test_truth_table(void **state)
 {
     (void)state;
-    static const char *const roles[] = {"analyst", "admin", NULL}, *const actions[] = {"read", "write", NULL};
-    static const char *const teams[] = {"pay", "hr", NULL}, *const places[] = {"staging", "production", NULL};
+    static const char *const roles[] = {"analyst", "admin", NULL}, *const actions[] = {
+                                                                       "read", "write", NULL};
+    static const char *const teams[] = {"pay", "hr", NULL}, *const places[] = {"staging",
+                                                                               "production", NULL};
     struct rego_policy *p = compiled(article);
     struct val path[2] = {val_str(&arena, S("authz")), val_str(&arena, S("allow"))};
     int allowed = 0;
@@ -177,8 +182,8 @@ int main(void)
 {
     arena_init(&arena, 256 << 20);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_values),   cmocka_unit_test(test_evaluation),
-        cmocka_unit_test(test_budget),   cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_values),      cmocka_unit_test(test_evaluation),
+        cmocka_unit_test(test_budget),      cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_truth_table), cmocka_unit_test(test_format),
     };
     int r = cmocka_run_group_tests(tests, NULL, NULL);

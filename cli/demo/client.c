@@ -108,14 +108,15 @@ struct err client_curl(struct demo *d, const struct actor *who, const char *cons
     return OK;
 }
 
-struct err client_psql(struct demo *d, const struct actor *who, struct str user, struct str password,
-                       const char *sql, int *exit_status, struct str *out)
+struct err client_psql(struct demo *d, const struct actor *who, struct str user,
+                       struct str password, const char *sql, int *exit_status, struct str *out)
 {
     /* The password goes in by file, never by argument. */
     char *url = arena_cstr(&d->arena, arena_printf(&d->arena, "host=%s user=%.*s dbname=records",
                                                    d->pods[POD_DB].ip, STR_FMT(user)));
     char *script = arena_cstr(
-        &d->arena, S("IFS= read -r PGPASSWORD; export PGPASSWORD; exec psql -X -A -t -w \"$0\" -c \"$1\""));
+        &d->arena,
+        S("IFS= read -r PGPASSWORD; export PGPASSWORD; exec psql -X -A -t -w \"$0\" -c \"$1\""));
     const char *argv[] = {"/bin/sh", "-c", script, url, sql, NULL};
     struct str input = arena_printf(&d->arena, "%.*s\n", STR_FMT(password)), err_text;
     TRY(client_run(d, who, argv, input, RUN_TIMEOUT_MS, exit_status, out, &err_text));
@@ -162,8 +163,8 @@ static struct str one_line(struct demo *d, struct str s)
 struct str answer_text(struct demo *d, const struct answer *a)
 {
     if (a->status == 0) {
-        return one_line(d, arena_printf(&d->arena, "no answer (curl %d): %.*s", a->curl,
-                                        STR_FMT(a->headers)));
+        return one_line(
+            d, arena_printf(&d->arena, "no answer (curl %d): %.*s", a->curl, STR_FMT(a->headers)));
     }
     struct str body = str_starts(a->body, S("<")) ? S("a page") : a->body;
     return one_line(d, arena_printf(&d->arena, "%d %.*s", a->status, STR_FMT(body)));

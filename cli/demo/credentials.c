@@ -55,8 +55,9 @@ static struct str find_svid(const struct json *v)
 struct err client_jwt_svid(struct demo *d, const struct actor *who, const char *audience,
                            struct str *out)
 {
-    const char *args[] = {"api",     "fetch",   "jwt", "-audience", audience, "-socketPath",
-                          workload_socket(d), "-output", "json",     NULL};
+    const char *args[] = {
+        "api",     "fetch", "jwt", "-audience", audience, "-socketPath", workload_socket(d),
+        "-output", "json",  NULL};
     int status;
     struct str text, err_text;
     struct json *v;
@@ -69,21 +70,22 @@ struct err client_jwt_svid(struct demo *d, const struct actor *who, const char *
     return OK;
 }
 
-struct err client_x509_svid(struct demo *d, const struct actor *who, const char *dir, int *exit_status,
-                            struct str *said)
+struct err client_x509_svid(struct demo *d, const struct actor *who, const char *dir,
+                            int *exit_status, struct str *said)
 {
     char *path = demo_path(d, "%s", dir);
     TRY(make_dir(path, 0700, who->uid));
-    const char *args[] = {"api", "fetch", "x509", "-socketPath", workload_socket(d), "-write", path,
-                          NULL};
+    const char *args[] = {"api",    "fetch", "x509", "-socketPath", workload_socket(d),
+                          "-write", path,    NULL};
     struct str out, err_text;
     TRY(identity_cli(d, who, args, exit_status, &out, &err_text));
     *said = str_trim(*exit_status == 0 ? out : err_text);
     return OK;
 }
 
-struct err client_secrets(struct demo *d, const struct actor *who, struct str token, const char *method,
-                          const char *path, const char *body, struct answer *out)
+struct err client_secrets(struct demo *d, const struct actor *who, struct str token,
+                          const char *method, const char *path, const char *body,
+                          struct answer *out)
 {
     const char *args[16];
     size_t n = 0;
@@ -91,8 +93,8 @@ struct err client_secrets(struct demo *d, const struct actor *who, struct str to
     args[n++] = "--request", args[n++] = method;
     if (token.n > 0) {
         args[n++] = "--header";
-        args[n++] = arena_cstr(&d->arena,
-                               arena_printf(&d->arena, "X-Vault-Token: %.*s", STR_FMT(token)));
+        args[n++] =
+            arena_cstr(&d->arena, arena_printf(&d->arena, "X-Vault-Token: %.*s", STR_FMT(token)));
     }
     if (body != NULL) {
         args[n++] = "--data", args[n++] = body;

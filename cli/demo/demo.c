@@ -9,10 +9,13 @@
 
 static const char usage[] =
     "--dir DIR [--json FILE] [--keep] [--chaos] [--sabotage policy|mesh|netpol|lease|audit]\n\n"
-    "Plays the reference story inside DIR, which must be empty. Wants to be root of private network\n"
+    "Plays the reference story inside DIR, which must be empty. Wants to be root of private "
+    "network\n"
     "and mount namespaces; ./run demo makes them. Exit 0 only if every step went as it must.\n"
-    "--keep leaves the system running until interrupted. --sabotage breaks one guard on purpose: the\n"
-    "step that guards it must then fail. --chaos kills a daemon with SIGKILL before each step, in turn:\n"
+    "--keep leaves the system running until interrupted. --sabotage breaks one guard on purpose: "
+    "the\n"
+    "step that guards it must then fail. --chaos kills a daemon with SIGKILL before each step, in "
+    "turn:\n"
     "the story must go on as if nothing had happened.\n";
 
 static const char *const sabotages[] = {"none", "policy", "mesh", "netpol", "lease", "audit"};

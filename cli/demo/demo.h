@@ -63,14 +63,20 @@ struct actor {
     bool on_node; /* in the node's namespace instead of a pod */
 };
 
-enum sabotage { SABOTAGE_NONE, SABOTAGE_POLICY, SABOTAGE_MESH, SABOTAGE_NETPOL, SABOTAGE_LEASE,
-                SABOTAGE_AUDIT };
+enum sabotage {
+    SABOTAGE_NONE,
+    SABOTAGE_POLICY,
+    SABOTAGE_MESH,
+    SABOTAGE_NETPOL,
+    SABOTAGE_LEASE,
+    SABOTAGE_AUDIT
+};
 
 enum { DEMO_STEPS_MAX = 128, DEMO_QUESTIONS = 5 };
 
 struct demo {
     struct arena arena;
-    struct str dir;       /* everything of this run is below it */
+    struct str dir; /* everything of this run is below it */
     const char *json_file;
     bool keep, chaos;
     enum sabotage sabotage;
@@ -89,7 +95,8 @@ struct demo {
     /* What the clients hold as the story goes on. Throw-away credentials of a throw-away world. */
     struct str code, code_verifier, access_token, id_token, refresh_token;
     struct str stolen_secrets_token, stolen_db_user, stolen_db_password, stolen_lease;
-    struct str saboteur;      /* password of the database's second administrator; --sabotage lease only */
+    struct str
+        saboteur; /* password of the database's second administrator; --sabotage lease only */
     struct str request_trace; /* of the request that the five questions are about */
 
     int64_t contained_ms; /* -1 until measured */
@@ -97,7 +104,7 @@ struct demo {
 };
 
 /* ---- world ---- */
-struct err world_build(struct demo *d);  /* pods, PostgreSQL, daemons, sidecars, services */
+struct err world_build(struct demo *d); /* pods, PostgreSQL, daemons, sidecars, services */
 void world_tear_down(struct demo *d);
 extern const struct actor actor_alice, actor_mallory, actor_service_a, actor_service_b,
     actor_service_c, actor_operator;
@@ -106,8 +113,8 @@ char *demo_path(struct demo *d, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 /* ---- client ---- */
 struct answer {
-    int status;          /* HTTP status; 0 when there was no answer */
-    int curl;            /* curl's exit code: 7 refused, 28 timed out, 35/56 TLS refused */
+    int status; /* HTTP status; 0 when there was no answer */
+    int curl;   /* curl's exit code: 7 refused, 28 timed out, 35/56 TLS refused */
     struct str body, redirect, headers;
 };
 /*
@@ -120,8 +127,8 @@ struct err client_run(struct demo *d, const struct actor *who, const char *const
                       struct str input, int timeout_ms, int *exit_status, struct str *out,
                       struct str *err_out);
 /* SQL through psql as `who`, with a role and password, at the database pod. */
-struct err client_psql(struct demo *d, const struct actor *who, struct str user, struct str password,
-                       const char *sql, int *exit_status, struct str *out);
+struct err client_psql(struct demo *d, const struct actor *who, struct str user,
+                       struct str password, const char *sql, int *exit_status, struct str *out);
 /* A sister program, e.g. "sextant-audit", with arguments; its standard output. */
 struct err client_sextant(struct demo *d, const char *program, const char *const *args,
                           int *exit_status, struct str *out);
@@ -135,14 +142,15 @@ struct result answer_result(struct demo *d, const struct answer *a);
 struct err client_jwt_svid(struct demo *d, const struct actor *who, const char *audience,
                            struct str *out);
 /* X.509-SVID of `who`, written to files below `dir` of the demo: svid.0.pem, svid.0.key, bundle.0.pem. */
-struct err client_x509_svid(struct demo *d, const struct actor *who, const char *dir, int *exit_status,
-                            struct str *said);
+struct err client_x509_svid(struct demo *d, const struct actor *who, const char *dir,
+                            int *exit_status, struct str *said);
 /* Logs in to secrets by JWT-SVID; the Vault token. */
 struct err client_secrets_login(struct demo *d, const struct actor *who, const char *role,
                                 struct str *token);
 /* One call to secrets with a token; `body` NULL is a GET. */
-struct err client_secrets(struct demo *d, const struct actor *who, struct str token, const char *method,
-                          const char *path, const char *body, struct answer *out);
+struct err client_secrets(struct demo *d, const struct actor *who, struct str token,
+                          const char *method, const char *path, const char *body,
+                          struct answer *out);
 /* A bearer request to service A's door. */
 struct err client_report(struct demo *d, struct str token, const char *path, struct answer *out);
 

@@ -19,7 +19,8 @@ static const char *const outcome_names[] = {"allowed", "denied", "detected", "br
 
 static bool as_expected(enum expect e, enum outcome o)
 {
-    return (e == EXPECT_ALLOW && o == OUTCOME_ALLOWED) || (e == EXPECT_DENY && o == OUTCOME_DENIED) ||
+    return (e == EXPECT_ALLOW && o == OUTCOME_ALLOWED) ||
+           (e == EXPECT_DENY && o == OUTCOME_DENIED) ||
            (e == EXPECT_DETECT && o == OUTCOME_DETECTED);
 }
 

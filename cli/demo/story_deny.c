@@ -46,11 +46,27 @@ static struct err make_foreign_svid(struct demo *d, const char *dir)
     TRY(make_dir(dir, 0700, intruder_in_a.uid));
     char *key = arena_cstr(&d->arena, arena_printf(&d->arena, "%s/key.pem", dir));
     char *cert = arena_cstr(&d->arena, arena_printf(&d->arena, "%s/cert.pem", dir));
-    const char *argv[] = {"openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
-                          "ec_paramgen_curve:P-256", "-nodes", "-days", "1", "-subj", "/O=evil",
-                          "-addext", "subjectAltName=URI:spiffe://evil.example/ns/prod/sa/service-a",
-                          "-addext", "keyUsage=critical,digitalSignature", "-keyout", key, "-out",
-                          cert, NULL};
+    const char *argv[] = {"openssl",
+                          "req",
+                          "-x509",
+                          "-newkey",
+                          "ec",
+                          "-pkeyopt",
+                          "ec_paramgen_curve:P-256",
+                          "-nodes",
+                          "-days",
+                          "1",
+                          "-subj",
+                          "/O=evil",
+                          "-addext",
+                          "subjectAltName=URI:spiffe://evil.example/ns/prod/sa/service-a",
+                          "-addext",
+                          "keyUsage=critical,digitalSignature",
+                          "-keyout",
+                          key,
+                          "-out",
+                          cert,
+                          NULL};
     int status;
     struct str out, err_text;
     TRY(client_run(d, &intruder_in_a, argv, STR_EMPTY, 10000, &status, &out, &err_text));
@@ -62,10 +78,13 @@ static struct err foreign_trust_domain(struct demo *d, struct result *r)
 {
     char *dir = demo_path(d, "intruder");
     TRY(make_foreign_svid(d, dir));
-    const char *args[] = {"--insecure", "--cert",
+    const char *args[] = {"--insecure",
+                          "--cert",
                           arena_cstr(&d->arena, arena_printf(&d->arena, "%s/cert.pem", dir)),
-                          "--key", arena_cstr(&d->arena, arena_printf(&d->arena, "%s/key.pem", dir)),
-                          "https://" SERVICE_B "/payments/payments?environment=staging", NULL};
+                          "--key",
+                          arena_cstr(&d->arena, arena_printf(&d->arena, "%s/key.pem", dir)),
+                          "https://" SERVICE_B "/payments/payments?environment=staging",
+                          NULL};
     return get(d, &intruder_in_a, args, r);
 }
 
@@ -80,11 +99,16 @@ static struct err secret_of_b(struct demo *d, struct result *r)
 
 static struct err key_of_b(struct demo *d, struct result *r)
 {
-    const char *args[] = {"--cacert", demo_path(d, "service-a/bundle.0.pem"),
-                          "--cert",   demo_path(d, "service-a/svid.0.pem"),
-                          "--key",    demo_path(d, "service-a/svid.0.key"),
-                          "--data",   "{\"plaintext\":\"NDExMQ==\"}",
-                          CRYPTO "/v1/transit/encrypt/cards", NULL};
+    const char *args[] = {"--cacert",
+                          demo_path(d, "service-a/bundle.0.pem"),
+                          "--cert",
+                          demo_path(d, "service-a/svid.0.pem"),
+                          "--key",
+                          demo_path(d, "service-a/svid.0.key"),
+                          "--data",
+                          "{\"plaintext\":\"NDExMQ==\"}",
+                          CRYPTO "/v1/transit/encrypt/cards",
+                          NULL};
     return get(d, &actor_service_a, args, r);
 }
 
@@ -101,11 +125,13 @@ static struct err database_port(struct demo *d, struct result *r)
 }
 
 const struct step deny_steps[] = {
-    {"deny-service-c", "encryption", "service C calls B with its own identity", EXPECT_DENY, service_c},
+    {"deny-service-c", "encryption", "service C calls B with its own identity", EXPECT_DENY,
+     service_c},
     {"deny-plaintext", "encryption", "an intruder in A's pod calls B in plaintext", EXPECT_DENY,
      plaintext},
-    {"deny-foreign-trust-domain", "encryption", "a certificate of another trust domain that claims to be A",
-     EXPECT_DENY, foreign_trust_domain},
+    {"deny-foreign-trust-domain", "encryption",
+     "a certificate of another trust domain that claims to be A", EXPECT_DENY,
+     foreign_trust_domain},
     {"deny-secret-of-b", "secrets", "service A asks for a secret of B", EXPECT_DENY, secret_of_b},
     {"deny-key-of-b", "encryption", "service A uses B's key", EXPECT_DENY, key_of_b},
     {"deny-database-port", "network control", "pod A opens the database's port", EXPECT_DENY,

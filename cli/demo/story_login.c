@@ -49,8 +49,11 @@ static struct str unescape(struct demo *d, struct str s)
         static const struct {
             struct str from;
             char to;
-        } entities[] = {{STR_INIT("&amp;"), '&'}, {STR_INIT("&quot;"), '"'},
-                        {STR_INIT("&#39;"), '\''}, {STR_INIT("&lt;"), '<'}, {STR_INIT("&gt;"), '>'}};
+        } entities[] = {{STR_INIT("&amp;"), '&'},
+                        {STR_INIT("&quot;"), '"'},
+                        {STR_INIT("&#39;"), '\''},
+                        {STR_INIT("&lt;"), '<'},
+                        {STR_INIT("&gt;"), '>'}};
         char c = s.p[i];
         for (size_t k = 0; k < ARRAY_LEN(entities); k++) {
             if (str_starts(str_sub(s, i, s.n), entities[k].from)) {
@@ -102,7 +105,8 @@ static bool read_form(struct demo *d, struct str page, struct form *f)
     return true;
 }
 
-static struct err browse(struct demo *d, struct str url, const struct form *post, struct answer *out)
+static struct err browse(struct demo *d, struct str url, const struct form *post,
+                         struct answer *out)
 {
     char *jar = demo_path(d, "alice/cookies");
     char *where = str_starts(url, S("/"))
@@ -136,7 +140,8 @@ static struct str authorize_url(struct demo *d, const char *redirect_uri)
     struct buf b;
     buf_init(&b, 4096);
     d->code_verifier = random_id(&d->arena, 64, ALPHABET_BASE62);
-    buf_puts(&b, S("/authorize?response_type=code&client_id=" CLIENT_ID "&scope=openid%20profile&redirect_uri="));
+    buf_puts(&b, S("/authorize?response_type=code&client_id=" CLIENT_ID
+                   "&scope=openid%20profile&redirect_uri="));
     percent_put(&b, str_of(redirect_uri));
     buf_puts(&b, S("&resource="));
     percent_put(&b, S(AUDIENCE));
@@ -206,11 +211,20 @@ static struct err walk_to_code(struct demo *d, const char *password, struct answ
 static struct err exchange(struct demo *d, struct str code, struct str verifier, struct answer *out)
 {
     const char *args[] = {
-        "--cacert", ca_file(d), "--data", "grant_type=authorization_code", "--data",
-        "client_id=" CLIENT_ID, "--data", "redirect_uri=" CALLBACK, "--data",
-        arena_cstr(&d->arena, arena_printf(&d->arena, "code=%.*s", STR_FMT(code))), "--data",
+        "--cacert",
+        ca_file(d),
+        "--data",
+        "grant_type=authorization_code",
+        "--data",
+        "client_id=" CLIENT_ID,
+        "--data",
+        "redirect_uri=" CALLBACK,
+        "--data",
+        arena_cstr(&d->arena, arena_printf(&d->arena, "code=%.*s", STR_FMT(code))),
+        "--data",
         arena_cstr(&d->arena, arena_printf(&d->arena, "code_verifier=%.*s", STR_FMT(verifier))),
-        ISSUER "/token", NULL};
+        ISSUER "/token",
+        NULL};
     return client_curl(d, &actor_alice, args, out);
 }
 
@@ -309,22 +323,23 @@ static struct err identity_only(struct demo *d, struct result *r)
         ENSURE(json_get(v, rights[i]) == NULL, ERR_INVALID, "the token carries '%s'", rights[i]);
     }
     r->outcome = OUTCOME_ALLOWED;
-    r->got = arena_printf(&d->arena, "sub, iss, aud, exp and no rights in %zu bytes",
-                          d->access_token.n);
+    r->got =
+        arena_printf(&d->arena, "sub, iss, aud, exp and no rights in %zu bytes", d->access_token.n);
     return OK;
 }
 
 const struct step login_steps[] = {
-    {"discovery", "authentication", "Alice's browser finds the OpenID provider", EXPECT_ALLOW, discover},
+    {"discovery", "authentication", "Alice's browser finds the OpenID provider", EXPECT_ALLOW,
+     discover},
     {"deny-redirect-uri", "authentication", "a redirect to an unregistered address is refused",
      EXPECT_DENY, redirect_uri},
     {"deny-wrong-password", "authentication", "a wrong password gives no code", EXPECT_DENY,
      wrong_password},
-    {"deny-pkce", "authentication", "a stolen code without the PKCE verifier is worthless", EXPECT_DENY,
-     wrong_verifier},
+    {"deny-pkce", "authentication", "a stolen code without the PKCE verifier is worthless",
+     EXPECT_DENY, wrong_verifier},
     {"deny-code-reuse", "authentication", "a code works once", EXPECT_DENY, code_reuse},
     {"login", "authentication", "Alice logs in with code and PKCE", EXPECT_ALLOW, log_in},
-    {"identity-only", "authentication", "her token says who she is, not what she may do", EXPECT_ALLOW,
-     identity_only},
+    {"identity-only", "authentication", "her token says who she is, not what she may do",
+     EXPECT_ALLOW, identity_only},
 };
 const size_t n_login_steps = ARRAY_LEN(login_steps);

@@ -17,7 +17,8 @@ static struct json *questions(struct demo *d)
     return (struct json *)(uintptr_t)d->questions;
 }
 
-static struct err ask(struct demo *d, const char *question, const char *const *about, struct result *r)
+static struct err ask(struct demo *d, const char *question, const char *const *about,
+                      struct result *r)
 {
     const char *args[16] = {"ask", question, "--json"};
     size_t n = 3;
@@ -89,8 +90,8 @@ static struct err flip_byte(const char *path)
 /* An entry bundle of the log at `dir`: the bytes of the first events. */
 static struct err first_bundle(struct demo *d, const char *dir, char **out)
 {
-    char *line = arena_cstr(&d->arena, arena_printf(&d->arena,
-        "find %s/tile/entries -type f | sort | head -n 1", dir));
+    char *line = arena_cstr(
+        &d->arena, arena_printf(&d->arena, "find %s/tile/entries -type f | sort | head -n 1", dir));
     const char *argv[] = {"/bin/sh", "-c", line, NULL};
     int status;
     struct str path;
@@ -121,8 +122,9 @@ static struct err verify_live(struct demo *d, struct result *r)
         json_set(&d->arena, a, S("verified"), json_new_bool(&d->arena, status == 0));
         d->audit = a;
         if (status == 0) {
-            r->got = arena_printf(&d->arena, "%lld events, every tile and the signed checkpoint agree",
-                                  (long long)events);
+            r->got =
+                arena_printf(&d->arena, "%lld events, every tile and the signed checkpoint agree",
+                             (long long)events);
         }
     }
     return OK;
@@ -146,8 +148,8 @@ static struct err tampered_copy(struct demo *d, struct result *r)
 
 static struct err assess(struct demo *d, struct result *r)
 {
-    char *repo = arena_cstr(&d->arena, arena_printf(&d->arena, "%.*s/share/sextant/reference",
-                                                    STR_FMT(d->dir)));
+    char *repo = arena_cstr(
+        &d->arena, arena_printf(&d->arena, "%.*s/share/sextant/reference", STR_FMT(d->dir)));
     const char *args[] = {repo, "--json", NULL};
     int status;
     struct str out;
@@ -172,7 +174,8 @@ const struct step proof_steps[] = {
     {"ask-identity", "audit", "which workload identity made the call?", EXPECT_ALLOW, ask_identity},
     {"verify-log", "audit", "the whole log verifies offline with one public key", EXPECT_ALLOW,
      verify_live},
-    {"detect-tampered-log", "audit", "one byte edited in a copy is found", EXPECT_DETECT, tampered_copy},
+    {"detect-tampered-log", "audit", "one byte edited in a copy is found", EXPECT_DETECT,
+     tampered_copy},
     {"assess", "assess", "the reference system's own repository, assessed", EXPECT_ALLOW, assess},
 };
 const size_t n_proof_steps = ARRAY_LEN(proof_steps);

@@ -87,10 +87,16 @@ static struct err token_from(struct demo *d, const char *client, const char *res
     struct answer a;
     struct json *v;
     char *user = demo_path(d, "alice/%s.client", client); /* "id:secret", for curl's --config */
-    const char *args[] = {"--cacert", demo_path(d, "alice/ca.crt"), "--config", user, "--data",
-                          "grant_type=client_credentials", "--data-urlencode",
+    const char *args[] = {"--cacert",
+                          demo_path(d, "alice/ca.crt"),
+                          "--config",
+                          user,
+                          "--data",
+                          "grant_type=client_credentials",
+                          "--data-urlencode",
                           arena_cstr(&d->arena, arena_printf(&d->arena, "resource=%s", resource)),
-                          "https://10.77.0.1:9443/token", NULL};
+                          "https://10.77.0.1:9443/token",
+                          NULL};
     TRY(client_curl(d, &actor_alice, args, &a));
     ENSURE(a.status == 200, ERR_DENIED, "token for %s: %.*s", client, STR_FMT(answer_text(d, &a)));
     TRY(json_parse(&d->arena, a.body, NULL, &v));
@@ -133,12 +139,12 @@ static struct err other_team(struct demo *d, struct result *r)
 }
 
 const struct step request_steps[] = {
-    {"read-report", "authorization", "Alice reads her team's report: A, B, secrets, crypto, database",
-     EXPECT_ALLOW, read_report},
+    {"read-report", "authorization",
+     "Alice reads her team's report: A, B, secrets, crypto, database", EXPECT_ALLOW, read_report},
     {"workload-identity", "identity", "service A gets its SVID without any static credential",
      EXPECT_ALLOW, workload_identity},
-    {"own-secret", "secrets", "service A logs in with its SVID and reads its own secret", EXPECT_ALLOW,
-     own_secret},
+    {"own-secret", "secrets", "service A logs in with its SVID and reads its own secret",
+     EXPECT_ALLOW, own_secret},
 };
 const size_t n_request_steps = ARRAY_LEN(request_steps);
 
@@ -147,11 +153,12 @@ const struct step person_denials[] = {
     {"deny-no-token", "authentication", "a request without a token", EXPECT_DENY, no_token},
     {"deny-token-forged", "authentication", "a token with one letter of its signature changed",
      EXPECT_DENY, token_forged},
-    {"deny-token-alg-none", "authentication", "a token that says it needs no signature", EXPECT_DENY,
-     token_alg_none},
-    {"deny-token-audience", "authentication", "a true token, meant for another service", EXPECT_DENY,
-     token_audience},
-    {"deny-token-expired", "authentication", "a token that has run out", EXPECT_DENY, token_expired},
+    {"deny-token-alg-none", "authentication", "a token that says it needs no signature",
+     EXPECT_DENY, token_alg_none},
+    {"deny-token-audience", "authentication", "a true token, meant for another service",
+     EXPECT_DENY, token_audience},
+    {"deny-token-expired", "authentication", "a token that has run out", EXPECT_DENY,
+     token_expired},
     {"deny-production", "authorization", "an analyst asks for production", EXPECT_DENY, production},
     {"deny-other-team", "authorization", "an analyst asks for another team's report", EXPECT_DENY,
      other_team},

@@ -37,7 +37,8 @@ static struct err curl_probe(struct demo *d, const char *name, const struct acto
 {
     struct probe *p = &probes[n_probes++];
     *p = (struct probe){.name = name, .who = who};
-    p->command = arena_cstr(&d->arena, arena_printf(&d->arena, "curl -fsS -m 2 -o /dev/null %s", rest));
+    p->command =
+        arena_cstr(&d->arena, arena_printf(&d->arena, "curl -fsS -m 2 -o /dev/null %s", rest));
     return OK;
 }
 
@@ -49,8 +50,8 @@ static struct err prepare_probes(struct demo *d)
     TRY(make_dir(demo_path(d, "probe"), 0711, 0));
     char *token = demo_path(d, "probe/token"), *pg = demo_path(d, "probe/pgpass");
     const char *none[] = {NULL};
-    struct str header = arena_printf(a, "header = \"X-Vault-Token: %.*s\"\n",
-                                     STR_FMT(d->stolen_secrets_token));
+    struct str header =
+        arena_printf(a, "header = \"X-Vault-Token: %.*s\"\n", STR_FMT(d->stolen_secrets_token));
     struct str line = arena_printf(a, "%s:5432:records:%.*s:%.*s\n", d->pods[POD_DB].ip,
                                    STR_FMT(d->stolen_db_user), STR_FMT(d->stolen_db_password));
     TRY(template_write(a, token, header, 0600, true, none));
@@ -60,39 +61,55 @@ static struct err prepare_probes(struct demo *d)
         FAIL(ERR_IO, "cannot hand the probes their credentials");
     }
     char *ca = demo_path(d, "run/identity/bundle.pem"), *dir = demo_path(d, "service-a");
-    TRY(curl_probe(d, "secrets-token", &actor_service_a,
-                   arena_cstr(a, arena_printf(a, "-K %s --cacert %s https://10.77.0.1:8200/v1/kv/data/service-a/api",
-                                              token, ca))));
+    TRY(curl_probe(
+        d, "secrets-token", &actor_service_a,
+        arena_cstr(
+            a, arena_printf(a, "-K %s --cacert %s https://10.77.0.1:8200/v1/kv/data/service-a/api",
+                            token, ca))));
     TRY(curl_probe(d, "mesh-call", &actor_service_a,
                    "'http://10.77.2.2:8080/payments/payments?environment=staging'"));
-    TRY(curl_probe(d, "crypto-key", &actor_service_a,
-                   arena_cstr(a, arena_printf(a, "--cacert %s/bundle.0.pem --cert %s/svid.0.pem --key %s/svid.0.key "
-                                                 "-d '{\"plaintext\":\"eA==\"}' "
-                                                 "https://10.77.0.1:8210/v1/transit/encrypt/reports",
-                                              dir, dir, dir))));
+    TRY(curl_probe(
+        d, "crypto-key", &actor_service_a,
+        arena_cstr(a,
+                   arena_printf(a,
+                                "--cacert %s/bundle.0.pem --cert %s/svid.0.pem --key %s/svid.0.key "
+                                "-d '{\"plaintext\":\"eA==\"}' "
+                                "https://10.77.0.1:8210/v1/transit/encrypt/reports",
+                                dir, dir, dir))));
     probes[n_probes++] = (struct probe){
-        .name = "workload-api", .who = &actor_service_a,
+        .name = "workload-api",
+        .who = &actor_service_a,
         .command = arena_cstr(a, arena_printf(a, "%s api fetch x509 -socketPath %s >/dev/null",
                                               demo_path(d, "bin/sextant-identity"),
                                               demo_path(d, "run/identity/workload.sock")))};
     probes[n_probes++] = (struct probe){
-        .name = "database-role", .who = &foothold,
-        .command = arena_cstr(a, arena_printf(a, "PGPASSFILE=%s psql -X -w -q -o /dev/null 'host=%s user=%.*s dbname=records' "
-                                                 "-c 'SELECT count(*) FROM payment'",
-                                              pg, d->pods[POD_DB].ip, STR_FMT(d->stolen_db_user)))};
+        .name = "database-role",
+        .who = &foothold,
+        .command = arena_cstr(
+            a, arena_printf(
+                   a,
+                   "PGPASSFILE=%s psql -X -w -q -o /dev/null 'host=%s user=%.*s dbname=records' "
+                   "-c 'SELECT count(*) FROM payment'",
+                   pg, d->pods[POD_DB].ip, STR_FMT(d->stolen_db_user)))};
     return OK;
 }
 
 static struct err start_probe(struct demo *d, struct probe *p)
 {
     p->log = demo_path(d, "log/probe-%s.log", p->name);
-    char *script = arena_cstr(&d->arena, arena_printf(&d->arena,
-        "end=$(($(date +%%s) + %d)); while [ $(date +%%s) -lt $end ]; do "
-        "if %s 2>/dev/null; then r=ok; else r=no; fi; echo $r $(date +%%s%%N); sleep 0.01; done",
-        PROBE_SECONDS, p->command));
-    char *argv[] = {arena_cstr(&d->arena, S("/bin/sh")), arena_cstr(&d->arena, S("-c")), script, NULL};
-    struct process_spec spec = {.argv = argv, .uid = p->who->uid, .gid = p->who->uid,
-                                .netns_of = d->pods[p->who->pod].holder, .log_path = p->log,
+    char *script = arena_cstr(
+        &d->arena, arena_printf(&d->arena,
+                                "end=$(($(date +%%s) + %d)); while [ $(date +%%s) -lt $end ]; do "
+                                "if %s 2>/dev/null; then r=ok; else r=no; fi; echo $r $(date "
+                                "+%%s%%N); sleep 0.01; done",
+                                PROBE_SECONDS, p->command));
+    char *argv[] = {arena_cstr(&d->arena, S("/bin/sh")), arena_cstr(&d->arena, S("-c")), script,
+                    NULL};
+    struct process_spec spec = {.argv = argv,
+                                .uid = p->who->uid,
+                                .gid = p->who->uid,
+                                .netns_of = d->pods[p->who->pod].holder,
+                                .log_path = p->log,
                                 .die_with_parent = true};
     return process_start(&spec, &p->pid, &p->pidfd);
 }
@@ -141,8 +158,8 @@ static struct err stolen_role(struct demo *d, struct result *r)
 {
     struct answer a;
     struct json *v;
-    TRY(client_secrets(d, &actor_service_a, d->stolen_secrets_token, "GET", "database/creds/reports",
-                       NULL, &a));
+    TRY(client_secrets(d, &actor_service_a, d->stolen_secrets_token, "GET",
+                       "database/creds/reports", NULL, &a));
     *r = answer_result(d, &a);
     if (a.status != 200) {
         return OK;
@@ -173,8 +190,8 @@ static struct err role_works(struct demo *d, struct result *r)
 
 static struct err run_respond(struct demo *d, bool dry, int *status, struct str *out)
 {
-    const char *args[] = {"--json", IDENTITY_A,
-                          dry ? "--dry-run" : "--report", dry ? NULL : demo_path(d, "incident"), NULL};
+    const char *args[] = {"--json", IDENTITY_A, dry ? "--dry-run" : "--report",
+                          dry ? NULL : demo_path(d, "incident"), NULL};
     return client_sextant(d, "sextant-respond", args, status, out);
 }
 
@@ -198,7 +215,8 @@ static struct err dry_run(struct demo *d, struct result *r)
     }
     TRY(run_respond(d, true, &status, &out));
     r->outcome = status == 0 ? OUTCOME_ALLOWED : OUTCOME_BROKEN;
-    r->got = status == 0 ? S("seven steps planned, nothing changed") : str_sub(str_trim(out), 0, 300);
+    r->got =
+        status == 0 ? S("seven steps planned, nothing changed") : str_sub(str_trim(out), 0, 300);
     return OK;
 }
 
@@ -297,13 +315,15 @@ static struct err reuse_detected(struct demo *d, struct result *r)
 }
 
 const struct step respond_steps[] = {
-    {"stolen-role", "secrets", "the intruder in A leases the database role that A may have", EXPECT_ALLOW,
-     stolen_role},
+    {"stolen-role", "secrets", "the intruder in A leases the database role that A may have",
+     EXPECT_ALLOW, stolen_role},
     {"stolen-role-works", "secrets", "from a foothold beside B the stolen role works", EXPECT_ALLOW,
      role_works},
     {"respond-dry-run", "respond", "the runbook says what it would do", EXPECT_ALLOW, dry_run},
-    {"respond", "respond", "sextant respond contains service A in under a second", EXPECT_ALLOW, respond},
-    {"deny-role-after-revocation", "secrets", "the stolen role logs in no more", EXPECT_DENY, role_after},
+    {"respond", "respond", "sextant respond contains service A in under a second", EXPECT_ALLOW,
+     respond},
+    {"deny-role-after-revocation", "secrets", "the stolen role logs in no more", EXPECT_DENY,
+     role_after},
     {"deny-token-after-revocation", "secrets", "A's token opens nothing", EXPECT_DENY, token_after},
     {"deny-svid-after-ban", "identity", "A's processes get no SVID", EXPECT_DENY, svid_after},
     {"deny-call-after-ban", "encryption", "A calls B no more", EXPECT_DENY, call_after},

@@ -7,8 +7,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pwd.h>
-#include <stdarg.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -51,10 +51,22 @@ const struct actor actor_service_c = {"service-c", UID_SERVICE_C, POD_C, false};
 const struct actor actor_operator = {"operator", 0, POD_MAX, true};
 
 static const struct pod pod_table[POD_MAX] = {
-    [POD_A] = {.name = "service-a", .labels = "service-a", .ip = "10.77.1.2", .gateway = "10.77.1.1"},
-    [POD_B] = {.name = "service-b", .labels = "service-b", .ip = "10.77.2.2", .gateway = "10.77.2.1"},
-    [POD_C] = {.name = "service-c", .labels = "service-c", .ip = "10.77.3.2", .gateway = "10.77.3.1"},
-    [POD_DB] = {.name = "database", .labels = "database", .ip = "10.77.4.2", .gateway = "10.77.4.1"},
+    [POD_A] = {.name = "service-a",
+               .labels = "service-a",
+               .ip = "10.77.1.2",
+               .gateway = "10.77.1.1"},
+    [POD_B] = {.name = "service-b",
+               .labels = "service-b",
+               .ip = "10.77.2.2",
+               .gateway = "10.77.2.1"},
+    [POD_C] = {.name = "service-c",
+               .labels = "service-c",
+               .ip = "10.77.3.2",
+               .gateway = "10.77.3.1"},
+    [POD_DB] = {.name = "database",
+                .labels = "database",
+                .ip = "10.77.4.2",
+                .gateway = "10.77.4.1"},
     [POD_CLIENT] = {.name = "client", .ip = "10.77.9.2", .gateway = "10.77.9.1"},
 };
 
@@ -111,11 +123,16 @@ static struct err connect_pod(struct demo *d, const struct pod *p, unsigned inde
 {
     struct arena *a = &d->arena;
     TRY(shell(d, arena_cstr(a, arena_printf(a,
-        "ip link add sx%u type veth peer name eth0 netns %d && ip addr add %s/24 dev sx%u && "
-        "ip link set sx%u up", index, (int)p->holder, p->gateway, index, index))));
-    return shell(d, arena_cstr(a, arena_printf(a,
-        "nsenter --net=/proc/%d/ns/net sh -c 'ip link set lo up && ip addr add %s/24 dev eth0 && "
-        "ip link set eth0 up && ip route add default via %s'", (int)p->holder, p->ip, p->gateway)));
+                                            "ip link add sx%u type veth peer name eth0 netns %d && "
+                                            "ip addr add %s/24 dev sx%u && "
+                                            "ip link set sx%u up",
+                                            index, (int)p->holder, p->gateway, index, index))));
+    return shell(d,
+                 arena_cstr(a, arena_printf(a,
+                                            "nsenter --net=/proc/%d/ns/net sh -c 'ip link set lo "
+                                            "up && ip addr add %s/24 dev eth0 && "
+                                            "ip link set eth0 up && ip route add default via %s'",
+                                            (int)p->holder, p->ip, p->gateway)));
 }
 
 static struct err build_pods(struct demo *d)
@@ -139,7 +156,8 @@ static struct err postgres_bin(struct demo *d, char **out)
     int status;
     struct str path;
     TRY(client_run(d, &actor_operator, argv, STR_EMPTY, 5000, &status, &path, NULL));
-    ENSURE(status == 0 && path.n > 1, ERR_NOT_FOUND, "PostgreSQL is not installed: apt-get install postgresql");
+    ENSURE(status == 0 && path.n > 1, ERR_NOT_FOUND,
+           "PostgreSQL is not installed: apt-get install postgresql");
     *out = arena_cstr(&d->arena, str_trim(path));
     return OK;
 }
@@ -155,15 +173,20 @@ static struct err init_cluster(struct demo *d, const struct actor *pg, const cha
     const char *none[] = {NULL};
     TRY(template_write(&d->arena, file, password, 0600, true, none));
     ENSURE(chown(file, pg->uid, pg->uid) == 0, ERR_IO, "chown %s: %s", file, strerror(errno));
-    const char *argv[] = {initdb, "-D", data, "-A", "scram-sha-256", "-U", PG_ROOT, "--pwfile", file,
-                          "--no-sync", "-E", "UTF8", "--locale=C", NULL};
+    const char *argv[] = {initdb, "-D",    data,         "-A", "scram-sha-256",
+                          "-U",   PG_ROOT, "--pwfile",   file, "--no-sync",
+                          "-E",   "UTF8",  "--locale=C", NULL};
     int status;
     struct str out, err_text;
     TRY(client_run(d, pg, argv, STR_EMPTY, POSTGRES_MS, &status, &out, &err_text));
     unlink(file);
     ENSURE(status == 0, ERR_IO, "initdb: %.*s", STR_FMT(str_trim(err_text)));
-    return shell(d, arena_cstr(&d->arena, arena_printf(&d->arena,
-        "echo 'host all all 10.77.0.0/16 scram-sha-256' >> %s/pg_hba.conf", data)));
+    return shell(
+        d,
+        arena_cstr(&d->arena,
+                   arena_printf(&d->arena,
+                                "echo 'host all all 10.77.0.0/16 scram-sha-256' >> %s/pg_hba.conf",
+                                data)));
 }
 
 static struct err wait_for_postgres(struct demo *d, const char *bin)
@@ -190,7 +213,8 @@ static struct err add_saboteur(struct demo *d, struct str password)
     char sql[128];
     random_bytes(sql, 16);
     d->saboteur = hex_encode(&d->arena, str_n(sql, 16));
-    snprintf(sql, sizeof(sql), "CREATE ROLE saboteur SUPERUSER LOGIN PASSWORD '%.*s'", STR_FMT(d->saboteur));
+    snprintf(sql, sizeof(sql), "CREATE ROLE saboteur SUPERUSER LOGIN PASSWORD '%.*s'",
+             STR_FMT(d->saboteur));
     TRY(client_psql(d, &actor_operator, S(PG_ROOT), password, sql, &status, &out));
     ENSURE(status == 0, ERR_IO, "saboteur: %.*s", STR_FMT(str_trim(out)));
     return OK;
@@ -200,16 +224,22 @@ static struct err add_saboteur(struct demo *d, struct str password)
 static struct err make_schema(struct demo *d, struct str password)
 {
     static const char sql[] =
-        "CREATE TABLE payment (id bigserial PRIMARY KEY, team text NOT NULL, environment text NOT NULL,"
-        " card text NOT NULL, written_by text NOT NULL DEFAULT current_user, at timestamptz DEFAULT now());"
+        "CREATE TABLE payment (id bigserial PRIMARY KEY, team text NOT NULL, environment text NOT "
+        "NULL,"
+        " card text NOT NULL, written_by text NOT NULL DEFAULT current_user, at timestamptz "
+        "DEFAULT now());"
         "CREATE ROLE records_writer NOLOGIN; GRANT SELECT, INSERT ON payment TO records_writer;"
         "GRANT USAGE ON SEQUENCE payment_id_seq TO records_writer;"
         "CREATE ROLE records_reader NOLOGIN; GRANT SELECT ON payment TO records_reader;";
     int status;
     struct str out;
-    char *create = arena_cstr(&d->arena, arena_printf(&d->arena,
-        "IFS= read -r PGPASSWORD; export PGPASSWORD; exec psql -X -q -w 'host=%s user=" PG_ROOT
-        " dbname=postgres' -c 'CREATE DATABASE records'", d->pods[POD_DB].ip));
+    char *create = arena_cstr(
+        &d->arena,
+        arena_printf(
+            &d->arena,
+            "IFS= read -r PGPASSWORD; export PGPASSWORD; exec psql -X -q -w 'host=%s user=" PG_ROOT
+            " dbname=postgres' -c 'CREATE DATABASE records'",
+            d->pods[POD_DB].ip));
     const char *argv[] = {"/bin/sh", "-c", create, NULL};
     struct str err_text;
     TRY(client_run(d, &actor_operator, argv, arena_printf(&d->arena, "%.*s\n", STR_FMT(password)),
@@ -232,14 +262,20 @@ static struct err start_postgres(struct demo *d, struct str password)
     TRY(init_cluster(d, &pg, bin, data, password));
     char *argv[] = {
         arena_cstr(&d->arena, arena_printf(&d->arena, "%s/postgres", bin)),
-        arena_cstr(&d->arena, S("-D")), data,
+        arena_cstr(&d->arena, S("-D")),
+        data,
         arena_cstr(&d->arena, S("-c")),
         arena_cstr(&d->arena, arena_printf(&d->arena, "listen_addresses=%s", d->pods[POD_DB].ip)),
         arena_cstr(&d->arena, S("-c")),
         arena_cstr(&d->arena, arena_printf(&d->arena, "unix_socket_directories=%s", data)),
-        arena_cstr(&d->arena, S("-c")), arena_cstr(&d->arena, S("fsync=off")), NULL};
-    struct unit_spec spec = {.name = "postgres", .argv = argv, .uid = pw->pw_uid,
-                             .netns_of = d->pods[POD_DB].holder, .no_notify = true,
+        arena_cstr(&d->arena, S("-c")),
+        arena_cstr(&d->arena, S("fsync=off")),
+        NULL};
+    struct unit_spec spec = {.name = "postgres",
+                             .argv = argv,
+                             .uid = pw->pw_uid,
+                             .netns_of = d->pods[POD_DB].holder,
+                             .no_notify = true,
                              .address = "10.77.4.2:5432",
                              .log_path = demo_path(d, "log/postgres.log")};
     TRY(supervisor_add(d->supervisor, &spec));
@@ -281,8 +317,9 @@ static struct err sabotage_text(struct demo *d, const char *file, struct str *te
         }
         size_t at = str_find(*text, str_of(sabotages[i].from));
         ENSURE(at != STR_NPOS, ERR_NOT_FOUND, "nothing to sabotage in %s", file);
-        *text = arena_printf(&d->arena, "%.*s%s%.*s", STR_FMT(str_sub(*text, 0, at)), sabotages[i].to,
-                             STR_FMT(str_sub(*text, at + strlen(sabotages[i].from), text->n)));
+        *text =
+            arena_printf(&d->arena, "%.*s%s%.*s", STR_FMT(str_sub(*text, 0, at)), sabotages[i].to,
+                         STR_FMT(str_sub(*text, at + strlen(sabotages[i].from), text->n)));
     }
     return OK;
 }
@@ -291,13 +328,14 @@ static struct err write_templates(struct demo *d)
 {
     static const char *const dirs[] = {"log", "manifests", "mesh", "policies", "data", "alice"};
     for (size_t i = 0; i < ARRAY_LEN(dirs); i++) {
-        TRY(make_dir(demo_path(d, "%s", dirs[i]), 0755, strcmp(dirs[i], "alice") == 0 ? UID_ALICE : 0));
+        TRY(make_dir(demo_path(d, "%s", dirs[i]), 0755,
+                     strcmp(dirs[i], "alice") == 0 ? UID_ALICE : 0));
     }
     const char *pairs[] = {"DIR", arena_cstr(&d->arena, d->dir), NULL};
     for (size_t i = 0; i < ARRAY_LEN(templates); i++) {
         struct str text;
-        TRY(file_read(&d->arena, demo_path(d, "share/sextant/reference/%s", templates[i]), TEMPLATE_MAX,
-                      &text));
+        TRY(file_read(&d->arena, demo_path(d, "share/sextant/reference/%s", templates[i]),
+                      TEMPLATE_MAX, &text));
         TRY(sabotage_text(d, templates[i], &text));
         TRY(template_write(&d->arena, demo_path(d, "%s", templates[i]), text, 0644, true, pairs));
     }
@@ -318,7 +356,8 @@ static struct err operate(struct demo *d, const char *program, const char *const
 /* ---- who exists ---- */
 
 /* What runs a daemon's own commands: as the operator, with the domain's configuration. */
-static struct err authn_cli(struct demo *d, const char *const *args, struct str input, struct json **out)
+static struct err authn_cli(struct demo *d, const char *const *args, struct str input,
+                            struct json **out)
 {
     const char *argv[16] = {demo_path(d, "bin/sextant-authn")};
     size_t n = 1;
@@ -340,14 +379,16 @@ static struct err add_client(struct demo *d, const char *name, const char *regis
     const char *args[] = {"client", "add", NULL};
     struct json *v;
     TRY(authn_cli(d, args, str_of(registration), &v));
-    struct str id = json_str(json_get(v, "client_id")), secret = json_str(json_get(v, "client_secret"));
+    struct str id = json_str(json_get(v, "client_id")),
+               secret = json_str(json_get(v, "client_secret"));
     if (secret.n == 0) {
         return OK;
     }
     /* For curl's --config: the secret is in a file that only its owner reads, never in an argument. */
     char *file = demo_path(d, "alice/%s.client", name);
     const char *none[] = {NULL};
-    struct str line = arena_printf(&d->arena, "user = \"%.*s:%.*s\"\n", STR_FMT(id), STR_FMT(secret));
+    struct str line =
+        arena_printf(&d->arena, "user = \"%.*s:%.*s\"\n", STR_FMT(id), STR_FMT(secret));
     TRY(template_write(&d->arena, file, line, 0600, true, none));
     ENSURE(chown(file, UID_ALICE, UID_ALICE) == 0, ERR_IO, "chown %s: %s", file, strerror(errno));
     return OK;
@@ -364,8 +405,8 @@ static struct err add_alice(struct demo *d)
     char *subject = arena_cstr(&d->arena, sub);
     const char *pairs[] = {"ALICE", subject, NULL};
     struct str text;
-    TRY(file_read(&d->arena, demo_path(d, "share/sextant/reference/data/directory.json"), TEMPLATE_MAX,
-                  &text));
+    TRY(file_read(&d->arena, demo_path(d, "share/sextant/reference/data/directory.json"),
+                  TEMPLATE_MAX, &text));
     TRY(template_write(&d->arena, demo_path(d, "data/directory.json"), text, 0644, true, pairs));
     return supervisor_kill_unit(d->supervisor, "authz", SIGHUP); /* reads it at once */
 }
@@ -373,19 +414,22 @@ static struct err add_alice(struct demo *d)
 static struct err register_people(struct demo *d)
 {
     TRY(add_alice(d));
-    TRY(add_client(d, "portal",
-                   "{\"client_id\":\"portal\",\"redirect_uris\":[\"http://127.0.0.1:7777/callback\"],"
-                   "\"application_type\":\"native\",\"grant_types\":[\"authorization_code\",\"refresh_token\"],"
-                   "\"token_endpoint_auth_method\":\"none\",\"audiences\":[\"https://reports.prod\"],"
-                   "\"require_consent\":true}"));
+    TRY(add_client(
+        d, "portal",
+        "{\"client_id\":\"portal\",\"redirect_uris\":[\"http://127.0.0.1:7777/callback\"],"
+        "\"application_type\":\"native\",\"grant_types\":[\"authorization_code\",\"refresh_token\"]"
+        ","
+        "\"token_endpoint_auth_method\":\"none\",\"audiences\":[\"https://reports.prod\"],"
+        "\"require_consent\":true}"));
     TRY(add_client(d, "batch",
                    "{\"client_id\":\"batch\",\"grant_types\":[\"client_credentials\"],"
                    "\"token_endpoint_auth_method\":\"client_secret_basic\","
                    "\"audiences\":[\"https://elsewhere.prod\"]}"));
-    return add_client(d, "sprinter",
-                      "{\"client_id\":\"sprinter\",\"grant_types\":[\"client_credentials\"],"
-                      "\"token_endpoint_auth_method\":\"client_secret_basic\",\"access_token_life\":1,"
-                      "\"audiences\":[\"https://reports.prod\"]}");
+    return add_client(
+        d, "sprinter",
+        "{\"client_id\":\"sprinter\",\"grant_types\":[\"client_credentials\"],"
+        "\"token_endpoint_auth_method\":\"client_secret_basic\",\"access_token_life\":1,"
+        "\"audiences\":[\"https://reports.prod\"]}");
 }
 
 /* The sidecars' entries follow from `uids` of sextant.yaml; the services' are made here. */
@@ -401,11 +445,13 @@ static struct err register_workloads(struct demo *d)
     };
     for (size_t i = 0; i < ARRAY_LEN(entries); i++) {
         struct arena *a = &d->arena;
-        char *id = arena_cstr(a, arena_printf(a, "spiffe://cluster.local/ns/prod/sa/%s", entries[i].service));
+        char *id = arena_cstr(
+            a, arena_printf(a, "spiffe://cluster.local/ns/prod/sa/%s", entries[i].service));
         char *selector = arena_cstr(a, arena_printf(a, "unix:uid:%u", (unsigned)entries[i].uid));
-        const char *args[] = {"entry", "create", "-parentID",
-                              "spiffe://cluster.local/sextant/identity", "-spiffeID", id, "-selector",
-                              selector, NULL};
+        const char *args[] = {
+            "entry",     "create", "-parentID", "spiffe://cluster.local/sextant/identity",
+            "-spiffeID", id,       "-selector", selector,
+            NULL};
         TRY(operate(d, "sextant-identity", args));
     }
     return OK;
@@ -420,9 +466,10 @@ struct workload {
 };
 
 static const struct workload workloads[] = {
-    {"service-a", "sidecar-a", "reports", "127.0.0.1:8080", "http://10.77.2.2:8080", POD_A, UID_SIDECAR_A,
-     UID_SERVICE_A},
-    {"service-b", "sidecar-b", "records", "127.0.0.1:8080", NULL, POD_B, UID_SIDECAR_B, UID_SERVICE_B},
+    {"service-a", "sidecar-a", "reports", "127.0.0.1:8080", "http://10.77.2.2:8080", POD_A,
+     UID_SIDECAR_A, UID_SERVICE_A},
+    {"service-b", "sidecar-b", "records", "127.0.0.1:8080", NULL, POD_B, UID_SIDECAR_B,
+     UID_SERVICE_B},
     {"service-c", "sidecar-c", NULL, NULL, NULL, POD_C, UID_SIDECAR_C, UID_SERVICE_C},
 };
 
@@ -436,8 +483,8 @@ static struct err prepare_sidecar(struct demo *d, const struct workload *w)
     TRY(make_dir(demo_path(d, "sidecars/%s/run", letter), 0755, w->sidecar_uid));
     for (size_t i = 0; i < ARRAY_LEN(callees); i++) {
         char *link = demo_path(d, "sidecars/%s/run/%s", letter, callees[i]);
-        ENSURE(symlink(demo_path(d, "run/%s", callees[i]), link) == 0, ERR_IO, "symlink %s: %s", link,
-               strerror(errno));
+        ENSURE(symlink(demo_path(d, "run/%s", callees[i]), link) == 0, ERR_IO, "symlink %s: %s",
+               link, strerror(errno));
     }
     return OK;
 }
@@ -446,13 +493,21 @@ static struct err prepare_sidecar(struct demo *d, const struct workload *w)
 static struct err intercept(struct demo *d, const struct workload *w)
 {
     char *uid = arena_cstr(&d->arena, arena_printf(&d->arena, "%u", (unsigned)w->sidecar_uid));
-    const char *argv[] = {demo_path(d, "bin/sextant-mesh"), "intercept", "--uid", uid, "--inbound", "8080",
-                          "--exclude", "10.77.0.1/32,10.77.4.2/32", NULL};
+    const char *argv[] = {demo_path(d, "bin/sextant-mesh"),
+                          "intercept",
+                          "--uid",
+                          uid,
+                          "--inbound",
+                          "8080",
+                          "--exclude",
+                          "10.77.0.1/32,10.77.4.2/32",
+                          NULL};
     struct actor root_in_pod = {"operator", 0, w->pod, false};
     int status;
     struct str out, err_text;
     TRY(client_run(d, &root_in_pod, argv, STR_EMPTY, 10000, &status, &out, &err_text));
-    ENSURE(status == 0, ERR_INTERNAL, "intercept in %s: %.*s", w->name, STR_FMT(str_trim(err_text)));
+    ENSURE(status == 0, ERR_INTERNAL, "intercept in %s: %.*s", w->name,
+           STR_FMT(str_trim(err_text)));
     return OK;
 }
 
@@ -461,9 +516,13 @@ static struct err start_sidecar(struct demo *d, const struct workload *w)
     TRY(prepare_sidecar(d, w));
     TRY(intercept(d, w));
     char *file = demo_path(d, "%s.yaml", w->sidecar);
-    char *argv[] = {demo_path(d, "bin/sextant-mesh"), arena_cstr(&d->arena, S("--config")), file, NULL};
-    struct unit_spec spec = {.name = w->sidecar, .argv = argv, .uid = w->sidecar_uid,
-                             .netns_of = d->pods[w->pod].holder, .address = d->pods[w->pod].ip,
+    char *argv[] = {demo_path(d, "bin/sextant-mesh"), arena_cstr(&d->arena, S("--config")), file,
+                    NULL};
+    struct unit_spec spec = {.name = w->sidecar,
+                             .argv = argv,
+                             .uid = w->sidecar_uid,
+                             .netns_of = d->pods[w->pod].holder,
+                             .address = d->pods[w->pod].ip,
                              .log_path = demo_path(d, "log/%s.log", w->sidecar)};
     return supervisor_add(d->supervisor, &spec);
 }
@@ -496,8 +555,9 @@ static struct err start_service(struct demo *d, const struct workload *w)
         argv[n++] = arena_cstr(&d->arena, S("--upstream"));
         argv[n++] = arena_cstr(&d->arena, str_of(w->upstream));
     } else {
-        static const char *const fixed[] = {"--secrets", "https://10.77.0.1:8200", "--crypto",
-                                            "https://10.77.0.1:8210", "--database", "10.77.4.2"};
+        static const char *const fixed[] = {"--secrets",  "https://10.77.0.1:8200",
+                                            "--crypto",   "https://10.77.0.1:8210",
+                                            "--database", "10.77.4.2"};
         for (size_t i = 0; i < ARRAY_LEN(fixed); i++) {
             argv[n++] = arena_cstr(&d->arena, str_of(fixed[i]));
         }
@@ -506,8 +566,11 @@ static struct err start_service(struct demo *d, const struct workload *w)
                                                        demo_path(d, "run/identity/workload.sock")));
     }
     argv[n] = NULL;
-    struct unit_spec spec = {.name = w->service, .argv = argv, .uid = w->service_uid,
-                             .netns_of = d->pods[w->pod].holder, .address = w->listen,
+    struct unit_spec spec = {.name = w->service,
+                             .argv = argv,
+                             .uid = w->service_uid,
+                             .netns_of = d->pods[w->pod].holder,
+                             .address = w->listen,
                              .log_path = demo_path(d, "log/%s.log", w->service)};
     return supervisor_add(d->supervisor, &spec);
 }
@@ -535,8 +598,10 @@ static struct err create_keys(struct demo *d)
         {"reports", "spiffe://cluster.local/ns/prod/sa/service-a=encrypt,decrypt"},
     };
     for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
-        const char *args[] = {"key", "create", keys[i][0], "aes256-gcm96", keys[i][1],
-                              "spiffe://cluster.local/sextant/respond=rotate,read", NULL};
+        const char *args[] = {"key",      "create",
+                              keys[i][0], "aes256-gcm96",
+                              keys[i][1], "spiffe://cluster.local/sextant/respond=rotate,read",
+                              NULL};
         TRY(operate(d, "sextant-crypto", args));
     }
     return OK;

@@ -81,8 +81,12 @@ static void lease_role(struct records *r)
         return;
     }
     struct http_header header = {S("x-vault-token"), str_of(token)};
-    struct http_call call = {.method = S("GET"), .url = str_of(url), .headers = &header, .n_headers = 1,
-                             .done = leased, .ctx = r};
+    struct http_call call = {.method = S("GET"),
+                             .url = str_of(url),
+                             .headers = &header,
+                             .n_headers = 1,
+                             .done = leased,
+                             .ctx = r};
     http_client_call(r->secrets, &call);
     wipe(token, sizeof(token));
 }
@@ -120,8 +124,12 @@ static void log_in(struct records *r, struct str jwt)
     buf_init_secret(&body, 16 * 1024);
     snprintf(url, sizeof(url), "%s/v1/auth/jwt/login", r->secrets_url);
     buf_printf(&body, "{\"role\":\"service-b\",\"jwt\":\"%.*s\"}", STR_FMT(jwt));
-    struct http_call call = {.method = S("POST"), .url = str_of(url), .body = buf_str(&body),
-                             .content_type = S("application/json"), .done = logged_in, .ctx = r};
+    struct http_call call = {.method = S("POST"),
+                             .url = str_of(url),
+                             .body = buf_str(&body),
+                             .content_type = S("application/json"),
+                             .done = logged_in,
+                             .ctx = r};
     http_client_call(r->secrets, &call);
     buf_release(&body);
 }

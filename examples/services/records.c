@@ -45,12 +45,14 @@ static struct err write_payment(void *ctx)
                                .timeout_s = 3};
     TRY(pg_connect(&params, &pg));
     struct str values[] = {p->team, p->environment, p->ciphertext};
-    struct err e = pg_query(pg, &p->arena, "INSERT INTO payment (team, environment, card) VALUES ($1, $2, $3)",
-                            values, 3, &rows);
+    struct err e =
+        pg_query(pg, &p->arena, "INSERT INTO payment (team, environment, card) VALUES ($1, $2, $3)",
+                 values, 3, &rows);
     if (!failed(e)) {
-        e = pg_query(pg, &p->arena,
-                     "SELECT count(*), current_user FROM payment WHERE team = $1 AND environment = $2", values,
-                     2, &rows);
+        e = pg_query(
+            pg, &p->arena,
+            "SELECT count(*), current_user FROM payment WHERE team = $1 AND environment = $2",
+            values, 2, &rows);
     }
     if (!failed(e) && rows.rows == 1) {
         p->count = rows.values[0];

@@ -49,8 +49,8 @@ void *arena_calloc(struct arena *a, size_t count, size_t size) __attribute__((re
  */
 void *arena_grow(struct arena *a, void *old, size_t have, size_t want, size_t *cap, size_t size);
 
-struct str arena_str(struct arena *a, struct str s);      /* a copy, NUL after its end */
-char *arena_cstr(struct arena *a, struct str s);          /* the same as a C string */
+struct str arena_str(struct arena *a, struct str s); /* a copy, NUL after its end */
+char *arena_cstr(struct arena *a, struct str s);     /* the same as a C string */
 struct str arena_printf(struct arena *a, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 static inline bool arena_exhausted(const struct arena *a)

@@ -12,8 +12,8 @@
 
 #undef alloca
 #undef strtok_r
-#pragma GCC poison strcpy strcat strncpy strncat sprintf vsprintf strtok strtok_r gets scanf sscanf \
-    fscanf atoi atol atoll gmtime localtime ctime asctime mktemp tmpnam tempnam system popen rand   \
-    srand alloca setjmp longjmp
+#pragma GCC poison strcpy strcat strncpy strncat sprintf vsprintf strtok strtok_r gets scanf       \
+    sscanf fscanf atoi atol atoll gmtime localtime ctime asctime mktemp tmpnam tempnam system      \
+        popen rand srand alloca setjmp longjmp
 
 #endif

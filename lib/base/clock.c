@@ -181,8 +181,12 @@ static int64_t take_unit(struct str *rest)
         struct str name;
         int64_t ns;
     } units[] = {
-        {STR_INIT("ns"), 1},         {STR_INIT("us"), 1000},          {STR_INIT("ms"), NS_PER_MS},
-        {STR_INIT("s"), NS_PER_S},   {STR_INIT("m"), 60 * NS_PER_S},  {STR_INIT("h"), 3600 * NS_PER_S},
+        {STR_INIT("ns"), 1},
+        {STR_INIT("us"), 1000},
+        {STR_INIT("ms"), NS_PER_MS},
+        {STR_INIT("s"), NS_PER_S},
+        {STR_INIT("m"), 60 * NS_PER_S},
+        {STR_INIT("h"), 3600 * NS_PER_S},
         {STR_INIT("d"), 86400 * NS_PER_S},
     };
     for (size_t i = 0; i < ARRAY_LEN(units); i++) {
@@ -215,9 +219,10 @@ struct err duration_parse(struct str text, int64_t *ns)
         int64_t unit = take_unit(&c.rest), part;
         ENSURE(!c.bad && unit > 0, ERR_SYNTAX, "'%.*s' is not a duration such as 90s or 1h30m",
                STR_FMT(text));
-        bool big = __builtin_mul_overflow((int64_t)whole, unit, &part) ||
-                   __builtin_add_overflow(part, (int64_t)((__int128)fraction * unit / NS_PER_S), &part) ||
-                   __builtin_add_overflow(total, part, &total);
+        bool big =
+            __builtin_mul_overflow((int64_t)whole, unit, &part) ||
+            __builtin_add_overflow(part, (int64_t)((__int128)fraction * unit / NS_PER_S), &part) ||
+            __builtin_add_overflow(total, part, &total);
         ENSURE(!big, ERR_RANGE, "'%.*s' is longer than 292 years", STR_FMT(text));
         rest = c.rest;
     }

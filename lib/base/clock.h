@@ -12,9 +12,9 @@
 #define NS_PER_S INT64_C(1000000000)
 #define NS_PER_MS INT64_C(1000000)
 
-int64_t clock_wall_ns(void);  /* nanoseconds since 1970-01-01T00:00:00Z */
-int64_t clock_wall_s(void);   /* whole seconds of the same */
-int64_t clock_mono_ns(void);  /* nanoseconds since some start; never goes back */
+int64_t clock_wall_ns(void);        /* nanoseconds since 1970-01-01T00:00:00Z */
+int64_t clock_wall_s(void);         /* whole seconds of the same */
+int64_t clock_mono_ns(void);        /* nanoseconds since some start; never goes back */
 void clock_freeze(int64_t wall_ns); /* tests only; 0 lets it run again */
 
 /* RFC 3339 in UTC: 2026-01-31T09:05:00Z, with `digits` (0..9) digits of fraction. */

@@ -92,10 +92,10 @@ const char *err_detail(void);
 unsigned err_line(void);
 unsigned err_col(void);
 
-const char *err_text(struct err e);   /* the table's text, e.g. "not found" */
-int err_http_status(struct err e);    /* 200..599 */
-const char *err_oauth(struct err e);  /* RFC 6749 section 5.2 code */
-int err_grpc_status(struct err e);    /* 0..16 */
+const char *err_text(struct err e);  /* the table's text, e.g. "not found" */
+int err_http_status(struct err e);   /* 200..599 */
+const char *err_oauth(struct err e); /* RFC 6749 section 5.2 code */
+int err_grpc_status(struct err e);   /* 0..16 */
 
 enum { ERR_DETAIL_MAX = 1024 };
 

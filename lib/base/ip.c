@@ -29,9 +29,9 @@ struct err ip_block_parse(struct str text, struct ip_block *out)
     struct ip_block block;
     uint64_t len;
     TRY(ip_parse(str_sub(text, 0, slash), &block.addr));
-    ENSURE(!failed(str_to_u64(str_sub(text, slash + 1, text.n), &len)) && len <= ip_bits(&block.addr),
-           ERR_SYNTAX, "'%.*s': the prefix length must be 0..%u", STR_FMT(text),
-           ip_bits(&block.addr));
+    ENSURE(
+        !failed(str_to_u64(str_sub(text, slash + 1, text.n), &len)) && len <= ip_bits(&block.addr),
+        ERR_SYNTAX, "'%.*s': the prefix length must be 0..%u", STR_FMT(text), ip_bits(&block.addr));
     block.len = (uint8_t)len;
     *out = block;
     return OK;
@@ -132,7 +132,8 @@ bool ip_prev(struct ip *a)
 void ip_put(struct buf *out, const struct ip *a)
 {
     char text[INET6_ADDRSTRLEN];
-    if (a->family != 0 && inet_ntop(a->family == 4 ? AF_INET : AF_INET6, a->b, text, sizeof(text))) {
+    if (a->family != 0 &&
+        inet_ntop(a->family == 4 ? AF_INET : AF_INET6, a->b, text, sizeof(text))) {
         buf_puts(out, str_of(text));
     }
 }

@@ -29,8 +29,9 @@ static void test_parse(void **state)
     (void)state;
     struct ip ip;
     struct ip_block b;
-    static const char *const bad[] = {"", "1.2.3", "01.2.3.4", "1.2.3.4 ", "1.2.3.256", "::1::",
-                                      "fe80::1%eth0", "1.2.3.4:80", "[::1]"};
+    static const char *const bad[] = {"",          "1.2.3", "01.2.3.4",     "1.2.3.4 ",
+                                      "1.2.3.256", "::1::", "fe80::1%eth0", "1.2.3.4:80",
+                                      "[::1]"};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         assert_err(ip_parse(str_of(bad[i]), &ip), ERR_SYNTAX);
     }

@@ -27,9 +27,9 @@ struct map {
 void map_init(struct map *m);
 void map_release(struct map *m);
 
-void *map_get(const struct map *m, struct str key); /* NULL when absent */
+void *map_get(const struct map *m, struct str key);        /* NULL when absent */
 void *map_set(struct map *m, struct str key, void *value); /* returns the value it replaced */
-void *map_del(struct map *m, struct str key);       /* returns the value it removed, or NULL */
+void *map_del(struct map *m, struct str key); /* returns the value it removed, or NULL */
 struct map_entry *map_at(const struct map *m, size_t *cursor); /* next live entry, or NULL */
 
 static inline size_t map_len(const struct map *m)

@@ -29,8 +29,8 @@ struct err secret_harden_process(void);
 
 struct err secret_random(struct secret *out, size_t n); /* ERR_LIMIT over SECRET_MAX */
 struct err secret_copy(struct secret *out, struct str bytes);
-struct err secret_zeroed(struct secret *out, size_t n);  /* to be filled through secret_mutable */
-void secret_release(struct secret *s);                   /* wipes; harmless on an empty one */
+struct err secret_zeroed(struct secret *out, size_t n); /* to be filled through secret_mutable */
+void secret_release(struct secret *s);                  /* wipes; harmless on an empty one */
 
 static inline struct str secret_bytes(const struct secret *s)
 {

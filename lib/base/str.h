@@ -19,7 +19,10 @@ struct str {
 
 /* A literal as a slice; the empty slice; a NUL-terminated string as a slice (NULL gives empty). */
 #define S(literal) ((struct str){"" literal, sizeof(literal) - 1})
-#define STR_INIT(literal) {"" literal, sizeof(literal) - 1}
+#define STR_INIT(literal)                                                                          \
+    {                                                                                              \
+        "" literal, sizeof(literal) - 1                                                            \
+    }
 #define STR_EMPTY ((struct str){NULL, 0})
 
 static inline struct str str_of(const char *cstr)
@@ -50,7 +53,7 @@ static inline struct str str_sub(struct str s, size_t from, size_t to)
     return s.p != NULL ? (struct str){s.p + from, to - from} : s;
 }
 
-int str_cmp(struct str a, struct str b);       /* bytewise, then by length: <0, 0, >0 */
+int str_cmp(struct str a, struct str b);        /* bytewise, then by length: <0, 0, >0 */
 bool str_eq_nocase(struct str a, struct str b); /* ASCII letters only, whatever the locale */
 bool str_starts(struct str s, struct str prefix);
 bool str_ends(struct str s, struct str suffix);

@@ -31,7 +31,8 @@ struct err trace_parse(struct str traceparent, struct trace *out);
 struct trace trace_new(void);                           /* random ids, sampled */
 struct trace trace_child(const struct trace *parent);   /* same trace, new span */
 void trace_put(struct buf *out, const struct trace *t); /* version 00, TRACE_TEXT bytes */
-void trace_id_put(struct buf *out, const struct trace *t); /* only the trace id, TRACE_ID_TEXT bytes */
+void trace_id_put(struct buf *out,
+                  const struct trace *t); /* only the trace id, TRACE_ID_TEXT bytes */
 bool trace_is_set(const struct trace *t);
 
 #endif

@@ -125,8 +125,8 @@ struct err bans_follow(struct daemon *d, struct str url,
     ENSURE(b != NULL, ERR_LIMIT, "out of memory");
     *b = (struct bans){.d = d, .on_change = on_change, .ctx = ctx, .retry_ms = RETRY_FIRST_MS};
     b->url = url.n > 0 ? arena_str(&d->boot, url)
-                       : arena_printf(&d->boot, "%.*s:",
-                                      STR_FMT(daemon_socket(d, "identity", "admin.sock")));
+                       : arena_printf(&d->boot,
+                                      "%.*s:", STR_FMT(daemon_socket(d, "identity", "admin.sock")));
     map_init(&b->banned);
     *out = b;
     ask(b);

@@ -39,8 +39,9 @@ const char *daemon_state_path(struct daemon *d, const char *file)
 
 static void usage(const struct daemon_spec *s, FILE *to)
 {
-    fprintf(to, "sextant-%s: %s\n\nUsage:\n  sextant-%s [--config FILE] [run]     serve\n"
-                "  sextant-%s [--config FILE] --check   check the configuration and exit\n",
+    fprintf(to,
+            "sextant-%s: %s\n\nUsage:\n  sextant-%s [--config FILE] [run]     serve\n"
+            "  sextant-%s [--config FILE] --check   check the configuration and exit\n",
             s->name, s->summary, s->name, s->name);
     for (const struct daemon_command *c = s->commands; c != NULL && c->name != NULL; c++) {
         fprintf(to, "  sextant-%s %s %s\n      %s\n", s->name, c->name,

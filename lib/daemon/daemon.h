@@ -56,13 +56,16 @@ struct daemon_command {
 
 struct daemon_spec {
     const char *name, *summary;
-    const struct config_key *keys; /* of section `name`; those of every daemon are added: daemon_keys */
+    const struct config_key
+        *keys; /* of section `name`; those of every daemon are added: daemon_keys */
     size_t section_size;
     unsigned needs; /* enum daemon_needs */
     /* What the daemon may do, for this configuration; memory from the arena. */
-    const struct sandbox_profile *(*sandbox)(struct arena *a, const struct config *c, const void *section);
-    struct err (*check)(struct daemon *d);  /* beyond types; for --check and each start; NULL ok */
-    struct err (*start)(struct daemon *d);  /* own uid, before the sandbox: listeners, stores, timers */
+    const struct sandbox_profile *(*sandbox)(struct arena *a, const struct config *c,
+                                             const void *section);
+    struct err (*check)(struct daemon *d); /* beyond types; for --check and each start; NULL ok */
+    struct err (*start)(
+        struct daemon *d); /* own uid, before the sandbox: listeners, stores, timers */
     struct err (*reload)(struct daemon *d); /* SIGHUP: d->config and d->section are new; NULL ok */
     void (*drain)(struct daemon *d);        /* stop taking work; NULL: stop at once */
     void (*stop)(struct daemon *d);         /* free everything; NULL ok */
@@ -73,17 +76,17 @@ struct daemon {
     const struct daemon_spec *spec;
     struct loop *loop;
     struct config *config;
-    void *section;              /* filled in from spec->keys */
+    void *section; /* filled in from spec->keys */
     struct str trust_domain;
     const char *state_dir;      /* state_dir/NAME */
     const char *run_dir;        /* run_dir/NAME */
     const char *spiffe_id;      /* spiffe://TD/sextant/NAME */
     struct audit_client *audit; /* by `needs`; else NULL */
     struct svid_source *svid;
-    struct http_client *http;   /* plain and unix calls to other daemons */
+    struct http_client *http; /* plain and unix calls to other daemons */
     struct sandbox_report sandboxed;
-    void *state;                /* the daemon's own */
-    struct arena boot;          /* lives as long as the process */
+    void *state;       /* the daemon's own */
+    struct arena boot; /* lives as long as the process */
     struct daemon_private *priv;
 };
 
@@ -114,7 +117,8 @@ bool daemon_ready(const struct daemon *d);
 
 /* Calls attempt(ctx) now and, until it answers retry_done, again after 50 ms, 100 ms, ... 5 s. */
 struct retry;
-struct retry *daemon_retry(struct daemon *d, void (*attempt)(void *ctx, struct retry *r), void *ctx);
+struct retry *daemon_retry(struct daemon *d, void (*attempt)(void *ctx, struct retry *r),
+                           void *ctx);
 void retry_done(struct retry *r);  /* frees it */
 void retry_again(struct retry *r); /* after the back-off */
 

@@ -83,15 +83,23 @@ static const struct daemon_command commands[] = {
     {0},
 };
 
-static const struct daemon_spec with_audit = {
-    .name = "crypto", .summary = "a test", .keys = small_keys,
-    .section_size = sizeof(struct small_config), .needs = DAEMON_NEEDS_AUDIT,
-    .sandbox = small_sandbox, .start = small_start, .stop = small_stop, .commands = commands};
+static const struct daemon_spec with_audit = {.name = "crypto",
+                                              .summary = "a test",
+                                              .keys = small_keys,
+                                              .section_size = sizeof(struct small_config),
+                                              .needs = DAEMON_NEEDS_AUDIT,
+                                              .sandbox = small_sandbox,
+                                              .start = small_start,
+                                              .stop = small_stop,
+                                              .commands = commands};
 
-static const struct daemon_spec alone = {
-    .name = "crypto", .summary = "a test", .keys = small_keys,
-    .section_size = sizeof(struct small_config), .sandbox = small_sandbox, .start = small_start,
-    .stop = small_stop};
+static const struct daemon_spec alone = {.name = "crypto",
+                                         .summary = "a test",
+                                         .keys = small_keys,
+                                         .section_size = sizeof(struct small_config),
+                                         .sandbox = small_sandbox,
+                                         .start = small_start,
+                                         .stop = small_stop};
 
 static void write_config(const char *section)
 {
@@ -140,8 +148,8 @@ static int get(struct arena *a, const char *path, const char *caller, struct str
 {
     struct http_result res;
     struct http_header as[] = {{S("x-sextant-caller"), str_of(caller)}};
-    struct http_call call = {.url = arena_printf(a, "%s:%s", url, path), .headers = as,
-                             .n_headers = caller != NULL};
+    struct http_call call = {
+        .url = arena_printf(a, "%s:%s", url, path), .headers = as, .n_headers = caller != NULL};
     for (int i = 0; i < 100; i++) {
         if (!failed(http_call_blocking(a, &(struct http_client_opts){0}, &call, &res))) {
             *body = res.body;

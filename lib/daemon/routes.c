@@ -95,8 +95,10 @@ struct err daemon_caller(const struct daemon *d, const struct http_req *req, str
     if (p->kind == PEER_UNIX) {
         struct str name = STR_EMPTY;
         TRY(unix_name(d, req, &name));
-        *out = (struct caller){.spiffe_id = id_of_name(d, req, name), .source = S("unix:"),
-                               .pid = p->pid, .uid = p->uid};
+        *out = (struct caller){.spiffe_id = id_of_name(d, req, name),
+                               .source = S("unix:"),
+                               .pid = p->pid,
+                               .uid = p->uid};
         return OK;
     }
     ENSURE(p->spiffe_id.n > 0, ERR_UNAUTHENTICATED,

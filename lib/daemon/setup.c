@@ -78,9 +78,8 @@ struct err daemon_read_config(struct daemon *d)
     next.trust_domain = next.config->trust_domain;
     next.state_dir = folder_of(d, next.config->state_dir);
     next.run_dir = folder_of(d, next.config->run_dir);
-    next.spiffe_id =
-        arena_cstr(&d->boot, arena_printf(&d->boot, "spiffe://%.*s/sextant/%s",
-                                          STR_FMT(next.trust_domain), d->spec->name));
+    next.spiffe_id = arena_cstr(&d->boot, arena_printf(&d->boot, "spiffe://%.*s/sextant/%s",
+                                                       STR_FMT(next.trust_domain), d->spec->name));
     next.boot = d->boot; /* grown since the copy */
     if (d->spec->check != NULL) {
         struct err e = d->spec->check(&next);

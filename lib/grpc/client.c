@@ -236,8 +236,8 @@ static const struct h2_stream_handler handler = {
 static void put_timeout(struct grpc_stream *s, struct http_header *h, size_t *n)
 {
     if (s->out.timeout_ms > 0) {
-        h[(*n)++] = (struct http_header){S("grpc-timeout"),
-                                         arena_printf(&s->arena, "%dm", MIN(s->out.timeout_ms, 99999999))};
+        h[(*n)++] = (struct http_header){
+            S("grpc-timeout"), arena_printf(&s->arena, "%dm", MIN(s->out.timeout_ms, 99999999))};
     }
 }
 

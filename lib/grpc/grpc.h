@@ -70,7 +70,8 @@ void grpc_method(struct router *r, const char *path, const ProtobufCMessageDescr
 void grpc_unknown(struct router *r, const char *service);
 void grpc_health(struct router *r, bool (*serving)(void *ctx), void *ctx);
 
-struct http_req *grpc_request(const struct grpc_call *call); /* peer, headers (metadata), trace, arena */
+struct http_req *
+grpc_request(const struct grpc_call *call);             /* peer, headers (metadata), trace, arena */
 int64_t grpc_deadline_ms(const struct grpc_call *call); /* loop time; 0: none */
 void grpc_send(struct grpc_call *call, const ProtobufCMessage *m);
 /* For replies that hold private keys: as grpc_send, and its copies are wiped. */
@@ -87,9 +88,9 @@ struct grpc_stream;
 
 struct grpc_out {
     const char *path;
-    const ProtobufCMessage *request;         /* packed before return */
+    const ProtobufCMessage *request; /* packed before return */
     const ProtobufCMessageDescriptor *reply;
-    const struct http_header *metadata;      /* e.g. {"workload.spiffe.io", "true"} */
+    const struct http_header *metadata; /* e.g. {"workload.spiffe.io", "true"} */
     size_t n_metadata;
     int timeout_ms; /* 0: none; sent as grpc-timeout, too */
     struct trace trace;

@@ -72,14 +72,16 @@ static int set_up(void **state)
 {
     assert_ok(loop_new(&loop));
     router_init(&router);
-    grpc_method(&router, "/SpiffeWorkloadAPI/FetchX509SVID", &x509_svidrequest__descriptor, fetch, NULL);
+    grpc_method(&router, "/SpiffeWorkloadAPI/FetchX509SVID", &x509_svidrequest__descriptor, fetch,
+                NULL);
     grpc_method(&router, "/SpiffeWorkloadAPI/FetchX509Bundles", &x509_bundles_request__descriptor,
                 fetch_and_wait, NULL);
-    grpc_method(&router, "/SpiffeWorkloadAPI/FetchJWTSVID", &jwtsvidrequest__descriptor, refuse, NULL);
+    grpc_method(&router, "/SpiffeWorkloadAPI/FetchJWTSVID", &jwtsvidrequest__descriptor, refuse,
+                NULL);
     grpc_unknown(&router, "SpiffeWorkloadAPI");
     grpc_health(&router, serving, NULL);
-    struct http_server_opts o = {.handle = router_dispatch, .ctx = &router,
-                                 .body_max = GRPC_MESSAGE_MAX + 5};
+    struct http_server_opts o = {
+        .handle = router_dispatch, .ctx = &router, .body_max = GRPC_MESSAGE_MAX + 5};
     assert_ok(http_server_new(loop, &o, &server));
     snprintf(address, sizeof(address), "unix:/tmp/grpc_test.%d.sock", (int)getpid());
     assert_ok(http_server_listen(server, str_of(address), NULL, NULL));
@@ -121,10 +123,16 @@ static void ended(void *ctx, int status, struct str text)
     loop_stop(loop);
 }
 
-static struct grpc_stream *call(const char *path, const ProtobufCMessage *m, int timeout_ms, void *ctx)
+static struct grpc_stream *call(const char *path, const ProtobufCMessage *m, int timeout_ms,
+                                void *ctx)
 {
-    struct grpc_out o = {.path = path, .request = m, .reply = &x509_svidresponse__descriptor,
-                         .on_message = got, .on_end = ended, .timeout_ms = timeout_ms, .ctx = ctx};
+    struct grpc_out o = {.path = path,
+                         .request = m,
+                         .reply = &x509_svidresponse__descriptor,
+                         .on_message = got,
+                         .on_end = ended,
+                         .timeout_ms = timeout_ms,
+                         .ctx = ctx};
     n_messages = n_ended = 0;
     last_status = -1;
     return grpc_client_call(client, &o);
@@ -194,8 +202,11 @@ static void test_nobody_there(void **state)
     struct grpc_client *other;
     X509SVIDRequest r = X509_SVIDREQUEST__INIT;
     assert_ok(grpc_client_new(loop, S("unix:/tmp/no/such.sock"), NULL, &other));
-    struct grpc_out o = {.path = "/a/b", .request = &r.base, .reply = &x509_svidresponse__descriptor,
-                         .on_message = got, .on_end = ended};
+    struct grpc_out o = {.path = "/a/b",
+                         .request = &r.base,
+                         .reply = &x509_svidresponse__descriptor,
+                         .on_message = got,
+                         .on_end = ended};
     last_status = -1;
     grpc_client_call(other, &o);
     assert_int_equal(last_status, -1);
@@ -239,8 +250,8 @@ static void on_stream_close(void *ctx, struct err why)
     loop_stop(loop);
 }
 
-static const struct h2_stream_handler stream_handler = {.on_head = on_head, .on_data = on_body,
-                                                        .on_close = on_stream_close};
+static const struct h2_stream_handler stream_handler = {
+    .on_head = on_head, .on_data = on_body, .on_close = on_stream_close};
 
 static void h2_gone(void *ctx, struct err why)
 {
@@ -265,8 +276,11 @@ static void h2_start(void)
 
 static struct h2_stream *ask(struct str method, struct str path, struct str type, bool end)
 {
-    struct http_header h[] = {{S(":method"), method}, {S(":scheme"), S("http")},
-                              {S(":authority"), S("x")}, {S(":path"), path}, {S("content-type"), type}};
+    struct http_header h[] = {{S(":method"), method},
+                              {S(":scheme"), S("http")},
+                              {S(":authority"), S("x")},
+                              {S(":path"), path},
+                              {S("content-type"), type}};
     h2_status = 0;
     return h2_request(h2, h, 5, end, &stream_handler, NULL);
 }
@@ -278,7 +292,8 @@ static void test_plain_requests_and_refusals_over_h2(void **state)
     loop_run(loop);
     assert_int_equal(h2_status, 404);
     assert_str(buf_str(&h2_body), "{\"error\":\"not found\"}\n");
-    struct h2_stream *s = ask(S("POST"), S("/SpiffeWorkloadAPI/FetchJWTSVID"), S("text/plain"), false);
+    struct h2_stream *s =
+        ask(S("POST"), S("/SpiffeWorkloadAPI/FetchJWTSVID"), S("text/plain"), false);
     h2_stream_send(s, S("hello"), true);
     loop_run(loop);
     assert_int_equal(h2_status, 415);
@@ -344,7 +359,8 @@ static void test_deep_messages_are_refused(void **state)
     buf_puts(&c, buf_str(&b));
     ProtobufCMessage *m;
     assert_err(grpc_unpack(&a, &validate_jwtsvidresponse__descriptor, buf_str(&c), &m), ERR_LIMIT);
-    assert_err(grpc_unpack(&a, &validate_jwtsvidresponse__descriptor, S("\x0a\xff"), &m), ERR_SYNTAX);
+    assert_err(grpc_unpack(&a, &validate_jwtsvidresponse__descriptor, S("\x0a\xff"), &m),
+               ERR_SYNTAX);
     assert_ok(grpc_unpack(&a, &validate_jwtsvidresponse__descriptor, STR_EMPTY, &m));
     buf_release(&b);
     buf_release(&c);
@@ -370,10 +386,16 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        T(test_stream_of_messages), T(test_status_and_message), T(test_cancel_reaches_the_server),
-        T(test_deadline), T(test_nobody_there), T(test_server_going_away_ends_streams),
-        T(test_plain_requests_and_refusals_over_h2), T(test_resets_in_a_row_are_a_flood),
-        T(test_deep_messages_are_refused), T(test_a_message_that_unfolds_to_much_is_refused),
+        T(test_stream_of_messages),
+        T(test_status_and_message),
+        T(test_cancel_reaches_the_server),
+        T(test_deadline),
+        T(test_nobody_there),
+        T(test_server_going_away_ends_streams),
+        T(test_plain_requests_and_refusals_over_h2),
+        T(test_resets_in_a_row_are_a_flood),
+        T(test_deep_messages_are_refused),
+        T(test_a_message_that_unfolds_to_much_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -58,12 +58,14 @@ struct level {
     const ProtobufCMessageDescriptor *d;
 };
 
-static const ProtobufCMessageDescriptor *message_of(const ProtobufCMessageDescriptor *d, uint64_t number)
+static const ProtobufCMessageDescriptor *message_of(const ProtobufCMessageDescriptor *d,
+                                                    uint64_t number)
 {
     if (number == 0 || number > UINT32_MAX) {
         return NULL;
     }
-    const ProtobufCFieldDescriptor *f = protobuf_c_message_descriptor_get_field(d, (unsigned)number);
+    const ProtobufCFieldDescriptor *f =
+        protobuf_c_message_descriptor_get_field(d, (unsigned)number);
     return f != NULL && f->type == PROTOBUF_C_TYPE_MESSAGE ? f->descriptor : NULL;
 }
 
@@ -122,7 +124,8 @@ static struct err check_depth(const ProtobufCMessageDescriptor *d, struct str by
 struct err grpc_unpack(struct arena *a, const ProtobufCMessageDescriptor *d, struct str bytes,
                        ProtobufCMessage **out)
 {
-    ENSURE(bytes.n <= GRPC_MESSAGE_MAX, ERR_LIMIT, "a message of more than %d bytes", GRPC_MESSAGE_MAX);
+    ENSURE(bytes.n <= GRPC_MESSAGE_MAX, ERR_LIMIT, "a message of more than %d bytes",
+           GRPC_MESSAGE_MAX);
     TRY(check_depth(d, bytes));
     ProtobufCAllocator alloc = grpc_arena_allocator(a);
     static const uint8_t nothing[1];

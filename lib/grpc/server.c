@@ -59,7 +59,8 @@ void grpc_end(struct grpc_call *call, enum grpc_status status, const char *messa
         {S("grpc-status"), arena_printf(req->arena, "%d", (int)status)}};
     size_t n = 1;
     if (message != NULL && message[0] != '\0') {
-        trailers[n++] = (struct http_header){S("grpc-message"), encode_message(req->arena, message)};
+        trailers[n++] =
+            (struct http_header){S("grpc-message"), encode_message(req->arena, message)};
     }
     timer_stop(call->deadline);
     call->deadline = NULL;

@@ -183,7 +183,8 @@ static struct err take_quoted_into(struct scanner *s, struct buf *b)
     for (;;) {
         int c = peek(s);
         if (c < 0 || c == '\n') {
-            return err_make_at(ERR_SYNTAX, line, col, "this string has no closing quote on its line");
+            return err_make_at(ERR_SYNTAX, line, col,
+                               "this string has no closing quote on its line");
         }
         if (c == '"') {
             advance(s);
@@ -194,7 +195,8 @@ static struct err take_quoted_into(struct scanner *s, struct buf *b)
             continue;
         }
         if (c < 0x20 && c != '\t') {
-            FAIL_HERE(s, "control character 0x%02x in a string; write it as an escape", (unsigned)c);
+            FAIL_HERE(s, "control character 0x%02x in a string; write it as an escape",
+                      (unsigned)c);
         }
         buf_putc(b, (char)c);
         advance(s);
@@ -323,7 +325,8 @@ static struct err take_number(struct scanner *s, struct json **out)
         advance(s);
     }
     struct str text = str_sub(s->text, from, s->at);
-    if (str_starts_nocase(text, S("0x")) && text.n <= 17 && digits_only(str_sub(text, 2, text.n), 16)) {
+    if (str_starts_nocase(text, S("0x")) && text.n <= 17 &&
+        digits_only(str_sub(text, 2, text.n), 16)) {
         uint64_t v = 0;
         for (size_t i = 2; i < text.n; i++) {
             v = v << 4 | (uint64_t)hex_digit(text.p[i]);
@@ -417,7 +420,8 @@ static struct err take_key(struct scanner *s, struct str *out)
 }
 
 /* Where blocks named `key` are collected: an array made at the first of them. */
-static struct err block_list(struct scanner *s, struct json *body, struct str key, struct json **out)
+static struct err block_list(struct scanner *s, struct json *body, struct str key,
+                             struct json **out)
 {
     struct json *found = NULL;
     for (uint32_t i = 0; i < body->n; i++) {
@@ -556,8 +560,9 @@ struct err hcl_parse(struct arena *a, struct str text, struct json **out)
     ENSURE(text.n <= HCL_BYTES_MAX, ERR_LIMIT, "the text is longer than %d bytes", HCL_BYTES_MAX);
     ENSURE(str_is_utf8(text), ERR_SYNTAX, "the text is not UTF-8");
     if (str_starts(str_trim(text), S("{"))) {
-        return json_parse(a, text, &(struct json_limits){.max_bytes = HCL_BYTES_MAX,
-                                                         .max_depth = HCL_DEPTH_MAX}, out);
+        return json_parse(
+            a, text, &(struct json_limits){.max_bytes = HCL_BYTES_MAX, .max_depth = HCL_DEPTH_MAX},
+            out);
     }
     struct parser p = {.s = {.a = a, .text = arena_str(a, text), .line = 1}};
     struct json *top = json_new_object(a);

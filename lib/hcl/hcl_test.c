@@ -51,8 +51,10 @@ static void blocks(void **state)
 
 static void heredocs(void **state)
 {
-    assert_str(as_json(S("a = <<EOT\n one\n  two\nEOT\nb = 1")), "{\"a\":\" one\\n  two\\n\",\"b\":1}");
-    assert_str(as_json(S("a = <<-EOT\n    one\n      two\n    EOT\n")), "{\"a\":\"one\\n  two\\n\"}");
+    assert_str(as_json(S("a = <<EOT\n one\n  two\nEOT\nb = 1")),
+               "{\"a\":\" one\\n  two\\n\",\"b\":1}");
+    assert_str(as_json(S("a = <<-EOT\n    one\n      two\n    EOT\n")),
+               "{\"a\":\"one\\n  two\\n\"}");
 }
 
 static void json_form(void **state)
@@ -77,11 +79,13 @@ static void refuses(void **state)
         const char *text;
         unsigned line, col;
     } bad[] = {
-        {"a = ", 1, 5},          {"a", 1, 2},           {"a = 1\na = 2", 2, 3},
-        {"a = \"x\n\"", 1, 5},   {"a = [1 2]", 1, 8},   {"path \"x\" {\n a = 1\n", 3, 1},
-        {"a = 1.", 1, 5},        {"a = yes", 1, 5},     {"a = \"\\q\"", 1, 7},
-        {"/* x", 1, 1},          {"a = <<E\nb\n", 1, 5}, {"= 1", 1, 1},
-        {"a = 01", 1, 5},        {"a = \"\\ud800\"", 1, 12},
+        {"a = ", 1, 5},         {"a", 1, 2},
+        {"a = 1\na = 2", 2, 3}, {"a = \"x\n\"", 1, 5},
+        {"a = [1 2]", 1, 8},    {"path \"x\" {\n a = 1\n", 3, 1},
+        {"a = 1.", 1, 5},       {"a = yes", 1, 5},
+        {"a = \"\\q\"", 1, 7},  {"/* x", 1, 1},
+        {"a = <<E\nb\n", 1, 5}, {"= 1", 1, 1},
+        {"a = 01", 1, 5},       {"a = \"\\ud800\"", 1, 12},
     };
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         struct json *v = NULL;
@@ -117,7 +121,7 @@ static void limits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(values),    cmocka_unit_test(blocks),  cmocka_unit_test(heredocs),
+        cmocka_unit_test(values),    cmocka_unit_test(blocks),    cmocka_unit_test(heredocs),
         cmocka_unit_test(json_form), cmocka_unit_test(positions), cmocka_unit_test(refuses),
         cmocka_unit_test(limits),
     };

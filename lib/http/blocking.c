@@ -19,7 +19,9 @@ static void copy_result(struct arena *a, const struct http_result *res, struct h
         h[i].name = arena_str(a, res->headers[i].name);
         h[i].value = arena_str(a, res->headers[i].value);
     }
-    *out = (struct http_result){.status = res->status, .headers = h, .n_headers = res->n_headers,
+    *out = (struct http_result){.status = res->status,
+                                .headers = h,
+                                .n_headers = res->n_headers,
                                 .body = arena_str(a, res->body)};
 }
 

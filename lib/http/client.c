@@ -294,8 +294,10 @@ static struct err take_body(struct client_conn *cc, struct str *in)
 static void answer_complete(struct client_conn *cc, bool reusable)
 {
     struct http_call_state *s = cc->call;
-    struct http_result res = {.status = cc->head.code, .headers = cc->head.headers,
-                              .n_headers = cc->head.n_headers, .body = buf_str(&s->body),
+    struct http_result res = {.status = cc->head.code,
+                              .headers = cc->head.headers,
+                              .n_headers = cc->head.n_headers,
+                              .body = buf_str(&s->body),
                               .peer = conn_peer(cc->conn)};
     cc->served++;
     cc->have_head = false;
@@ -356,7 +358,8 @@ static void on_data(struct conn *c, struct str bytes, void *ctx)
         buf_puts(&cc->in, bytes);
         in = buf_str(&cc->in);
     }
-    struct err e = buf_ok(&cc->in) ? advance(cc, &in) : err_make(ERR_LIMIT, "the answer's head is too long");
+    struct err e =
+        buf_ok(&cc->in) ? advance(cc, &in) : err_make(ERR_LIMIT, "the answer's head is too long");
     if (failed(e)) {
         fail_call(cc, e);
         return;
@@ -439,15 +442,21 @@ static void on_close(struct conn *c, struct err why, void *ctx)
         cc->call = NULL;
         enqueue(s);
     } else if (s != NULL) {
-        finish(s, failed(why) ? why : err_make(ERR_CLOSED, "%s closed the connection before its answer "
-                                               "was complete", h->address), NULL);
+        finish(s,
+               failed(why) ? why
+                           : err_make(ERR_CLOSED,
+                                      "%s closed the connection before its answer "
+                                      "was complete",
+                                      h->address),
+               NULL);
     }
     forget_conn(cc);
     give_work(h);
     client_unref(client);
 }
 
-static const struct conn_handler handler = {.on_data = on_data, .on_eof = on_eof, .on_close = on_close};
+static const struct conn_handler handler = {
+    .on_data = on_data, .on_eof = on_eof, .on_close = on_close};
 
 /* ---- connections ---- */
 
@@ -593,9 +602,9 @@ static void copy_call(struct http_call_state *s, const struct http_call *call)
     s->call.url = arena_str(a, call->url);
     s->call.body = arena_str(a, call->body);
     s->call.content_type = arena_str(a, call->content_type);
-    s->call.method = call->method.n > 0   ? arena_str(a, call->method)
+    s->call.method = call->method.n > 0 ? arena_str(a, call->method)
                      : call->body.n > 0 ? S("POST")
-                                          : S("GET");
+                                        : S("GET");
     struct http_header *h = arena_array(a, struct http_header, call->n_headers);
     for (size_t i = 0; i < call->n_headers; i++) {
         h[i].name = arena_str(a, call->headers[i].name);
@@ -613,10 +622,11 @@ static struct err check_call(struct http_call_state *s)
     ENSURE(h1_is_token(call->method) && h1_is_value(call->content_type), ERR_INVALID,
            "a method or content type with characters HTTP cannot carry");
     for (size_t i = 0; i < call->n_headers; i++) {
-        ENSURE(h1_is_token(call->headers[i].name) && h1_is_value(call->headers[i].value), ERR_INVALID,
-               "a header with characters HTTP cannot carry");
+        ENSURE(h1_is_token(call->headers[i].name) && h1_is_value(call->headers[i].value),
+               ERR_INVALID, "a header with characters HTTP cannot carry");
     }
-    ENSURE(s->client->waiting < s->client->opts.waiting_max, ERR_BUSY, "too many calls are waiting");
+    ENSURE(s->client->waiting < s->client->opts.waiting_max, ERR_BUSY,
+           "too many calls are waiting");
     return OK;
 }
 
@@ -704,7 +714,8 @@ void http_client_cancel(struct http_call_state *s)
     state_free(s);
 }
 
-struct err http_client_new(struct loop *l, const struct http_client_opts *o, struct http_client **out)
+struct err http_client_new(struct loop *l, const struct http_client_opts *o,
+                           struct http_client **out)
 {
     struct http_client *c = calloc(1, sizeof(*c));
     ENSURE(c != NULL, ERR_LIMIT, "out of memory for an HTTP client");

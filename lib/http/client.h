@@ -24,13 +24,13 @@ struct http_client;
 struct http_call_state;
 
 struct http_client_opts {
-    struct tls_client *tls;   /* for https; NULL: https is refused */
-    int timeout_ms;           /* of a whole call; 0: 30 s */
-    int connect_ms;           /* 0: 5 s */
-    int idle_ms;              /* keep-alive; 0: 30 s */
-    size_t body_max;          /* of an answer; 0: 16 MiB */
-    unsigned conns_per_host;  /* 0: 8; further calls wait */
-    unsigned waiting_max;     /* calls waiting in all; more fail with ERR_BUSY; 0: 4096 */
+    struct tls_client *tls;  /* for https; NULL: https is refused */
+    int timeout_ms;          /* of a whole call; 0: 30 s */
+    int connect_ms;          /* 0: 5 s */
+    int idle_ms;             /* keep-alive; 0: 30 s */
+    size_t body_max;         /* of an answer; 0: 16 MiB */
+    unsigned conns_per_host; /* 0: 8; further calls wait */
+    unsigned waiting_max;    /* calls waiting in all; more fail with ERR_BUSY; 0: 4096 */
 };
 
 struct http_result {
@@ -57,7 +57,8 @@ struct http_call {
     void *ctx;
 };
 
-struct err http_client_new(struct loop *l, const struct http_client_opts *o, struct http_client **out);
+struct err http_client_new(struct loop *l, const struct http_client_opts *o,
+                           struct http_client **out);
 void http_client_free(struct http_client *c); /* pending calls end with ERR_CLOSED first */
 /* The state is for http_client_cancel only, and dead once `done` has run. Errors come through `done`. */
 struct http_call_state *http_client_call(struct http_client *c, const struct http_call *call);

@@ -80,14 +80,16 @@ void exchange_split_target(struct http_req *req)
     struct str t = req->target;
     if (t.n > 0 && t.p[0] != '/' && t.p[0] != '*') { /* absolute form */
         size_t scheme = str_find(t, S("://"));
-        size_t slash = scheme == STR_NPOS ? STR_NPOS : str_find_char(str_sub(t, scheme + 3, t.n), '/');
-        size_t mark = scheme == STR_NPOS ? STR_NPOS : str_find_char(str_sub(t, scheme + 3, t.n), '?');
+        size_t slash =
+            scheme == STR_NPOS ? STR_NPOS : str_find_char(str_sub(t, scheme + 3, t.n), '/');
+        size_t mark =
+            scheme == STR_NPOS ? STR_NPOS : str_find_char(str_sub(t, scheme + 3, t.n), '?');
         if (scheme != STR_NPOS && slash != STR_NPOS && (mark == STR_NPOS || slash < mark)) {
             t = str_sub(t, scheme + 3 + slash, t.n);
         } else if (scheme != STR_NPOS) {
-            t = mark != STR_NPOS ? arena_printf(req->arena, "/%.*s",
-                                                STR_FMT(str_sub(t, scheme + 3 + mark, t.n)))
-                                 : S("/");
+            t = mark != STR_NPOS
+                    ? arena_printf(req->arena, "/%.*s", STR_FMT(str_sub(t, scheme + 3 + mark, t.n)))
+                    : S("/");
         }
     }
     size_t q = str_find_char(t, '?');
@@ -241,7 +243,8 @@ void http_reply(struct http_req *req, const struct http_reply *r)
 
 void http_reply_text(struct http_req *req, int status, struct str body)
 {
-    struct http_reply r = {.status = status, .content_type = S("text/plain; charset=utf-8"), .body = body};
+    struct http_reply r = {
+        .status = status, .content_type = S("text/plain; charset=utf-8"), .body = body};
     http_reply(req, &r);
 }
 

@@ -172,7 +172,8 @@ static struct err check_target(struct h1_parse *p)
     if (str_is(h->method, "CONNECT")) {
         size_t colon = str_rfind_char(h->target, ':');
         bool fine = colon != STR_NPOS && colon > 0 && colon + 1 < h->target.n &&
-                    str_find_char(h->target, '/') == STR_NPOS && str_find_char(h->target, '@') == STR_NPOS;
+                    str_find_char(h->target, '/') == STR_NPOS &&
+                    str_find_char(h->target, '@') == STR_NPOS;
         return fine ? OK : bad(p, 400, "CONNECT needs host:port");
     }
     if (h->target.p[0] == '/' || (str_is(h->target, "*") && str_is(h->method, "OPTIONS"))) {
@@ -380,12 +381,14 @@ static void set_keep_alive(struct h1_parse *p)
     p->out->keep_alive = !p->close && (p->out->minor > 0 || p->keep_alive);
 }
 
-static struct h1_parse parse_begin(struct arena *a, const struct h1_limits *lim, struct h1_head *out)
+static struct h1_parse parse_begin(struct arena *a, const struct h1_limits *lim,
+                                   struct h1_head *out)
 {
     *out = (struct h1_head){.status = 400};
-    return (struct h1_parse){
-        .arena = a, .out = out,
-        .headers_max = lim->headers_max > 0 ? lim->headers_max : (size_t)H1_HEADERS_MAX};
+    return (struct h1_parse){.arena = a,
+                             .out = out,
+                             .headers_max =
+                                 lim->headers_max > 0 ? lim->headers_max : (size_t)H1_HEADERS_MAX};
 }
 
 struct err h1_parse_request(struct arena *a, char *bytes, size_t n, const struct h1_limits *lim,

@@ -36,7 +36,7 @@ enum { H1_HEAD_MAX = 32 * 1024, H1_LINE_MAX = 16 * 1024, H1_HEADERS_MAX = 128 };
 
 enum h1_framing {
     H1_NO_BODY,
-    H1_LENGTH,      /* content_length bytes */
+    H1_LENGTH, /* content_length bytes */
     H1_CHUNKED,
     H1_UNTIL_CLOSE, /* responses only */
     H1_TUNNEL,      /* a 2xx answer to CONNECT, or 101: what follows is not HTTP/1.1 */
@@ -46,16 +46,16 @@ struct h1_head {
     struct str method, target; /* requests */
     int code;                  /* responses: 100..599 */
     struct str reason;
-    int minor;                 /* HTTP/1.minor, 0 or 1 */
+    int minor; /* HTTP/1.minor, 0 or 1 */
     struct http_header *headers;
     size_t n_headers;
     enum h1_framing framing;
     uint64_t content_length;
-    bool keep_alive;           /* the sender will read (or send) another message afterwards */
+    bool keep_alive; /* the sender will read (or send) another message afterwards */
     bool expect_continue;
-    bool upgrade;              /* Connection: upgrade is present */
-    struct str host;           /* requests: Host, or the authority of an absolute target */
-    int status;                /* after a failure: what to answer */
+    bool upgrade;    /* Connection: upgrade is present */
+    struct str host; /* requests: Host, or the authority of an absolute target */
+    int status;      /* after a failure: what to answer */
 };
 
 /* How far the end of a head has been looked for; zero it for each message. */

@@ -6,8 +6,8 @@
 enum { EXTENSION_MAX = 256, TRAILERS_MAX = 8192, SIZE_DIGITS_MAX = 16 };
 
 enum chunk_state {
-    SIZE,         /* hexadecimal digits */
-    EXTENSION,    /* after ';' up to CR */
+    SIZE,      /* hexadecimal digits */
+    EXTENSION, /* after ';' up to CR */
     SIZE_LF,
     DATA,
     DATA_CR,
@@ -65,7 +65,9 @@ static struct err skip_until_cr(struct h1_body *b, char c, unsigned max, int nex
         return OK;
     }
     bool clean = (unsigned char)c >= 0x20 ? c != 0x7f : c == '\t';
-    return clean && ++b->count <= max ? OK : bad(b, 400, "a wrong or too long chunk extension or trailer");
+    return clean && ++b->count <= max
+               ? OK
+               : bad(b, 400, "a wrong or too long chunk extension or trailer");
 }
 
 static struct err need(struct h1_body *b, char c, char want, int next)
@@ -169,19 +171,48 @@ const char *http_reason(int code)
         int code;
         const char *text;
     } reasons[] = {
-        {100, "Continue"}, {101, "Switching Protocols"}, {200, "OK"}, {201, "Created"},
-        {202, "Accepted"}, {204, "No Content"}, {206, "Partial Content"},
-        {301, "Moved Permanently"}, {302, "Found"}, {303, "See Other"}, {304, "Not Modified"},
-        {307, "Temporary Redirect"}, {308, "Permanent Redirect"}, {400, "Bad Request"},
-        {401, "Unauthorized"}, {403, "Forbidden"}, {404, "Not Found"}, {405, "Method Not Allowed"},
-        {406, "Not Acceptable"}, {408, "Request Timeout"}, {409, "Conflict"}, {410, "Gone"},
-        {411, "Length Required"}, {412, "Precondition Failed"}, {413, "Content Too Large"},
-        {414, "URI Too Long"}, {415, "Unsupported Media Type"}, {416, "Range Not Satisfiable"},
-        {417, "Expectation Failed"}, {421, "Misdirected Request"}, {422, "Unprocessable Content"},
-        {426, "Upgrade Required"}, {429, "Too Many Requests"}, {431, "Request Header Fields Too Large"},
-        {472, "Unhealthy Standby"}, {473, "Standby"}, {500, "Internal Server Error"},
-        {501, "Not Implemented"}, {502, "Bad Gateway"}, {503, "Service Unavailable"},
-        {504, "Gateway Timeout"}, {505, "HTTP Version Not Supported"},
+        {100, "Continue"},
+        {101, "Switching Protocols"},
+        {200, "OK"},
+        {201, "Created"},
+        {202, "Accepted"},
+        {204, "No Content"},
+        {206, "Partial Content"},
+        {301, "Moved Permanently"},
+        {302, "Found"},
+        {303, "See Other"},
+        {304, "Not Modified"},
+        {307, "Temporary Redirect"},
+        {308, "Permanent Redirect"},
+        {400, "Bad Request"},
+        {401, "Unauthorized"},
+        {403, "Forbidden"},
+        {404, "Not Found"},
+        {405, "Method Not Allowed"},
+        {406, "Not Acceptable"},
+        {408, "Request Timeout"},
+        {409, "Conflict"},
+        {410, "Gone"},
+        {411, "Length Required"},
+        {412, "Precondition Failed"},
+        {413, "Content Too Large"},
+        {414, "URI Too Long"},
+        {415, "Unsupported Media Type"},
+        {416, "Range Not Satisfiable"},
+        {417, "Expectation Failed"},
+        {421, "Misdirected Request"},
+        {422, "Unprocessable Content"},
+        {426, "Upgrade Required"},
+        {429, "Too Many Requests"},
+        {431, "Request Header Fields Too Large"},
+        {472, "Unhealthy Standby"},
+        {473, "Standby"},
+        {500, "Internal Server Error"},
+        {501, "Not Implemented"},
+        {502, "Bad Gateway"},
+        {503, "Service Unavailable"},
+        {504, "Gateway Timeout"},
+        {505, "HTTP Version Not Supported"},
     };
     for (size_t i = 0; i < ARRAY_LEN(reasons); i++) {
         if (reasons[i].code == code) {

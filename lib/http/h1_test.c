@@ -71,8 +71,12 @@ static const struct refusal {
     {"GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505},
     {"GET / HTTP/1.2\r\nHost: a\r\n\r\n", 505},
     {"GET / HTTP/1.10\r\nHost: a\r\n\r\n", 400},
-    {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
-    {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n", 400},
+    {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: "
+     "chunked\r\n\r\n0\r\n\r\n",
+     400},
+    {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: "
+     "3\r\n\r\n0\r\n\r\n",
+     400},
     {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabc", 400},
     {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3, 3\r\n\r\nabc", 400},
     {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +3\r\n\r\nabc", 400},
@@ -82,8 +86,12 @@ static const struct refusal {
     {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9999999999999999999\r\n\r\n", 413},
     {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501},
     {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n", 501},
-    {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", 501},
-    {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: \x0b" "chunked\r\n\r\n0\r\n\r\n", 400},
+    {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: "
+     "chunked\r\n\r\n",
+     501},
+    {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: \x0b"
+     "chunked\r\n\r\n0\r\n\r\n",
+     400},
     {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", 501},
     {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n", 400},
     {"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
@@ -92,12 +100,16 @@ static const struct refusal {
     {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\nabc\r\n0\r\n\r\n", 400},
     {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n0\r\n\r\n", 400},
     {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\n0\r\n\r\n", 400},
-    {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0x3\r\nabc\r\n0\r\n\r\n", 400},
+    {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0x3\r\nabc\r\n0\r\n\r\n",
+     400},
     {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n 3\r\nabc\r\n0\r\n\r\n", 400},
     {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3 \r\nabc\r\n0\r\n\r\n", 400},
     {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n;x\r\n\r\n", 400},
-    {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3;a\nb\r\nabc\r\n0\r\n\r\n", 400},
-    {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0000000000000000003\r\nabc\r\n", 400},
+    {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3;a\nb\r\nabc\r\n0\r\n\r\n",
+     400},
+    {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: "
+     "chunked\r\n\r\n0000000000000000003\r\nabc\r\n",
+     400},
     {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffff\r\nabc", 413},
     {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3e9\r\n", 413},
     {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: y\n\r\n", 400},
@@ -113,7 +125,8 @@ static void test_smuggling_is_refused(void **state)
         buf_init(&body, 1 << 16);
         int got = request(str_of(smuggling[i].text), &h, &body, &rest);
         if (got != smuggling[i].status) {
-            fail_msg("case %zu: %d instead of %d: %s", i, got, smuggling[i].status, smuggling[i].text);
+            fail_msg("case %zu: %d instead of %d: %s", i, got, smuggling[i].status,
+                     smuggling[i].text);
         }
         buf_release(&body);
     }
@@ -147,7 +160,8 @@ static void test_an_absolute_target_overrules_host(void **state)
     struct buf body;
     struct str rest;
     buf_init(&body, 10);
-    assert_int_equal(request(S("GET http://real:1/x HTTP/1.1\r\nHost: other\r\n\r\n"), &h, &body, &rest), 0);
+    assert_int_equal(
+        request(S("GET http://real:1/x HTTP/1.1\r\nHost: other\r\n\r\n"), &h, &body, &rest), 0);
     assert_str(h.host, "real:1");
     buf_release(&body);
 }
@@ -197,7 +211,8 @@ static const struct answer {
     {"HTTP/1.1 204\r\n\r\n", "GET", H1_NO_BODY, true},
     {"HTTP/1.1 304 Not Modified\r\nContent-Length: 10\r\n\r\n", "GET", H1_NO_BODY, true},
     {"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n", "GET", H1_NO_BODY, false},
-    {"HTTP/1.0 200 OK\r\nContent-Length: 0\r\nConnection: keep-alive\r\n\r\n", "GET", H1_NO_BODY, true},
+    {"HTTP/1.0 200 OK\r\nContent-Length: 0\r\nConnection: keep-alive\r\n\r\n", "GET", H1_NO_BODY,
+     true},
     {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "GET", H1_CHUNKED, true},
     {"HTTP/1.1 200 OK\r\n\r\n", "CONNECT", H1_TUNNEL, false},
     {"HTTP/1.1 101 Switching Protocols\r\n\r\n", "GET", H1_TUNNEL, false},
@@ -208,17 +223,19 @@ static void test_framing_of_answers(void **state)
     for (size_t i = 0; i < ARRAY_LEN(answers); i++) {
         struct h1_head h;
         char *copy = arena_cstr(&arena, str_of(answers[i].text));
-        assert_ok(h1_parse_response(&arena, copy, strlen(copy), &limits, str_of(answers[i].method), &h));
+        assert_ok(
+            h1_parse_response(&arena, copy, strlen(copy), &limits, str_of(answers[i].method), &h));
         assert_int_equal(h.framing, answers[i].framing);
         assert_int_equal(h.keep_alive, answers[i].keep_alive);
     }
-    static const char *const wrong[] = {"HTTP/1.1 20 OK\r\n\r\n", "HTTP/1.1 2000 OK\r\n\r\n",
+    static const char *const wrong[] = {"HTTP/1.1 20 OK\r\n\r\n",   "HTTP/1.1 2000 OK\r\n\r\n",
                                         "HTTP/1.1  200 OK\r\n\r\n", "HTTP/2 200\r\n\r\n",
-                                        "HTTP/1.1 600 X\r\n\r\n", "ICY 200 OK\r\n\r\n"};
+                                        "HTTP/1.1 600 X\r\n\r\n",   "ICY 200 OK\r\n\r\n"};
     for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
         struct h1_head h;
         char *copy = arena_cstr(&arena, str_of(wrong[i]));
-        assert_err(h1_parse_response(&arena, copy, strlen(copy), &limits, S("GET"), &h), ERR_SYNTAX);
+        assert_err(h1_parse_response(&arena, copy, strlen(copy), &limits, S("GET"), &h),
+                   ERR_SYNTAX);
     }
 }
 

@@ -33,9 +33,10 @@ struct h2_stream_handler {
 };
 
 struct h2_client_opts {
-    size_t header_max;    /* bytes of a header block; 0: 32 KiB */
-    void (*on_close)(void *ctx, struct err why); /* the connection is gone; streams were closed before */
-    void (*on_idle)(void *ctx); /* may be NULL: the last stream has ended */
+    size_t header_max; /* bytes of a header block; 0: 32 KiB */
+    void (*on_close)(void *ctx,
+                     struct err why); /* the connection is gone; streams were closed before */
+    void (*on_idle)(void *ctx);       /* may be NULL: the last stream has ended */
     void *ctx;
 };
 
@@ -49,8 +50,8 @@ size_t h2_client_streams(const struct h2_client *h);
  * Starts a request. `headers` include the pseudo headers (:method, :scheme, :authority, :path) first.
  * `end`: no body follows. NULL when the connection takes no more streams.
  */
-struct h2_stream *h2_request(struct h2_client *h, const struct http_header *headers, size_t n, bool end,
-                             const struct h2_stream_handler *sh, void *ctx);
+struct h2_stream *h2_request(struct h2_client *h, const struct http_header *headers, size_t n,
+                             bool end, const struct h2_stream_handler *sh, void *ctx);
 void h2_stream_send(struct h2_stream *s, struct str bytes, bool end); /* copied */
 void h2_stream_consumed(struct h2_stream *s, size_t n); /* opens the peer's window again */
 size_t h2_stream_pending(const struct h2_stream *s);

@@ -7,9 +7,9 @@
 
 enum {
     HEADER_MAX = 32 * 1024,
-    OUT_MAX = 256 * 1024,        /* bytes with the connection before it must drain */
-    STREAM_OUT_MAX = 64 << 20,   /* bytes queued for one stream */
-    WINDOW = 1 << 20,            /* what we let a peer send ahead, a stream and in all */
+    OUT_MAX = 256 * 1024,      /* bytes with the connection before it must drain */
+    STREAM_OUT_MAX = 64 << 20, /* bytes queued for one stream */
+    WINDOW = 1 << 20,          /* what we let a peer send ahead, a stream and in all */
 };
 
 struct h2_client {
@@ -69,7 +69,8 @@ static void flush(struct h2_client *h)
         }
         conn_write(h->conn, str_n(bytes, (size_t)n));
     }
-    if (h->conn != NULL && !nghttp2_session_want_read(h->ng) && !nghttp2_session_want_write(h->ng)) {
+    if (h->conn != NULL && !nghttp2_session_want_read(h->ng) &&
+        !nghttp2_session_want_write(h->ng)) {
         conn_close(h->conn);
     }
 }
@@ -91,8 +92,8 @@ static void queue_flush(struct h2_client *h)
     }
 }
 
-static ssize_t read_body(nghttp2_session *ng, int32_t id, uint8_t *dst, size_t room, uint32_t *flags,
-                         nghttp2_data_source *source, void *ctx)
+static ssize_t read_body(nghttp2_session *ng, int32_t id, uint8_t *dst, size_t room,
+                         uint32_t *flags, nghttp2_data_source *source, void *ctx)
 {
     struct h2_stream *s = source->ptr;
     size_t n = MIN(room, s->out.n - s->out_at);
@@ -119,8 +120,8 @@ static ssize_t read_body(nghttp2_session *ng, int32_t id, uint8_t *dst, size_t r
     return (ssize_t)n;
 }
 
-struct h2_stream *h2_request(struct h2_client *h, const struct http_header *headers, size_t n, bool end,
-                             const struct h2_stream_handler *sh, void *ctx)
+struct h2_stream *h2_request(struct h2_client *h, const struct http_header *headers, size_t n,
+                             bool end, const struct h2_stream_handler *sh, void *ctx)
 {
     if (!h2_client_usable(h)) {
         return NULL;
@@ -217,8 +218,8 @@ static int parse_status(struct str v)
     return v.n == 3 && !failed(str_to_u64(v, &n)) ? (int)n : 0;
 }
 
-static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint8_t *name, size_t nn,
-                     const uint8_t *value, size_t vn, uint8_t flags, void *ctx)
+static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint8_t *name,
+                     size_t nn, const uint8_t *value, size_t vn, uint8_t flags, void *ctx)
 {
     struct h2_client *h = ctx;
     struct h2_stream *s = stream_of(ng, frame->hd.stream_id);
@@ -229,7 +230,8 @@ static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint
     if (s->header_bytes > h->opts.header_max || s->n_headers == H1_HEADERS_MAX) {
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* resets the stream */
     }
-    struct str n = arena_str(&s->arena, str_n(name, nn)), v = arena_str(&s->arena, str_n(value, vn));
+    struct str n = arena_str(&s->arena, str_n(name, nn)),
+               v = arena_str(&s->arena, str_n(value, vn));
     if (str_is(n, ":status")) {
         s->status = parse_status(v);
         return 0;
@@ -246,7 +248,8 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *ctx)
     if (frame->hd.type == NGHTTP2_GOAWAY) {
         h->goaway = true;
     }
-    struct h2_stream *s = frame->hd.type == NGHTTP2_HEADERS ? stream_of(ng, frame->hd.stream_id) : NULL;
+    struct h2_stream *s =
+        frame->hd.type == NGHTTP2_HEADERS ? stream_of(ng, frame->hd.stream_id) : NULL;
     if (s == NULL || s->handler == NULL) {
         return 0;
     }
@@ -263,7 +266,8 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *ctx)
     return 0;
 }
 
-static int on_body(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t *p, size_t n, void *ctx)
+static int on_body(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t *p, size_t n,
+                   void *ctx)
 {
     struct h2_stream *s = stream_of(ng, id);
     if (s != NULL && s->handler != NULL) {
@@ -349,7 +353,8 @@ static void on_close(struct conn *c, struct err why, void *ctx)
     client_unref(h);
 }
 
-static const struct conn_handler handler = {.on_data = on_data, .on_drain = on_drain, .on_close = on_close};
+static const struct conn_handler handler = {
+    .on_data = on_data, .on_drain = on_drain, .on_close = on_close};
 
 /* ---- the connection ---- */
 

@@ -28,20 +28,20 @@ struct http_param;
 struct http_server;
 
 struct http_req {
-    struct arena *arena; /* of the request; gone after the reply */
-    struct str method;   /* "GET" */
-    struct str target;   /* as sent: "/a%20b?x=1" */
-    struct str path;     /* raw (not decoded), before '?' */
-    struct str query;    /* raw, after '?' */
-    struct str scheme;   /* "http" or "https" */
-    struct str authority; /* Host or :authority */
+    struct arena *arena;         /* of the request; gone after the reply */
+    struct str method;           /* "GET" */
+    struct str target;           /* as sent: "/a%20b?x=1" */
+    struct str path;             /* raw (not decoded), before '?' */
+    struct str query;            /* raw, after '?' */
+    struct str scheme;           /* "http" or "https" */
+    struct str authority;        /* Host or :authority */
     struct http_header *headers; /* names in lower case, order kept */
     size_t n_headers;
     struct str body;
     const struct peer *peer;
-    struct trace trace;  /* the caller's context, or a new one */
-    int version;         /* 10, 11 or 20 */
-    void *route_ctx;     /* of the router */
+    struct trace trace;        /* the caller's context, or a new one */
+    int version;               /* 10, 11 or 20 */
+    void *route_ctx;           /* of the router */
     struct http_param *params; /* path parameters, set by the router */
     size_t n_params;
     struct http_exchange *x;
@@ -57,7 +57,8 @@ bool http_form_get(const struct http_req *req, const char *name, struct str *out
 size_t http_query_count(const struct http_req *req, const char *name);
 size_t http_form_count(const struct http_req *req, const char *name);
 /* Walks "a=1&b=2": next pair, decoded in `a`; false at the end. ERR via *bad. */
-bool http_pairs_next(struct arena *a, struct str *rest, struct str *name, struct str *value, bool *bad);
+bool http_pairs_next(struct arena *a, struct str *rest, struct str *name, struct str *value,
+                     bool *bad);
 bool http_cookie_get(const struct http_req *req, const char *name, struct str *out);
 struct loop *http_req_loop(const struct http_req *req);
 
@@ -65,8 +66,8 @@ struct loop *http_req_loop(const struct http_req *req);
 
 struct http_reply {
     int status;
-    struct str content_type; /* empty: no header */
-    struct str body;         /* copied before return */
+    struct str content_type;           /* empty: no header */
+    struct str body;                   /* copied before return */
     const struct http_header *headers; /* further ones; names in any case */
     size_t n_headers;
 };
@@ -91,7 +92,8 @@ void http_reply_end(struct http_req *req);
 size_t http_reply_pending(const struct http_req *req); /* bytes not yet with the kernel: back off */
 /* HTTP/2 only: ends the stream with trailers (gRPC). With nothing begun, a trailers-only answer. */
 void http_reply_trailers(struct http_req *req, const struct http_header *trailers, size_t n);
-void http_reply_abort(struct http_req *req); /* break the reply off: reset the stream or connection */
+void http_reply_abort(
+    struct http_req *req); /* break the reply off: reset the stream or connection */
 
 /* fn(ctx) when the client is gone before the reply was complete; the request is dead afterwards. */
 void http_on_abort(struct http_req *req, void (*fn)(void *ctx), void *ctx);
@@ -104,7 +106,8 @@ void http_on_drain(struct http_req *req, void (*fn)(void *ctx), void *ctx);
 /* More of the body is to come. The handler was called when the head was there. */
 bool http_req_more(const struct http_req *req);
 /* From now on fn gets the body; `end` with or after its last piece. Not called when there is no more. */
-void http_req_read(struct http_req *req, void (*fn)(void *ctx, struct str piece, bool end), void *ctx);
+void http_req_read(struct http_req *req, void (*fn)(void *ctx, struct str piece, bool end),
+                   void *ctx);
 void http_req_pause(struct http_req *req);
 void http_req_resume(struct http_req *req);
 /* What http_server_adopt was given for this connection. */
@@ -113,16 +116,17 @@ void *http_req_conn_ctx(const struct http_req *req);
 /* ---- server ---- */
 
 struct http_server_opts {
-    void (*handle)(struct http_req *req, void *ctx); /* router_dispatch fits, with the router as ctx */
+    void (*handle)(struct http_req *req,
+                   void *ctx); /* router_dispatch fits, with the router as ctx */
     void *ctx;
     struct h1_limits head; /* zero fields: defaults of h1.h */
     size_t body_max;       /* 0: HTTP_BODY_MAX */
     size_t arena_max;      /* budget of a request's arena beside its body; 0: HTTP_ARENA_MAX */
     int head_ms;           /* a request's head and body must be here within; 0: 15 s and 60 s */
     int body_ms;
-    int idle_ms;           /* keep-alive; 0: 75 s */
-    unsigned max_conns;    /* 0: 10000 */
-    bool no_h2;            /* HTTP/2 is on: by ALPN h2, or by its preface on a plain connection */
+    int idle_ms;        /* keep-alive; 0: 75 s */
+    unsigned max_conns; /* 0: 10000 */
+    bool no_h2;         /* HTTP/2 is on: by ALPN h2, or by its preface on a plain connection */
     /*
      * When set, is called as soon as a head is there, before the body: sets *body_max for this request
      * or returns a status to refuse it with (0: go on).
@@ -136,11 +140,13 @@ struct http_server_opts {
 
 enum { HTTP_BODY_MAX = 1 << 20, HTTP_ARENA_MAX = 8 << 20 };
 
-struct err http_server_new(struct loop *l, const struct http_server_opts *o, struct http_server **out);
+struct err http_server_new(struct loop *l, const struct http_server_opts *o,
+                           struct http_server **out);
 /* May be called several times: one server on a unix socket and on TCP with TLS, say. */
 struct err http_server_listen(struct http_server *s, struct str address, struct tls_server *tls,
                               const struct listen_opts *lo /* NULL ok */);
-const char *http_server_address(const struct http_server *s, size_t i); /* i-th listener; NULL after */
+const char *http_server_address(const struct http_server *s,
+                                size_t i); /* i-th listener; NULL after */
 /*
  * Serves a connection that was accepted, and perhaps looked at, elsewhere; `first` is what was read of
  * it. The connection is the server's from now on.

@@ -6,13 +6,13 @@
 
 enum {
     SWEEP_MS = 500,
-    EXCHANGES_KEPT = 64,       /* finished exchanges kept warm for the next request */
-    BODY_KEPT = 16 * 1024,     /* a body buffer bigger than this is not kept */
-    PIPELINE_MAX = 64 * 1024,  /* bytes read ahead of the request being handled */
-    STALL_MS = 60 * 1000,      /* a client that takes nothing for so long is dropped */
+    EXCHANGES_KEPT = 64,      /* finished exchanges kept warm for the next request */
+    BODY_KEPT = 16 * 1024,    /* a body buffer bigger than this is not kept */
+    PIPELINE_MAX = 64 * 1024, /* bytes read ahead of the request being handled */
+    STALL_MS = 60 * 1000,     /* a client that takes nothing for so long is dropped */
     H2_STREAMS_MAX = 256,
-    H2_OUT_MAX = 256 * 1024,   /* bytes handed to a connection before it must drain */
-    H2_FLOOD_BURST = 500,      /* resets, pings and settings forgiven at once, and then a second */
+    H2_OUT_MAX = 256 * 1024, /* bytes handed to a connection before it must drain */
+    H2_FLOOD_BURST = 500,    /* resets, pings and settings forgiven at once, and then a second */
     H2_FLOOD_RATE = 100,
     H2_CONTINUATIONS_MAX = 16,
 };
@@ -31,7 +31,7 @@ struct http_exchange {
     struct http_req req; /* what the handler sees */
     struct arena arena;
     struct http_server *server;
-    struct http_conn *hc; /* NULL once the connection is gone */
+    struct http_conn *hc;              /* NULL once the connection is gone */
     struct http_exchange *prev, *next; /* streams of an h2 connection; or the free list */
     enum exchange_state state;
     struct buf body;
@@ -49,7 +49,7 @@ struct http_exchange {
     /* HTTP/2 */
     int32_t stream_id;
     size_t header_cap, header_bytes;
-    struct buf out;      /* reply bytes not yet framed */
+    struct buf out; /* reply bytes not yet framed */
     size_t out_at;
     struct http_header *trailers;
     size_t n_trailers;
@@ -62,11 +62,11 @@ struct http_conn {
     struct http_server *server;
     struct conn *conn;
     struct http_conn *prev, *next;
-    unsigned refs;         /* one for the connection, one for each deferred call */
-    int64_t deadline_ms;   /* 0: none */
+    unsigned refs;       /* one for the connection, one for each deferred call */
+    int64_t deadline_ms; /* 0: none */
     int64_t stalled_since_ms;
-    uint64_t sent;         /* at the last look */
-    struct buf in;         /* bytes that wait for more, or for the request before them */
+    uint64_t sent; /* at the last look */
+    struct buf in; /* bytes that wait for more, or for the request before them */
     struct h1_scan scan;
     struct http_exchange *x; /* HTTP/1.1: the request under way */
     struct h2_server *h2;
@@ -105,9 +105,9 @@ void http_server_unref(struct http_server *s);
 
 /* exchange.c */
 struct http_exchange *exchange_new(struct http_conn *hc);
-void exchange_free(struct http_exchange *x); /* the reply is complete, or nobody waits for it */
+void exchange_free(struct http_exchange *x);     /* the reply is complete, or nobody waits for it */
 void exchange_dispatch(struct http_exchange *x); /* gives it to the handler */
-void exchange_abort(struct http_exchange *x); /* the client is gone */
+void exchange_abort(struct http_exchange *x);    /* the client is gone */
 bool exchange_headers_ok(const struct http_header *h, size_t n);
 void exchange_split_target(struct http_req *req);
 int exchange_check_head(struct http_exchange *x); /* asks on_head: 0 or a status to refuse with */

@@ -25,9 +25,9 @@ static void echo(struct http_req *req, void *ctx)
 {
     struct str q = S("-");
     http_query_get(req, "q", &q);
-    http_reply_text(req, 201, arena_printf(req->arena, "%.*s|%.*s|%.*s|%.*s", STR_FMT(req->method),
-                                           STR_FMT(http_param(req, "name")), STR_FMT(q),
-                                           STR_FMT(req->body)));
+    http_reply_text(req, 201,
+                    arena_printf(req->arena, "%.*s|%.*s|%.*s|%.*s", STR_FMT(req->method),
+                                 STR_FMT(http_param(req, "name")), STR_FMT(q), STR_FMT(req->body)));
 }
 
 static void rest_of_path(struct http_req *req, void *ctx)
@@ -71,7 +71,8 @@ static void form(struct http_req *req, void *ctx)
 {
     struct str a = S("-");
     http_form_get(req, "a", &a);
-    http_reply_text(req, 200, arena_printf(req->arena, "%.*s %zu", STR_FMT(a), http_form_count(req, "a")));
+    http_reply_text(req, 200,
+                    arena_printf(req->arena, "%.*s %zu", STR_FMT(a), http_form_count(req, "a")));
 }
 
 static void later(void *ctx)
@@ -97,8 +98,12 @@ static int set_up(void **state)
     router_add(&router, "GET", "/evil", evil, NULL);
     router_add(&router, "GET", "/slow", slow, NULL);
     router_add(&router, "POST", "/form", form, NULL);
-    struct http_server_opts o = {.handle = router_dispatch, .ctx = &router, .head_ms = 300,
-                                 .body_ms = 300, .idle_ms = 2000, .body_max = 100000};
+    struct http_server_opts o = {.handle = router_dispatch,
+                                 .ctx = &router,
+                                 .head_ms = 300,
+                                 .body_ms = 300,
+                                 .idle_ms = 2000,
+                                 .body_max = 100000};
     assert_ok(http_server_new(loop, &o, &server));
     assert_ok(http_server_listen(server, S("127.0.0.1:0"), NULL, NULL));
     snprintf(url_base, sizeof(url_base), "http://%s", http_server_address(server, 0));
@@ -140,8 +145,11 @@ static void call_async(const char *method, const char *path, struct str body, co
 {
     char url[512];
     snprintf(url, sizeof(url), "%s%s", url_base, path);
-    struct http_call c = {.method = str_of(method), .url = str_of(url), .body = body,
-                          .content_type = str_of(type), .done = got};
+    struct http_call c = {.method = str_of(method),
+                          .url = str_of(url),
+                          .body = body,
+                          .content_type = str_of(type),
+                          .done = got};
     waiting_for++;
     http_client_call(http, &c);
 }
@@ -177,7 +185,8 @@ static void test_routes(void **state)
 static void test_forms(void **state)
 {
     waiting_for = 0;
-    call_async("POST", "/form", S("b=1&a=x%26y+z&a=2"), "application/x-www-form-urlencoded; charset=utf-8");
+    call_async("POST", "/form", S("b=1&a=x%26y+z&a=2"),
+               "application/x-www-form-urlencoded; charset=utf-8");
     loop_run(loop);
     assert_string_equal(last_body, "x&y z 2");
     call_async("POST", "/form", S("a=1"), "text/plain");
@@ -253,8 +262,8 @@ static void test_freeing_the_client_ends_calls(void **state)
 
 static void test_wrong_urls(void **state)
 {
-    static const char *const wrong[] = {"ftp://a/", "http://", "http://a b/", "http://u:p@h/", "https://a/",
-                                        "unix:", "unix:/a:b", "http://h:x/"};
+    static const char *const wrong[] = {"ftp://a/",   "http://", "http://a b/", "http://u:p@h/",
+                                        "https://a/", "unix:",   "unix:/a:b",   "http://h:x/"};
     for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
         struct http_call c = {.url = str_of(wrong[i]), .done = got};
         waiting_for = 1;
@@ -330,7 +339,8 @@ static struct str talk(const char *text, size_t step)
     for (n_pieces = next_piece = 0; rest.n > 0; rest = str_sub(rest, step, rest.n)) {
         raw_pieces[n_pieces++] = str_sub(rest, 0, step);
     }
-    assert_ok(loop_connect(loop, str_of(http_server_address(server, 0)), NULL, NULL, raw_connected, NULL));
+    assert_ok(loop_connect(loop, str_of(http_server_address(server, 0)), NULL, NULL, raw_connected,
+                           NULL));
     loop_run(loop);
     n_pieces = 0;
     return buf_str(&raw);
@@ -363,30 +373,40 @@ static void test_pipelined_requests_are_answered_in_order(void **state)
 
 static void test_refusals_close_the_connection(void **state)
 {
-    assert_int_equal(count(talk("GET / HTTP/1.1\r\n\r\nGET /hello HTTP/1.1\r\nHost: a\r\n\r\n", 1000),
-                           "HTTP/1.1 400"), 1);
+    assert_int_equal(
+        count(talk("GET / HTTP/1.1\r\n\r\nGET /hello HTTP/1.1\r\nHost: a\r\n\r\n", 1000),
+              "HTTP/1.1 400"),
+        1);
     assert_int_equal(count(buf_str(&raw), "hello"), 0);
-    assert_int_equal(count(talk("CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", 1000), "HTTP/1.1 501"), 1);
+    assert_int_equal(count(talk("CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", 1000), "HTTP/1.1 501"),
+                     1);
     assert_int_equal(count(talk("GET /hello HTTP/1.1\r\nHost:", 1000), "HTTP/1.1 408"), 1);
-    assert_int_equal(count(talk("POST /echo/a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab", 1000),
-                           "HTTP/1.1 408"), 1);
+    assert_int_equal(
+        count(talk("POST /echo/a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab", 1000),
+              "HTTP/1.1 408"),
+        1);
     /* a byte now and then does not help */
-    assert_int_equal(count(talk("GET /hello HTTP/1.1\r\nHost: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-                                "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-                                "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-                                "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-                                "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-                                "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-                                "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-                                "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 1),
-                           "HTTP/1.1 408"), 1);
+    assert_int_equal(
+        count(talk("GET /hello HTTP/1.1\r\nHost: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+                   "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+                   "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+                   "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+                   "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+                   "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+                   "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+                   "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+                   1),
+              "HTTP/1.1 408"),
+        1);
     buf_release(&raw);
 }
 
 static void test_expect_continue(void **state)
 {
-    struct str s = talk("POST /echo/a HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n"
-                        "Connection: close\r\n\r\nab", 1000);
+    struct str s =
+        talk("POST /echo/a HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n"
+             "Connection: close\r\n\r\nab",
+             1000);
     assert_int_equal(count(s, "HTTP/1.1 100 Continue\r\n\r\n"), 1);
     assert_int_equal(count(s, "POST|a|-|ab"), 1);
     buf_release(&raw);
@@ -414,11 +434,20 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        T(test_routes), T(test_forms), T(test_streams_and_many_at_once), T(test_limits_of_the_server),
-        T(test_a_call_times_out_and_its_request_is_aborted), T(test_cancelling),
-        T(test_freeing_the_client_ends_calls), T(test_wrong_urls), T(test_draining_waits_for_answers),
-        T(test_pipelined_requests_are_answered_in_order), T(test_refusals_close_the_connection),
-        T(test_expect_continue), T(test_http_1_0), T(test_blocking_call),
+        T(test_routes),
+        T(test_forms),
+        T(test_streams_and_many_at_once),
+        T(test_limits_of_the_server),
+        T(test_a_call_times_out_and_its_request_is_aborted),
+        T(test_cancelling),
+        T(test_freeing_the_client_ends_calls),
+        T(test_wrong_urls),
+        T(test_draining_waits_for_answers),
+        T(test_pipelined_requests_are_answered_in_order),
+        T(test_refusals_close_the_connection),
+        T(test_expect_continue),
+        T(test_http_1_0),
+        T(test_blocking_call),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,7 +3,8 @@
 
 #include "lib/base/codec.h"
 
-bool http_pairs_next(struct arena *a, struct str *rest, struct str *name, struct str *value, bool *bad)
+bool http_pairs_next(struct arena *a, struct str *rest, struct str *name, struct str *value,
+                     bool *bad)
 {
     while (rest->p != NULL && rest->n > 0) {
         struct str pair = str_split(rest, '&');

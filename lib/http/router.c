@@ -85,7 +85,8 @@ static void check_pattern(struct str pattern)
     BUG_ON(params > ROUTER_PARAMS_MAX);
 }
 
-void router_add(struct router *r, const char *method, const char *pattern, http_handler *fn, void *ctx)
+void router_add(struct router *r, const char *method, const char *pattern, http_handler *fn,
+                void *ctx)
 {
     struct route route = {str_of(method), str_of(pattern), fn, ctx};
     check_pattern(route.pattern);
@@ -186,8 +187,10 @@ static void reply_405(const struct router *r, struct http_req *req)
     }
     struct http_header h = {S("allow"), arena_str(req->arena, buf_str(&allow))};
     buf_release(&allow);
-    struct http_reply reply = {.status = 405, .content_type = S("application/json"),
-                               .body = S("{\"error\":\"method not allowed\"}\n"), .headers = &h,
+    struct http_reply reply = {.status = 405,
+                               .content_type = S("application/json"),
+                               .body = S("{\"error\":\"method not allowed\"}\n"),
+                               .headers = &h,
                                .n_headers = 1};
     http_reply(req, &reply);
 }

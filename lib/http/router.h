@@ -38,7 +38,8 @@ typedef void http_handler(struct http_req *req, void *ctx);
 void router_init(struct router *r);
 void router_release(struct router *r);
 /* Pattern and method are string constants. A wrong pattern is a mistake of the program: aborts. */
-void router_add(struct router *r, const char *method, const char *pattern, http_handler *fn, void *ctx);
+void router_add(struct router *r, const char *method, const char *pattern, http_handler *fn,
+                void *ctx);
 void router_fallback(struct router *r, void (*fn)(struct http_req *, void *, int), void *ctx);
 void router_dispatch(struct http_req *req, void *router); /* a http_handler */
 

@@ -179,8 +179,8 @@ static void on_eof(struct conn *c, void *ctx)
 {
     struct http_conn *hc = ctx;
     hc->saw_eof = true;
-    bool waits = hc->h2 == NULL && hc->x != NULL && hc->x->state != X_READING &&
-                 hc->x->on_abort == NULL;
+    bool waits =
+        hc->h2 == NULL && hc->x != NULL && hc->x->state != X_READING && hc->x->on_abort == NULL;
     if (!waits) {
         conn_close(c);
     }
@@ -288,7 +288,8 @@ void http_server_adopt(struct http_server *s, struct conn *c, struct str first, 
 
 /* ---- public ---- */
 
-struct err http_server_new(struct loop *l, const struct http_server_opts *o, struct http_server **out)
+struct err http_server_new(struct loop *l, const struct http_server_opts *o,
+                           struct http_server **out)
 {
     BUG_ON(o->handle == NULL);
     struct http_server *s = calloc(1, sizeof(*s));

@@ -143,10 +143,11 @@ void h1_send_error(struct http_conn *hc, int status)
 {
     char text[256];
     const char *reason = http_reason(status);
-    int n = snprintf(text, sizeof(text),
-                     "HTTP/1.1 %d %s\r\ndate: %s\r\ncontent-type: text/plain\r\ncontent-length: %zu\r\n"
-                     "connection: close\r\n\r\n%s\n",
-                     status, reason, http_server_date(hc->server).p, strlen(reason) + 1, reason);
+    int n =
+        snprintf(text, sizeof(text),
+                 "HTTP/1.1 %d %s\r\ndate: %s\r\ncontent-type: text/plain\r\ncontent-length: %zu\r\n"
+                 "connection: close\r\n\r\n%s\n",
+                 status, reason, http_server_date(hc->server).p, strlen(reason) + 1, reason);
     struct http_exchange *x = hc->x;
     bool begun = x != NULL && x->state == X_STREAMING;
     hc->x = NULL;

@@ -112,8 +112,8 @@ void h2_server_flush(struct http_conn *hc)
 
 static nghttp2_nv make_nv(struct str name, struct str value)
 {
-    return (nghttp2_nv){(uint8_t *)(uintptr_t)name.p, (uint8_t *)(uintptr_t)value.p, name.n, value.n,
-                        NGHTTP2_NV_FLAG_NONE};
+    return (nghttp2_nv){(uint8_t *)(uintptr_t)name.p, (uint8_t *)(uintptr_t)value.p, name.n,
+                        value.n, NGHTTP2_NV_FLAG_NONE};
 }
 
 static struct str lower(struct arena *a, struct str s)
@@ -131,11 +131,12 @@ static struct str lower(struct arena *a, struct str s)
 static bool is_connection_field(struct str name)
 {
     return str_is(name, "connection") || str_is(name, "transfer-encoding") ||
-           str_is(name, "keep-alive") || str_is(name, "upgrade") || str_is(name, "proxy-connection");
+           str_is(name, "keep-alive") || str_is(name, "upgrade") ||
+           str_is(name, "proxy-connection");
 }
 
-static size_t add_fields(struct arena *a, nghttp2_nv *nva, size_t at, const struct http_header *headers,
-                         size_t n)
+static size_t add_fields(struct arena *a, nghttp2_nv *nva, size_t at,
+                         const struct http_header *headers, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         struct str name = lower(a, headers[i].name);
@@ -153,8 +154,8 @@ static void finish_trailers(nghttp2_session *ng, struct http_exchange *x)
     nghttp2_submit_trailer(ng, x->stream_id, nva, n);
 }
 
-static ssize_t read_body(nghttp2_session *ng, int32_t id, uint8_t *dst, size_t room, uint32_t *flags,
-                         nghttp2_data_source *source, void *ctx)
+static ssize_t read_body(nghttp2_session *ng, int32_t id, uint8_t *dst, size_t room,
+                         uint32_t *flags, nghttp2_data_source *source, void *ctx)
 {
     struct http_exchange *x = source->ptr;
     size_t n = MIN(room, x->out.n - x->out_at);
@@ -274,7 +275,8 @@ void h2_abort(struct http_exchange *x)
 {
     reading_done(x->hc->h2, x);
     x->state = X_DONE;
-    nghttp2_submit_rst_stream(x->hc->h2->ng, NGHTTP2_FLAG_NONE, x->stream_id, NGHTTP2_INTERNAL_ERROR);
+    nghttp2_submit_rst_stream(x->hc->h2->ng, NGHTTP2_FLAG_NONE, x->stream_id,
+                              NGHTTP2_INTERNAL_ERROR);
     queue_flush(x->hc);
 }
 
@@ -322,14 +324,15 @@ static void take_pseudo(struct http_req *r, struct str name, struct str value)
     }
 }
 
-static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint8_t *name, size_t nn,
-                     const uint8_t *value, size_t vn, uint8_t flags, void *ctx)
+static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint8_t *name,
+                     size_t nn, const uint8_t *value, size_t vn, uint8_t flags, void *ctx)
 {
     struct h2_server *h = ctx;
     struct http_exchange *x = nghttp2_session_get_stream_user_data(ng, frame->hd.stream_id);
     const struct h1_limits *lim = &h->hc->server->opts.head;
     size_t count_max = lim->headers_max > 0 ? lim->headers_max : (size_t)H1_HEADERS_MAX;
-    if (x == NULL || frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST) {
+    if (x == NULL || frame->hd.type != NGHTTP2_HEADERS ||
+        frame->headers.cat != NGHTTP2_HCAT_REQUEST) {
         return 0; /* trailers are not used */
     }
     x->header_bytes += nn + vn + 32;
@@ -338,7 +341,8 @@ static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint
         return 0;
     }
     struct http_req *r = &x->req;
-    struct str n = arena_str(&x->arena, str_n(name, nn)), v = arena_str(&x->arena, str_n(value, vn));
+    struct str n = arena_str(&x->arena, str_n(name, nn)),
+               v = arena_str(&x->arena, str_n(value, vn));
     if (nn > 0 && name[0] == ':') {
         take_pseudo(r, n, v);
         return 0;
@@ -418,7 +422,8 @@ static void request_complete(struct h2_server *h, struct http_exchange *x)
 static bool is_flood(struct h2_server *h)
 {
     int64_t now = loop_now_ms(h->hc->server->loop);
-    unsigned leaked = (unsigned)MIN((now - h->bucket_ms) * H2_FLOOD_RATE / 1000, (int64_t)H2_FLOOD_BURST);
+    unsigned leaked =
+        (unsigned)MIN((now - h->bucket_ms) * H2_FLOOD_RATE / 1000, (int64_t)H2_FLOOD_BURST);
     if (leaked > 0) {
         h->bucket = h->bucket > leaked ? h->bucket - leaked : 0;
         h->bucket_ms = now;
@@ -479,7 +484,8 @@ static int on_begin_frame(nghttp2_session *ng, const nghttp2_frame_hd *hd, void 
     return h->continuations > H2_CONTINUATIONS_MAX ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
 
-static int on_body(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t *p, size_t n, void *ctx)
+static int on_body(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t *p, size_t n,
+                   void *ctx)
 {
     struct h2_server *h = ctx;
     struct http_exchange *x = nghttp2_session_get_stream_user_data(ng, id);
@@ -617,7 +623,8 @@ void h2_server_goaway(struct http_conn *hc)
         nghttp2_session_terminate_session(h->ng, NGHTTP2_NO_ERROR);
     } else {
         nghttp2_submit_goaway(h->ng, NGHTTP2_FLAG_NONE,
-                              nghttp2_session_get_last_proc_stream_id(h->ng), NGHTTP2_NO_ERROR, NULL, 0);
+                              nghttp2_session_get_last_proc_stream_id(h->ng), NGHTTP2_NO_ERROR,
+                              NULL, 0);
     }
     queue_flush(hc);
 }

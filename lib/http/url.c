@@ -18,7 +18,9 @@ static struct err parse_unix(struct arena *a, struct str url, struct http_url *o
     size_t colon = str_find_char(str_sub(url, 5, url.n), ':');
     size_t path_end = colon == STR_NPOS ? url.n : 5 + colon;
     *out = (struct http_url){.address = arena_str(a, str_sub(url, 0, path_end)),
-                             .authority = S("localhost"), .host = S("localhost"), .target = S("/")};
+                             .authority = S("localhost"),
+                             .host = S("localhost"),
+                             .target = S("/")};
     if (path_end + 1 < url.n) {
         out->target = arena_str(a, str_sub(url, path_end + 1, url.n));
     }
@@ -51,9 +53,8 @@ static struct err split_authority(struct arena *a, struct str url, struct http_u
     ENSURE(host.n > 0 && str_find_char(auth, '@') == STR_NPOS, ERR_SYNTAX,
            "'%.*s' is not a URL such as https://host:port/path", STR_FMT(url));
     u->host = v6 ? str_sub(host, 1, host.n - 1) : host;
-    u->address = colon == STR_NPOS
-                     ? arena_printf(a, "%.*s:%d", STR_FMT(host), u->tls ? 443 : 80)
-                     : arena_str(a, auth);
+    u->address = colon == STR_NPOS ? arena_printf(a, "%.*s:%d", STR_FMT(host), u->tls ? 443 : 80)
+                                   : arena_str(a, auth);
     return OK;
 }
 

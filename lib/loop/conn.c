@@ -36,8 +36,8 @@ struct conn *conn_new(struct loop *l, bool is_unix)
     c->owned.close = conn_close_owned;
     c->loop = l;
     c->is_unix = is_unix;
-    c->peer = (struct peer){.kind = is_unix ? PEER_UNIX : PEER_TCP, .uid = (uid_t)-1,
-                            .gid = (gid_t)-1, .pidfd = -1};
+    c->peer = (struct peer){
+        .kind = is_unix ? PEER_UNIX : PEER_TCP, .uid = (uid_t)-1, .gid = (gid_t)-1, .pidfd = -1};
     return c;
 }
 
@@ -129,9 +129,9 @@ struct err conn_original_dst(const struct conn *c, char *out, size_t cap)
     struct sockaddr_storage sa;
     socklen_t n = sizeof(sa);
     int fd = conn_fd(c);
-    bool got = !c->is_unix && (getsockopt(fd, SOL_IP, SO_ORIGINAL_DST, &sa, &n) == 0 ||
-                               (n = sizeof(sa),
-                                getsockopt(fd, SOL_IPV6, IP6T_SO_ORIGINAL_DST, &sa, &n) == 0));
+    bool got = !c->is_unix &&
+               (getsockopt(fd, SOL_IP, SO_ORIGINAL_DST, &sa, &n) == 0 ||
+                (n = sizeof(sa), getsockopt(fd, SOL_IPV6, IP6T_SO_ORIGINAL_DST, &sa, &n) == 0));
     ENSURE(got, ERR_NOT_FOUND, "the connection was not redirected here");
     out[address_format(&sa, out, cap)] = '\0';
     return OK;
@@ -355,7 +355,8 @@ void conn_flush_now(struct conn *c)
         return;
     }
     if (!buf_ok(&c->out)) {
-        conn_fail(c, err_make(ERR_LIMIT, "more is waiting to be written than a connection may hold"));
+        conn_fail(c,
+                  err_make(ERR_LIMIT, "more is waiting to be written than a connection may hold"));
         return;
     }
     ssize_t n = try_write(c, buf_str(&c->out), STR_EMPTY);

@@ -31,8 +31,8 @@ struct peer {
     pid_t pid;       /* unix only (SO_PEERCRED); 0 otherwise */
     uid_t uid;       /* unix only; (uid_t)-1 otherwise */
     gid_t gid;
-    int pidfd;            /* unix only (SO_PEERPIDFD); -1 when there is none. Closed with the conn */
-    bool tls;             /* the stream is encrypted */
+    int pidfd; /* unix only (SO_PEERPIDFD); -1 when there is none. Closed with the conn */
+    bool tls;  /* the stream is encrypted */
     struct str spiffe_id; /* of the verified client or server certificate; empty without one */
     struct str alpn;      /* negotiated protocol; empty without one */
     struct str sni;       /* server name the client asked for */
@@ -58,24 +58,25 @@ void conn_start(struct conn *c, const struct conn_handler *h, void *ctx);
  * conn_pending grows past what the caller allows, it waits for on_drain.
  */
 void conn_write(struct conn *c, struct str bytes);
-void conn_flush(struct conn *c);          /* send what small writes have gathered, now */
-void conn_set_secret(struct conn *c);     /* its output buffers are wiped after use */
+void conn_flush(struct conn *c);           /* send what small writes have gathered, now */
+void conn_set_secret(struct conn *c);      /* its output buffers are wiped after use */
 size_t conn_pending(const struct conn *c); /* bytes accepted but not yet given to the kernel */
 
-uint64_t conn_sent(const struct conn *c); /* bytes the kernel has taken, ever: does the peer still read? */
+uint64_t
+conn_sent(const struct conn *c); /* bytes the kernel has taken, ever: does the peer still read? */
 
-void conn_pause(struct conn *c);  /* no on_data until conn_resume */
+void conn_pause(struct conn *c); /* no on_data until conn_resume */
 void conn_resume(struct conn *c);
 void conn_shutdown(struct conn *c); /* after pending data: half-close (TLS: close_notify, too) */
-void conn_close(struct conn *c);    /* after pending data has left, or after 5 s; on_close follows */
+void conn_close(struct conn *c); /* after pending data has left, or after 5 s; on_close follows */
 /* As conn_close, but first lets the peer finish what it is sending (at most 1 s), so that it reads our last words. */
 void conn_close_lingering(struct conn *c);
-void conn_abort(struct conn *c);    /* at once, with a TCP reset; on_close follows (deferred) */
+void conn_abort(struct conn *c); /* at once, with a TCP reset; on_close follows (deferred) */
 
 const struct peer *conn_peer(const struct conn *c);
 struct loop *conn_loop(const struct conn *c);
 struct tls_session *conn_tls(const struct conn *c); /* NULL when plain */
-int conn_fd(const struct conn *c); /* for getsockopt alone; stays the conn's */
+int conn_fd(const struct conn *c);                  /* for getsockopt alone; stays the conn's */
 /* Address of our end: what the client connected to, after or before interception. */
 struct err conn_local_addr(const struct conn *c, char *out, size_t cap);
 /* Where the client wanted to go before nft redirected it here (SO_ORIGINAL_DST), as "ip:port". */
@@ -88,12 +89,12 @@ struct err conn_start_tls(struct conn *c, struct tls_server *tls, struct str fir
 /* ---- listening ---- */
 
 struct listen_opts {
-    unsigned mode;     /* of a unix socket; 0: 0600 */
-    bool reuse_port;   /* one process a core */
-    bool free_bind;    /* bind an address that is not there yet */
-    int backlog;       /* 0: 1024 */
+    unsigned mode;      /* of a unix socket; 0: 0600 */
+    bool reuse_port;    /* one process a core */
+    bool free_bind;     /* bind an address that is not there yet */
+    int backlog;        /* 0: 1024 */
     unsigned max_conns; /* 0: 10000; more are refused by waiting in the backlog */
-    int handshake_ms;  /* TLS handshake must be done within; 0: 10000 */
+    int handshake_ms;   /* TLS handshake must be done within; 0: 10000 */
 };
 
 /*
@@ -103,18 +104,20 @@ struct listen_opts {
  */
 struct err loop_listen(struct loop *l, struct str address, struct tls_server *tls,
                        const struct listen_opts *opts /* NULL ok */,
-                       void (*on_conn)(void *ctx, struct conn *c), void *ctx, struct listener **out);
-void listener_close(struct listener *ls); /* NULL is fine; open connections stay */
+                       void (*on_conn)(void *ctx, struct conn *c), void *ctx,
+                       struct listener **out);
+void listener_close(struct listener *ls);                /* NULL is fine; open connections stay */
 const char *listener_address(const struct listener *ls); /* with the real port */
 
 /* ---- connecting ---- */
 
 struct connect_opts {
-    int timeout_ms;          /* for resolution, connection and TLS handshake together; 0: 10000 */
-    struct str server_name;  /* TLS: SNI and, unless SPIFFE ids are expected, name to verify */
-    struct str expect_spiffe; /* TLS: the server must be this SPIFFE id; empty: what tls_client says */
-    uint32_t mark;           /* SO_MARK; 0: none */
-    struct str bind_to;      /* source address; empty: any */
+    int timeout_ms;         /* for resolution, connection and TLS handshake together; 0: 10000 */
+    struct str server_name; /* TLS: SNI and, unless SPIFFE ids are expected, name to verify */
+    struct str
+        expect_spiffe;  /* TLS: the server must be this SPIFFE id; empty: what tls_client says */
+    uint32_t mark;      /* SO_MARK; 0: none */
+    struct str bind_to; /* source address; empty: any */
 };
 
 /* on_conn(ctx, OK, conn) or on_conn(ctx, error, NULL); exactly once, never before this returns. */

@@ -49,8 +49,8 @@ static struct err check_expected(struct conn *c)
 {
     const char *want = c->setup != NULL ? c->setup->expect_spiffe : NULL;
     struct str got = tls_peer_spiffe_id(c->tls);
-    ENSURE(want == NULL || str_is(got, want), ERR_DENIED, "the peer is '%.*s', not '%s'", STR_FMT(got),
-           want);
+    ENSURE(want == NULL || str_is(got, want), ERR_DENIED, "the peer is '%.*s', not '%s'",
+           STR_FMT(got), want);
     return OK;
 }
 

@@ -193,7 +193,7 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        T(test_both_sides_know_each_other), T(test_the_expected_server_or_none),
+        T(test_both_sides_know_each_other),           T(test_the_expected_server_or_none),
         T(test_strangers_and_plain_talk_are_refused), T(test_tls_after_looking),
         T(test_a_handshake_has_a_time_limit),
     };

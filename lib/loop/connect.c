@@ -122,7 +122,8 @@ static struct err connect_to(struct conn *c, const struct sockaddr_storage *sa)
 {
     TRY(conn_handle_init(c, sa->ss_family));
     TRY(prepare_socket(c));
-    int rc = uv_tcp_connect(&c->setup->connect, &c->h.tcp, (const struct sockaddr *)sa, on_connected);
+    int rc =
+        uv_tcp_connect(&c->setup->connect, &c->h.tcp, (const struct sockaddr *)sa, on_connected);
     if (rc != 0) {
         return uv_err(rc, c->setup->to.host);
     }
@@ -213,9 +214,11 @@ static struct err fill_setup(struct conn_setup *s, struct str address, struct tl
         char text[300];
         struct address from;
         TRY(str_to_cstr(o->bind_to, text, sizeof(text) - 8));
-        snprintf(text + o->bind_to.n, 4, "%s", str_find_char(o->bind_to, ':') == STR_NPOS ? ":0" : "");
+        snprintf(text + o->bind_to.n, 4, "%s",
+                 str_find_char(o->bind_to, ':') == STR_NPOS ? ":0" : "");
         TRY(address_parse(str_of(text), &from));
-        ENSURE(address_literal(&from, &s->bind_to), ERR_SYNTAX, "'%s' is not a source address", text);
+        ENSURE(address_literal(&from, &s->bind_to), ERR_SYNTAX, "'%s' is not a source address",
+               text);
         s->has_bind = true;
     }
     s->mark = o->mark;
@@ -248,8 +251,8 @@ struct err loop_connect(struct loop *l, struct str address, struct tls_client *t
     }
     c->setup->on_conn = on_conn;
     c->setup->ctx = ctx;
-    c->setup->timeout = timer_start(l, o->timeout_ms > 0 ? o->timeout_ms : CONNECT_MS, 0,
-                                    setup_timed_out, c);
+    c->setup->timeout =
+        timer_start(l, o->timeout_ms > 0 ? o->timeout_ms : CONNECT_MS, 0, setup_timed_out, c);
     e = start_connect(c);
     if (failed(e)) {
         c->why = e;

@@ -159,7 +159,8 @@ static bool unix_is_stale(const struct sockaddr_un *sun)
     if (fd < 0) {
         return false;
     }
-    bool stale = connect(fd, (const struct sockaddr *)sun, sizeof(*sun)) != 0 && errno == ECONNREFUSED;
+    bool stale =
+        connect(fd, (const struct sockaddr *)sun, sizeof(*sun)) != 0 && errno == ECONNREFUSED;
     close(fd);
     return stale;
 }
@@ -225,7 +226,8 @@ static struct err set_flag(int fd, int level, int name, const char *what)
     return OK;
 }
 
-static struct err open_tcp(struct listener *ls, const struct address *a, const struct listen_opts *o)
+static struct err open_tcp(struct listener *ls, const struct address *a,
+                           const struct listen_opts *o)
 {
     struct sockaddr_storage sa;
     TRY(resolve_now(a, &sa));

@@ -79,14 +79,14 @@ void dir_watch_stop(struct dir_watch *w); /* NULL is fine */
 /* ---- child processes ---- */
 
 struct spawn {
-    const char *file;         /* absolute path */
-    const char *const *argv;  /* NULL-terminated; argv[0] too */
-    const char *const *envp;  /* NULL-terminated; NULL: empty environment */
-    const char *cwd;          /* NULL: unchanged */
-    uid_t uid;                /* used when set_ids */
+    const char *file;        /* absolute path */
+    const char *const *argv; /* NULL-terminated; argv[0] too */
+    const char *const *envp; /* NULL-terminated; NULL: empty environment */
+    const char *cwd;         /* NULL: unchanged */
+    uid_t uid;               /* used when set_ids */
     gid_t gid;
     bool set_ids;
-    int fds[8];               /* inherited as 0, 1, 2, ...; -1: /dev/null */
+    int fds[8]; /* inherited as 0, 1, 2, ...; -1: /dev/null */
     unsigned n_fds;
     void (*on_exit)(void *ctx, pid_t pid, int status, int signal); /* exit status, or signal != 0 */
     void *ctx;

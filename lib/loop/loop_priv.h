@@ -25,9 +25,9 @@ struct loop {
     uv_check_t after_poll;
     struct deferred *deferred; /* owned; a queue from `first` to `last` */
     size_t first, last, cap;
-    struct conn *dirty;           /* connections with bytes to flush this turn */
-    char *read_buf;               /* READ_BUFFER bytes, shared by all connections */
-    struct buf plain;             /* decrypted bytes on their way to a handler */
+    struct conn *dirty;              /* connections with bytes to flush this turn */
+    char *read_buf;                  /* READ_BUFFER bytes, shared by all connections */
+    struct buf plain;                /* decrypted bytes on their way to a handler */
     struct buf spare[SPARE_BUFFERS]; /* output buffers between uses */
     unsigned n_spare;
     bool stopping;
@@ -50,8 +50,8 @@ void loop_buf_return(struct loop *l, struct buf *b); /* leaves *b released */
 
 struct address {
     bool is_unix;
-    struct str path;  /* unix */
-    char host[256];   /* tcp, without brackets */
+    struct str path; /* unix */
+    char host[256];  /* tcp, without brackets */
     uint16_t port;
 };
 
@@ -66,15 +66,16 @@ enum conn_state { CONN_SETUP, CONN_OPEN, CONN_CLOSING, CONN_CLOSED };
 
 /* Alive only while a connection is being made: resolution, connect, TLS handshake. */
 struct conn_setup {
-    void (*on_conn)(void *ctx, struct err e, struct conn *c); /* connecting, or TLS on an open conn */
-    void (*on_accept)(void *ctx, struct conn *c);             /* accepted */
+    void (*on_conn)(void *ctx, struct err e,
+                    struct conn *c);              /* connecting, or TLS on an open conn */
+    void (*on_accept)(void *ctx, struct conn *c); /* accepted */
     void *ctx;
     struct timer *timeout;
     uv_connect_t connect;
     uv_getaddrinfo_t resolve;
     struct addrinfo *found, *next; /* addresses still to try */
     struct address to;
-    char *path;              /* owned copy of a unix path */
+    char *path; /* owned copy of a unix path */
     struct tls_client *tls;
     char *server_name, *expect_spiffe; /* owned */
     uint32_t mark;
@@ -107,12 +108,12 @@ struct conn {
     struct tls_session *tls;
     struct timer *linger;
     struct peer peer;
-    char *addr;                 /* owned; text behind peer.addr */
-    uint64_t taken;             /* bytes the kernel has taken, but for those of `writing` */
+    char *addr;     /* owned; text behind peer.addr */
+    uint64_t taken; /* bytes the kernel has taken, but for those of `writing` */
     size_t writing_total;
     enum conn_state state;
-    struct err why;             /* for on_close */
-    char *why_text;             /* owned; detail of it */
+    struct err why; /* for on_close */
+    char *why_text; /* owned; detail of it */
     bool is_unix, peer_known, reading, paused, dirty, saw_eof, want_shutdown, sent_shutdown,
         handle_open, lingering, wrote, tls_ready, secret;
 };

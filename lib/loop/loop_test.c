@@ -106,8 +106,12 @@ static void test_children_report_their_end(void **state)
 {
     int got = 0;
     const char *const argv[] = {"sh", "-c", "exit 7", NULL};
-    struct spawn s = {.file = "/bin/sh", .argv = argv, .fds = {-1, -1, 2}, .n_fds = 3,
-                      .on_exit = child_done, .ctx = &got};
+    struct spawn s = {.file = "/bin/sh",
+                      .argv = argv,
+                      .fds = {-1, -1, 2},
+                      .n_fds = 3,
+                      .on_exit = child_done,
+                      .ctx = &got};
     pid_t pid = 0;
     assert_ok(loop_spawn(loop, &s, &pid));
     assert_true(pid > 0);
@@ -189,7 +193,8 @@ static void test_tcp_echo_small_and_large(void **state)
     for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
         start(S("127.0.0.1:0"), &echo, NULL);
         to_send = sizes[i];
-        assert_ok(loop_connect(loop, str_of(listener_address(listener)), NULL, NULL, connected, NULL));
+        assert_ok(
+            loop_connect(loop, str_of(listener_address(listener)), NULL, NULL, connected, NULL));
         loop_run(loop);
         assert_int_equal(total, sizes[i]);
         assert_int_equal(closed, 2);
@@ -246,7 +251,8 @@ static void test_refused_and_timed_out(void **state)
     assert_ok(loop_connect(loop, str_of(address), NULL, NULL, not_connected, &code));
     loop_run(loop);
     assert_int_equal(code, ERR_UNAVAILABLE);
-    assert_ok(loop_connect(loop, S("unix:/tmp/there/is/no.sock"), NULL, NULL, not_connected, &code));
+    assert_ok(
+        loop_connect(loop, S("unix:/tmp/there/is/no.sock"), NULL, NULL, not_connected, &code));
     loop_run(loop);
     assert_int_equal(code, ERR_NOT_FOUND);
     buf_release(&received);
@@ -255,8 +261,9 @@ static void test_refused_and_timed_out(void **state)
 static void test_wrong_addresses(void **state)
 {
     struct listener *ls;
-    static const char *const wrong[] = {"", "127.0.0.1", "127.0.0.1:", "127.0.0.1:x", "1.2.3.4:65536",
-                                        "::1:80", "[::1]80", "unix:", ":80"};
+    static const char *const wrong[] = {
+        "",       "127.0.0.1", "127.0.0.1:", "127.0.0.1:x", "1.2.3.4:65536",
+        "::1:80", "[::1]80",   "unix:",      ":80"};
     for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
         assert_err(loop_listen(loop, str_of(wrong[i]), NULL, NULL, look, NULL, &ls), ERR_SYNTAX);
     }
@@ -273,8 +280,8 @@ static void ignore_data(struct conn *c, struct str bytes, void *ctx)
 {
 }
 
-static const struct conn_handler at_eof = {.on_data = ignore_data, .on_eof = answer_at_eof,
-                                           .on_close = count_close};
+static const struct conn_handler at_eof = {
+    .on_data = ignore_data, .on_eof = answer_at_eof, .on_close = count_close};
 
 static void shut(void *ctx, struct err e, struct conn *c)
 {
@@ -332,7 +339,8 @@ static void test_freeing_the_loop_closes_everything(void **state)
     start(S("127.0.0.1:0"), &echo, NULL);
     to_send = SIZE_MAX;
     static size_t first = 2;
-    assert_ok(loop_connect(loop, str_of(listener_address(listener)), NULL, NULL, connect_first, &first));
+    assert_ok(
+        loop_connect(loop, str_of(listener_address(listener)), NULL, NULL, connect_first, &first));
     timer_start(loop, 100000, 0, note, NULL);
     timer_start(loop, 50, 0, note_and_stop, &order[0]);
     n_order = 0;
@@ -345,7 +353,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_timers_fire_in_order, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_deferred_calls_end_the_loop_by_themselves, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_deferred_calls_end_the_loop_by_themselves, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(test_signals_arrive, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_work_carries_its_error, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_children_report_their_end, set_up, tear_down),

@@ -20,7 +20,7 @@ struct binary binary_mul(struct binary x, struct binary y);
 struct binary binary_div(struct binary x, struct binary y); /* y is not zero */
 struct binary binary_round_bits(struct binary x, int bits);
 bool binary_is_int(struct binary x);
-void binary_to_mpz(mpz_t out, struct binary x, bool *fraction); /* truncates towards zero */
+void binary_to_mpz(mpz_t out, struct binary x, bool *fraction);     /* truncates towards zero */
 struct str binary_text(struct arena *a, struct binary x, int bits); /* shortest that reads back */
 
 #endif

@@ -80,8 +80,8 @@ struct err num_parse(struct str text, struct num *out)
         bool big = false;
         for (size_t i = f.int_from; i < f.int_to; i++) {
             int d = text.p[i] - '0';
-            big |= __builtin_mul_overflow(v, 10, &v) ||
-                   __builtin_add_overflow(v, f.neg ? -d : d, &v);
+            big |=
+                __builtin_mul_overflow(v, 10, &v) || __builtin_add_overflow(v, f.neg ? -d : d, &v);
         }
         r.kind = big ? NUM_BIG : NUM_I64;
         r.i = big ? 0 : v;
@@ -368,8 +368,7 @@ static bool is_negative_zero(struct num n)
     return n.kind == NUM_DEC && n.text.p[0] == '-' && num_sign(n) == 0;
 }
 
-static struct err arith(struct arena *a, enum arith op, struct num x, struct num y,
-                        struct num *out)
+static struct err arith(struct arena *a, enum arith op, struct num x, struct num y, struct num *out)
 {
     int64_t r;
     if (x.kind == NUM_I64 && y.kind == NUM_I64 && small_arith(op, x.i, y.i, &r)) {

@@ -41,13 +41,13 @@ struct err num_parse(struct str text, struct num *out);
 void num_write(struct buf *out, struct num n);
 struct str num_text(struct arena *a, struct num n);
 
-int num_cmp(struct num a, struct num b); /* exact: <0, 0, >0 */
-uint64_t num_hash(struct num n);         /* equal numbers have equal hashes */
-bool num_is_integral(struct num n);      /* is the value whole, however it is written? */
+int num_cmp(struct num a, struct num b);     /* exact: <0, 0, >0 */
+uint64_t num_hash(struct num n);             /* equal numbers have equal hashes */
+bool num_is_integral(struct num n);          /* is the value whole, however it is written? */
 bool num_to_i64(struct num n, int64_t *out); /* false unless whole and in range */
-bool num_written_as_int(struct num n);   /* neither point nor exponent */
-double num_to_double(struct num n);      /* for formatting only */
-int num_sign(struct num n);              /* -1, 0, 1 */
+bool num_written_as_int(struct num n);       /* neither point nor exponent */
+double num_to_double(struct num n);          /* for formatting only */
+int num_sign(struct num n);                  /* -1, 0, 1 */
 
 /* ERR_RANGE with detail "divide by zero", "modulo by zero" or "modulo on floating-point number". */
 struct err num_add(struct arena *a, struct num x, struct num y, struct num *out);

@@ -77,7 +77,8 @@ static void test_rounding(void **state)
 static void test_bad_text(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"", "-", "01", "1.", ".5", "1e", "1e+", "+1", "0x1", "1 ", "NaN"};
+    static const char *const bad[] = {"",    "-",  "01",  "1.", ".5", "1e",
+                                      "1e+", "+1", "0x1", "1 ", "NaN"};
     struct num r;
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         assert_err(num_parse(str_of(bad[i]), &r), ERR_SYNTAX);

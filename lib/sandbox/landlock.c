@@ -108,10 +108,17 @@ static struct err allow_paths(int ruleset, const char *const *paths, uint64_t ri
 /* What libc opens behind every program's back; none of it is anybody's secret. */
 static struct err allow_common(int ruleset, uint64_t handled)
 {
-    static const char *const read_only[] = {
-        "/dev/urandom", "/etc/localtime", "/usr/share/zoneinfo", "/etc/ssl/openssl.cnf",
-        "/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/gai.conf",
-        "/etc/host.conf", "/proc/sys/vm/overcommit_memory", NULL};
+    static const char *const read_only[] = {"/dev/urandom",
+                                            "/etc/localtime",
+                                            "/usr/share/zoneinfo",
+                                            "/etc/ssl/openssl.cnf",
+                                            "/etc/resolv.conf",
+                                            "/etc/hosts",
+                                            "/etc/nsswitch.conf",
+                                            "/etc/gai.conf",
+                                            "/etc/host.conf",
+                                            "/proc/sys/vm/overcommit_memory",
+                                            NULL};
     static const char *const read_write[] = {"/dev/null", NULL};
     static const char *const sanitizer[] = {"/proc/self", "/proc/cpuinfo", NULL};
     TRY(allow_paths(ruleset, read_only, LL_RO & handled, false));

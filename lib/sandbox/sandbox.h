@@ -35,9 +35,9 @@ enum sandbox_flag {
     SANDBOX_UNIX_CONNECT = 1 << 4, /* connect to unix sockets (pathnames; abstract only own) */
     SANDBOX_NETLINK = 1 << 5,      /* netfilter netlink (netpol) */
     SANDBOX_EXEC = 1 << 6,         /* fork and exec of files below paths_exec */
-    SANDBOX_STDIO = 1 << 7,        /* nothing but inherited descriptors: no file, no socket, no thread */
-    SANDBOX_TRANSPARENT = 1 << 8,  /* getsockopt(SO_ORIGINAL_DST), IP_TRANSPARENT (mesh) */
-    SANDBOX_ATTEST = 1 << 9,       /* pidfd_open, and /proc/PID/exe of callers (identity). Landlock
+    SANDBOX_STDIO = 1 << 7, /* nothing but inherited descriptors: no file, no socket, no thread */
+    SANDBOX_TRANSPARENT = 1 << 8, /* getsockopt(SO_ORIGINAL_DST), IP_TRANSPARENT (mesh) */
+    SANDBOX_ATTEST = 1 << 9,      /* pidfd_open, and /proc/PID/exe of callers (identity). Landlock
                                       forbids the latter by its nature, so it is not entered: own
                                       uid, capabilities and seccomp hold alone */
 };
@@ -56,16 +56,16 @@ struct sandbox_profile {
     unsigned flags;                /* enum sandbox_flag */
     uint64_t keep_caps;            /* bit mask of 1 << CAP_x that stay permitted and effective */
     int extra_syscalls[SANDBOX_EXTRA_MAX]; /* __NR_x beyond what flags imply; 0 ends */
-    uint64_t max_open_files;       /* RLIMIT_NOFILE; 0 = leave */
-    uint64_t max_file_size;        /* RLIMIT_FSIZE in bytes; 0 = leave */
+    uint64_t max_open_files;               /* RLIMIT_NOFILE; 0 = leave */
+    uint64_t max_file_size;                /* RLIMIT_FSIZE in bytes; 0 = leave */
 };
 
 /* What the kernel really enforced, for the log, `sextant doctor` and the separation table. */
 struct sandbox_report {
-    int landlock_abi;       /* 0: kernel without Landlock */
+    int landlock_abi;              /* 0: kernel without Landlock */
     bool files, tcp_ports, scoped; /* enforced by Landlock */
     bool seccomp, no_caps, own_uid;
-    bool sanitized;         /* an ASan build: relaxed as said above */
+    bool sanitized; /* an ASan build: relaxed as said above */
 };
 
 /*

@@ -55,8 +55,8 @@ static enum verdict attempt(const struct sandbox_profile *p, int (*fn)(void))
 static struct sandbox_profile base_profile(unsigned flags)
 {
     static const char *rw[] = {dir, NULL};
-    return (struct sandbox_profile){.daemon = "test", .paths_rw = rw, .flags = flags,
-                                    .uid = geteuid() == 0 ? UID : 0};
+    return (struct sandbox_profile){
+        .daemon = "test", .paths_rw = rw, .flags = flags, .uid = geteuid() == 0 ? UID : 0};
 }
 
 static int write_inside(void)
@@ -109,8 +109,8 @@ static int netlink_socket(void)
 
 static struct sockaddr_in loopback(uint16_t port)
 {
-    return (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(port),
-                                .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    return (struct sockaddr_in){
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 }
 
 static int connect_to(uint16_t port)
@@ -378,9 +378,9 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_files),     cmocka_unit_test(test_network),
-        cmocka_unit_test(test_ports),     cmocka_unit_test(test_processes),
-        cmocka_unit_test(test_stdio),     cmocka_unit_test(test_abstract),
+        cmocka_unit_test(test_files),        cmocka_unit_test(test_network),
+        cmocka_unit_test(test_ports),        cmocka_unit_test(test_processes),
+        cmocka_unit_test(test_stdio),        cmocka_unit_test(test_abstract),
         cmocka_unit_test(test_capabilities), cmocka_unit_test(test_missing_path),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

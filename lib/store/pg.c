@@ -45,8 +45,16 @@ struct err pg_connect(const struct pg_params *p, struct pg **out)
     struct err e = p->password != NULL
                        ? str_to_cstr(secret_bytes(p->password), password, sizeof(password))
                        : OK;
-    const char *keys[] = {"host",    "port",        "user",            "dbname",           "password",
-                          "sslmode", "sslrootcert", "connect_timeout", "application_name", NULL};
+    const char *keys[] = {"host",
+                          "port",
+                          "user",
+                          "dbname",
+                          "password",
+                          "sslmode",
+                          "sslrootcert",
+                          "connect_timeout",
+                          "application_name",
+                          NULL};
     const char *values[] = {arena_cstr(&a, p->host),
                             port.p,
                             arena_cstr(&a, p->user),
@@ -96,7 +104,8 @@ static struct err result_error(struct pg *pg, PGresult *res)
 {
     const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
     snprintf(pg->sqlstate, sizeof(pg->sqlstate), "%s", state != NULL ? state : "");
-    struct str text = first_line(res != NULL ? PQresultErrorMessage(res) : PQerrorMessage(pg->conn));
+    struct str text =
+        first_line(res != NULL ? PQresultErrorMessage(res) : PQerrorMessage(pg->conn));
     bool lost = PQstatus(pg->conn) != CONNECTION_OK;
     struct err e = err_make(lost ? ERR_UNAVAILABLE : ERR_INVALID, "PostgreSQL: %.*s (SQLSTATE %s)",
                             STR_FMT(text), pg->sqlstate);
@@ -128,7 +137,8 @@ struct err pg_exec(struct pg *pg, struct str sql)
 static struct err copy_rows(struct arena *a, const PGresult *res, struct pg_rows *out)
 {
     size_t rows = (size_t)PQntuples(res), columns = (size_t)PQnfields(res);
-    ENSURE(rows <= PG_ROWS_MAX, ERR_LIMIT, "%zu rows where at most %d are accepted", rows, PG_ROWS_MAX);
+    ENSURE(rows <= PG_ROWS_MAX, ERR_LIMIT, "%zu rows where at most %d are accepted", rows,
+           PG_ROWS_MAX);
     struct pg_rows r = {.rows = rows, .columns = columns};
     r.values = arena_array(a, struct str, rows * columns);
     for (size_t i = 0; i < rows * columns; i++) {
@@ -144,8 +154,8 @@ static struct err copy_rows(struct arena *a, const PGresult *res, struct pg_rows
     return OK;
 }
 
-struct err pg_query(struct pg *pg, struct arena *a, const char *sql, const struct str *params, size_t n,
-                    struct pg_rows *out)
+struct err pg_query(struct pg *pg, struct arena *a, const char *sql, const struct str *params,
+                    size_t n, struct pg_rows *out)
 {
     const char *values[PG_PARAMS_MAX];
     ENSURE(n <= PG_PARAMS_MAX, ERR_LIMIT, "%zu parameters; at most %d", n, PG_PARAMS_MAX);
@@ -165,7 +175,8 @@ struct err pg_query(struct pg *pg, struct arena *a, const char *sql, const struc
 static struct err quote(struct arena *a, struct str text, char mark, struct str *out)
 {
     struct buf b;
-    ENSURE(str_find_char(text, '\0') == STR_NPOS, ERR_SYNTAX, "a NUL byte inside an SQL name or text");
+    ENSURE(str_find_char(text, '\0') == STR_NPOS, ERR_SYNTAX,
+           "a NUL byte inside an SQL name or text");
     buf_init_secret(&b, text.n * 2 + 8);
     bool backslash = mark == '\'' && str_find_char(text, '\\') != STR_NPOS;
     buf_puts(&b, backslash ? S(" E") : S("")); /* right under either standard_conforming_strings */

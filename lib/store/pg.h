@@ -22,13 +22,13 @@ enum { PG_PARAMS_MAX = 32, PG_ROWS_MAX = 100000 };
 struct pg;
 
 struct pg_params {
-    struct str host;   /* name, address, or directory of a unix socket */
-    uint16_t port;     /* 0: 5432 */
+    struct str host; /* name, address, or directory of a unix socket */
+    uint16_t port;   /* 0: 5432 */
     struct str user, dbname;
     const struct secret *password; /* NULL: none */
-    struct str sslmode;      /* empty: "prefer" */
-    struct str sslrootcert;  /* file of the CA; may be empty */
-    int timeout_s;           /* of connecting and of each statement; 0: 10 */
+    struct str sslmode;            /* empty: "prefer" */
+    struct str sslrootcert;        /* file of the CA; may be empty */
+    int timeout_s;                 /* of connecting and of each statement; 0: 10 */
 };
 
 /* A result: values of row r, column c at [r * columns + c]; NULL values have p == NULL. */
@@ -45,8 +45,8 @@ void pg_close(struct pg *pg); /* NULL ok */
 /* Statements without parameters, several separated by ';' in one implicit transaction. */
 struct err pg_exec(struct pg *pg, struct str sql);
 /* One statement with $1..$n as text. ERR_LIMIT over PG_ROWS_MAX rows or the arena's budget. */
-struct err pg_query(struct pg *pg, struct arena *a, const char *sql, const struct str *params, size_t n,
-                    struct pg_rows *out);
+struct err pg_query(struct pg *pg, struct arena *a, const char *sql, const struct str *params,
+                    size_t n, struct pg_rows *out);
 /* SQLSTATE of the connection's latest error, "" when it had none. */
 const char *pg_sqlstate(const struct pg *pg);
 

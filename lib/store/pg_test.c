@@ -25,8 +25,12 @@ static void test_nobody_there(void **state)
     struct secret pw;
     struct pg *pg = NULL;
     assert_ok(secret_copy(&pw, S("hunter2-hunter2")));
-    struct pg_params p = {.host = S("127.0.0.1"), .port = 1, .user = S("u"), .dbname = S("d"),
-                          .password = &pw, .timeout_s = 2};
+    struct pg_params p = {.host = S("127.0.0.1"),
+                          .port = 1,
+                          .user = S("u"),
+                          .dbname = S("d"),
+                          .password = &pw,
+                          .timeout_s = 2};
     assert_err(pg_connect(&p, &pg), ERR_UNAVAILABLE);
     assert_null(strstr(err_detail(), "hunter2"));
     assert_null(pg);

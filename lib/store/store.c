@@ -8,11 +8,11 @@ struct err store_error(struct store *s, int rc, const char *doing)
         int rc;
         enum err_code code;
     } codes[] = {
-        {SQLITE_FULL, ERR_LIMIT},           {SQLITE_CONSTRAINT_UNIQUE, ERR_EXISTS},
-        {SQLITE_BUSY, ERR_BUSY},            {SQLITE_CONSTRAINT_PRIMARYKEY, ERR_EXISTS},
-        {SQLITE_LOCKED, ERR_BUSY},          {SQLITE_CONSTRAINT_ROWID, ERR_EXISTS},
-        {SQLITE_CONSTRAINT, ERR_CONFLICT},  {SQLITE_TOOBIG, ERR_LIMIT},
-        {SQLITE_NOTADB, ERR_SYNTAX},        {SQLITE_CANTOPEN, ERR_IO},
+        {SQLITE_FULL, ERR_LIMIT},          {SQLITE_CONSTRAINT_UNIQUE, ERR_EXISTS},
+        {SQLITE_BUSY, ERR_BUSY},           {SQLITE_CONSTRAINT_PRIMARYKEY, ERR_EXISTS},
+        {SQLITE_LOCKED, ERR_BUSY},         {SQLITE_CONSTRAINT_ROWID, ERR_EXISTS},
+        {SQLITE_CONSTRAINT, ERR_CONFLICT}, {SQLITE_TOOBIG, ERR_LIMIT},
+        {SQLITE_NOTADB, ERR_SYNTAX},       {SQLITE_CANTOPEN, ERR_IO},
     };
     enum err_code code = ERR_IO;
     int extended = sqlite3_extended_errcode(s->db);

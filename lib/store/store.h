@@ -36,9 +36,9 @@ struct stmt;
 struct loop;
 
 enum {
-    STORE_BUSY_MS = 2000,      /* how long a writer waits for another process's lock */
-    STORE_CACHE_KB = 512,      /* page cache; the kernel's cache does the rest */
-    STORE_BATCH_MAX = 1024,    /* writers in one group commit */
+    STORE_BUSY_MS = 2000,   /* how long a writer waits for another process's lock */
+    STORE_CACHE_KB = 512,   /* page cache; the kernel's cache does the rest */
+    STORE_BATCH_MAX = 1024, /* writers in one group commit */
 };
 
 /*
@@ -46,7 +46,8 @@ enum {
  * date. `migrations` is NULL-terminated and must outlive the call only.
  */
 struct err store_open(const char *path, const char *const *migrations, struct store **out);
-void store_close(struct store *s); /* NULL ok; writers still waiting in a batch are told ERR_CLOSED */
+void store_close(
+    struct store *s); /* NULL ok; writers still waiting in a batch are told ERR_CLOSED */
 
 /* A statement, prepared on first use and cached by its text: `sql` must be a literal. */
 struct err store_stmt(struct store *s, const char *sql, struct stmt **out);
@@ -71,7 +72,7 @@ bool stmt_col_is_null(struct stmt *q, int i);
 struct str stmt_col_copy(struct stmt *q, int i, struct arena *a);
 
 struct err store_exec(struct store *s, const char *sql); /* any number of statements, no rows */
-int64_t store_changes(const struct store *s); /* rows changed by the latest statement */
+int64_t store_changes(const struct store *s);            /* rows changed by the latest statement */
 int64_t store_last_rowid(const struct store *s);
 
 /* One transaction. store_commit rolls back by itself when it fails. They do not nest. */
@@ -88,8 +89,8 @@ void store_rollback(struct store *s);
  * Without store_attach() (commands, tests) the write and its commit happen at once.
  */
 void store_attach(struct store *s, struct loop *loop);
-void store_batch(struct store *s, struct err (*write)(void *ctx), void (*done)(void *ctx, struct err),
-                 void *ctx);
+void store_batch(struct store *s, struct err (*write)(void *ctx),
+                 void (*done)(void *ctx, struct err), void *ctx);
 void store_flush(struct store *s); /* commits what is queued, now: before a process ends */
 
 /* Copies the live database, consistently, into a new file (SQL: VACUUM INTO). */

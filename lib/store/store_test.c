@@ -11,10 +11,11 @@
 
 static char dir[64], path[96];
 
-static const char *const schema_1[] = {"CREATE TABLE kv(k TEXT PRIMARY KEY, v BLOB NOT NULL) STRICT",
-                                       NULL};
-static const char *const schema_2[] = {"CREATE TABLE kv(k TEXT PRIMARY KEY, v BLOB NOT NULL) STRICT",
-                                       "ALTER TABLE kv ADD COLUMN n INTEGER NOT NULL DEFAULT 7", NULL};
+static const char *const schema_1[] = {
+    "CREATE TABLE kv(k TEXT PRIMARY KEY, v BLOB NOT NULL) STRICT", NULL};
+static const char *const schema_2[] = {
+    "CREATE TABLE kv(k TEXT PRIMARY KEY, v BLOB NOT NULL) STRICT",
+    "ALTER TABLE kv ADD COLUMN n INTEGER NOT NULL DEFAULT 7", NULL};
 static const char *const schema_bad[] = {
     "CREATE TABLE kv(k TEXT PRIMARY KEY, v BLOB NOT NULL) STRICT",
     "CREATE TABLE half(x INTEGER) STRICT; CREATE TABLE kv(again INTEGER)", NULL};
@@ -260,9 +261,15 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_round_trip), CASE(test_migrations), CASE(test_transactions),
-        CASE(test_disk_full), CASE(test_batch_shares_a_commit), CASE(test_batch_on_a_full_disk),
-        CASE(test_close_tells_the_waiting), CASE(test_kill), CASE(test_not_a_database),
+        CASE(test_round_trip),
+        CASE(test_migrations),
+        CASE(test_transactions),
+        CASE(test_disk_full),
+        CASE(test_batch_shares_a_commit),
+        CASE(test_batch_on_a_full_disk),
+        CASE(test_close_tells_the_waiting),
+        CASE(test_kill),
+        CASE(test_not_a_database),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -34,9 +34,9 @@ struct audit_client {
     struct audit_opts opts;
     char *daemon, *url, *health_url, *caller;
     struct entry *head, **tail;
-    size_t queued;       /* bytes of all entries */
-    size_t n_sent;       /* entries (or, of the spool, bytes) on their way */
-    size_t one_by_one;   /* audit refused a batch: so many entries go alone, to find the bad one */
+    size_t queued;     /* bytes of all entries */
+    size_t n_sent;     /* entries (or, of the spool, bytes) on their way */
+    size_t one_by_one; /* audit refused a batch: so many entries go alone, to find the bad one */
     bool busy, sending_spool, reachable, closing;
     struct timer *send_timer, *expiry_timer;
     int backoff_ms;
@@ -240,7 +240,8 @@ static void spool_queue(struct audit_client *c)
         return;
     }
     if (c->busy && !c->sending_spool) {
-        c->n_sent -= MIN(c->n_sent, n); /* should audit answer after all, it frees only the others */
+        c->n_sent -=
+            MIN(c->n_sent, n); /* should audit answer after all, it frees only the others */
     }
     finish_first(c, n);
 }
@@ -306,7 +307,9 @@ static void enqueue(struct audit_client *c, struct str line, void (*done)(void *
 {
     struct entry *e = malloc(sizeof(*e) + line.n);
     BUG_ON(e == NULL);
-    *e = (struct entry){.done = done, .ctx = ctx, .n = line.n,
+    *e = (struct entry){.done = done,
+                        .ctx = ctx,
+                        .n = line.n,
                         .deadline_ms = clock_mono_ns() / NS_PER_MS + c->opts.timeout_ms};
     memcpy(e->line, line.p, line.n);
     *c->tail = e;
@@ -348,8 +351,10 @@ static char *text_of(const char *before, struct str middle, const char *after)
 
 static struct err start(struct audit_client *c)
 {
-    struct http_client_opts o = {.timeout_ms = c->opts.timeout_ms, .connect_ms = 1000,
-                                 .conns_per_host = 1, .body_max = 64 * 1024};
+    struct http_client_opts o = {.timeout_ms = c->opts.timeout_ms,
+                                 .connect_ms = 1000,
+                                 .conns_per_host = 1,
+                                 .body_max = 64 * 1024};
     TRY(http_client_new(c->loop, &o, &c->http));
     if (c->opts.mode == AUDIT_SPOOL) {
         ENSURE(c->opts.spool != NULL, ERR_INVALID, "an audit spool needs a file");

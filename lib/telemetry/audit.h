@@ -53,17 +53,17 @@ enum ocsf_class {
 /* Slices need to live only until audit_emit returns. Empty fields are left out. */
 struct audit_event {
     enum ocsf_class class_uid;
-    int activity_id;          /* of the class; 99 (other) when 0 */
-    const char *activity;     /* what was done, in a word: "sign", "login", "decide", "lease.revoke" */
-    const char *outcome;      /* "allowed", "denied" or "failed" */
-    int severity;             /* OCSF severity_id; 0 means 1 (informational), denials 2 */
+    int activity_id;      /* of the class; 99 (other) when 0 */
+    const char *activity; /* what was done, in a word: "sign", "login", "decide", "lease.revoke" */
+    const char *outcome;  /* "allowed", "denied" or "failed" */
+    int severity;         /* OCSF severity_id; 0 means 1 (informational), denials 2 */
     struct str actor_user, actor_spiffe_id, session, token_accessor;
     struct str decision_id, policy_path, policy_rule /* file:row of the rule that decided */;
     struct str resource_type, resource_uid;
     struct str secret_path, key_name, lease_id;
-    struct str source_addr;   /* "10.0.0.1:4242" or "unix:" */
+    struct str source_addr; /* "10.0.0.1:4242" or "unix:" */
     struct str namespace, region;
-    struct str reason;        /* why it was denied or failed; never a secret */
+    struct str reason; /* why it was denied or failed; never a secret */
     struct trace trace;
     const struct json *extra; /* object merged into unmapped.sextant; NULL ok */
 };
@@ -78,10 +78,11 @@ enum {
 
 struct audit_opts {
     enum audit_mode mode;
-    int timeout_ms;      /* 0: 5000 */
-    const char *spool;   /* AUDIT_SPOOL: file in the daemon's state folder */
-    int64_t spool_max;   /* 0: 64 MiB */
-    const char *caller;  /* name told to audit when several daemons share a uid; NULL: the daemon's; "": none,
+    int timeout_ms;    /* 0: 5000 */
+    const char *spool; /* AUDIT_SPOOL: file in the daemon's state folder */
+    int64_t spool_max; /* 0: 64 MiB */
+    const char *
+        caller; /* name told to audit when several daemons share a uid; NULL: the daemon's; "": none,
                             the kernel's word about our uid is enough */
     void (*on_state)(void *ctx, bool reachable); /* readiness; NULL ok */
     void *ctx;
@@ -90,7 +91,8 @@ struct audit_opts {
 /* `address` is "unix:/run/sextant/audit/audit.sock". Begins to connect at once. */
 struct err audit_client_new(struct loop *loop, struct str address, const char *daemon,
                             const struct audit_opts *opts /* NULL ok */, struct audit_client **out);
-void audit_client_free(struct audit_client *c); /* waiting events are failed with ERR_CLOSED; NULL ok */
+void audit_client_free(
+    struct audit_client *c); /* waiting events are failed with ERR_CLOSED; NULL ok */
 
 /*
  * `done` is called exactly once, never before audit_emit returns: with success when the event is

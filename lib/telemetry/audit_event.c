@@ -24,7 +24,7 @@ static void put_optional(struct jw *w, struct str key, struct str value)
 static void put_head(struct jw *w, const struct audit_event *e)
 {
     int activity = e->activity_id != 0 ? e->activity_id : OCSF_OTHER_ACTIVITY;
-    int severity = e->severity != 0 ? e->severity
+    int severity = e->severity != 0          ? e->severity
                    : is_outcome(e, "denied") ? SEVERITY_LOW
                                              : SEVERITY_INFORMATIONAL;
     jw_key_int(w, S("class_uid"), e->class_uid);

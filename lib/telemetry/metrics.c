@@ -12,9 +12,9 @@ static int statm_fd = -1;
 static int64_t start_s;
 
 /* Upper bounds of the histogram's buckets; the last one is +Inf. */
-static const int64_t bounds_ns[METRIC_BUCKETS - 1] = {
-    50000,    100000,   250000,    500000,    1000000,    2500000,
-    5000000,  10000000, 100000000, 1000000000, 10000000000};
+static const int64_t bounds_ns[METRIC_BUCKETS - 1] = {50000,     100000,     250000,     500000,
+                                                      1000000,   2500000,    5000000,    10000000,
+                                                      100000000, 1000000000, 10000000000};
 
 void metrics_init(void)
 {

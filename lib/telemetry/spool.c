@@ -53,8 +53,7 @@ void spool_close(struct spool *s)
 struct err spool_append(struct spool *s, struct str line)
 {
     ENSURE(s->size + (int64_t)line.n <= s->max, ERR_LIMIT,
-           "the audit spool holds its %lld bytes; audit has been away too long",
-           (long long)s->max);
+           "the audit spool holds its %lld bytes; audit has been away too long", (long long)s->max);
     ssize_t n = pwrite(s->fd, line.p, line.n, s->size);
     if (n != (ssize_t)line.n) {
         int saved = n < 0 ? errno : ENOSPC;

@@ -86,10 +86,13 @@ static void run(struct loop *loop, int ms)
 
 static struct audit_event event(const char *activity)
 {
-    return (struct audit_event){.class_uid = OCSF_API_ACTIVITY, .activity = activity,
-                                .outcome = "allowed", .source_addr = S("10.0.0.1:4242"),
+    return (struct audit_event){.class_uid = OCSF_API_ACTIVITY,
+                                .activity = activity,
+                                .outcome = "allowed",
+                                .source_addr = S("10.0.0.1:4242"),
                                 .actor_spiffe_id = S("spiffe://cluster.local/sextant/authz"),
-                                .key_name = S("k"), .trace = trace_new()};
+                                .key_name = S("k"),
+                                .trace = trace_new()};
 }
 
 static struct audit_client *client_of(struct loop *loop, const struct audit_opts *o)
@@ -324,8 +327,8 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_event),      CASE(test_events_travel_together),  CASE(test_fail_closed),
-        CASE(test_spool_file), CASE(test_waits_for_audit_to_come), CASE(test_spool),
+        CASE(test_event),      CASE(test_events_travel_together),    CASE(test_fail_closed),
+        CASE(test_spool_file), CASE(test_waits_for_audit_to_come),   CASE(test_spool),
         CASE(test_metrics),    CASE(test_one_bad_event_fails_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

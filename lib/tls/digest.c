@@ -70,8 +70,8 @@ bool ed25519_verify(const uint8_t public_key[ED25519_KEY_BYTES], struct str mess
     if (sig.n != ED25519_SIG_BYTES) {
         return false;
     }
-    EVP_PKEY *key = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, public_key,
-                                                ED25519_KEY_BYTES);
+    EVP_PKEY *key =
+        EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, public_key, ED25519_KEY_BYTES);
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     bool good = key != NULL && ctx != NULL &&
                 EVP_DigestVerifyInit(ctx, NULL, NULL, NULL, key) == 1 &&

@@ -32,7 +32,8 @@ void sha256_of(struct str bytes, uint8_t out[SHA256_BYTES]); /* the three in one
 void hmac_sha256(struct str key, struct str bytes, uint8_t out[SHA256_BYTES]);
 
 /* RFC 8032, pure Ed25519. False for any signature that is not 64 bytes or does not verify. */
-bool ed25519_verify(const uint8_t public_key[ED25519_KEY_BYTES], struct str message, struct str sig);
+bool ed25519_verify(const uint8_t public_key[ED25519_KEY_BYTES], struct str message,
+                    struct str sig);
 
 /* The public key of a 32-byte seed; ERR_CRYPTO when the seed has another length. */
 struct err ed25519_public(const struct secret *seed, uint8_t public_key[ED25519_KEY_BYTES]);

@@ -43,8 +43,8 @@ static void ed25519_matches_the_standard(void **state)
     struct arena a;
     arena_init(&a, 1 << 16);
     struct str seed_bytes;
-    assert_ok(hex_decode(
-        &a, S("4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb"), &seed_bytes));
+    assert_ok(hex_decode(&a, S("4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb"),
+                         &seed_bytes));
     struct secret seed;
     assert_ok(secret_copy(&seed, seed_bytes));
     uint8_t pub[ED25519_KEY_BYTES], sig[ED25519_SIG_BYTES];

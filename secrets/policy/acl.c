@@ -125,8 +125,9 @@ static void merge(struct acl *acl, struct acl_rule *rule, const struct policy *p
 static void add_rule(struct acl *acl, const struct policy *p, const struct policy_rule *from)
 {
     bool exact = !from->prefix && !from->segments;
-    struct str key = exact ? from->path : arena_printf(&acl->arena, "%.*s%s", STR_FMT(from->path),
-                                                       from->prefix && !from->segments ? "*" : "");
+    struct str key = exact ? from->path
+                           : arena_printf(&acl->arena, "%.*s%s", STR_FMT(from->path),
+                                          from->prefix && !from->segments ? "*" : "");
     struct map *m = exact ? &acl->exact : &acl->by_pattern;
     struct acl_rule *rule = map_get(m, key);
     if (rule == NULL) {
@@ -218,7 +219,8 @@ static void sort_patterns(struct acl *acl)
 struct err acl_new(struct policy *const *policies, size_t n, const struct acl_entity *entity,
                    struct acl **out)
 {
-    ENSURE(n <= ACL_POLICIES_MAX, ERR_LIMIT, "more than %d policies on one token", ACL_POLICIES_MAX);
+    ENSURE(n <= ACL_POLICIES_MAX, ERR_LIMIT, "more than %d policies on one token",
+           ACL_POLICIES_MAX);
     bool root = false;
     for (size_t i = 0; i < n; i++) {
         root |= str_is(policies[i]->name, "root");
@@ -267,9 +269,7 @@ static bool segments_match(const struct acl_rule *r, struct str path)
         }
         struct str w = str_split(&want, '/'), h = str_split(&have, '/');
         bool last = want.p == NULL;
-        bool ok = str_is(w, "+") ? h.n > 0
-                  : last && r->prefix ? str_starts(h, w)
-                                      : str_eq(w, h);
+        bool ok = str_is(w, "+") ? h.n > 0 : last && r->prefix ? str_starts(h, w) : str_eq(w, h);
         if (!ok) {
             return false;
         }
@@ -308,8 +308,9 @@ static const struct acl_rule *find_rule(const struct acl *acl, enum acl_op op, s
 unsigned acl_capability_of(enum acl_op op)
 {
     static const unsigned caps[] = {
-        [ACL_READ] = CAP_READ,     [ACL_UPDATE] = CAP_UPDATE, [ACL_CREATE] = CAP_CREATE,
-        [ACL_DELETE] = CAP_DELETE, [ACL_PATCH] = CAP_PATCH,   [ACL_LIST] = CAP_LIST,
+        [ACL_READ] = CAP_READ,     [ACL_UPDATE] = CAP_UPDATE,
+        [ACL_CREATE] = CAP_CREATE, [ACL_DELETE] = CAP_DELETE,
+        [ACL_PATCH] = CAP_PATCH,   [ACL_LIST] = CAP_LIST,
         [ACL_SCAN] = CAP_SCAN,     [ACL_HELP] = 0,
     };
     return caps[op];
@@ -383,7 +384,8 @@ bool acl_sees_mount(const struct acl *acl, struct str mount)
     if (acl->root) {
         return true;
     }
-    struct str bare = mount.n > 0 && str_ends(mount, S("/")) ? str_sub(mount, 0, mount.n - 1) : mount;
+    struct str bare =
+        mount.n > 0 && str_ends(mount, S("/")) ? str_sub(mount, 0, mount.n - 1) : mount;
     struct map_entry *e;
     for (size_t i = 0; (e = map_at(&acl->exact, &i)) != NULL;) {
         const struct acl_rule *r = e->value;

@@ -31,9 +31,8 @@ static bool value_listed(const struct json *value, const struct json *list)
 {
     for (uint32_t i = 0; i < list->n; i++) {
         const struct json *want = list->items[i];
-        if (want->type == JSON_STRING && value->type == JSON_STRING
-                ? glob(want->text, value->text)
-                : json_equal(want, value)) {
+        if (want->type == JSON_STRING && value->type == JSON_STRING ? glob(want->text, value->text)
+                                                                    : json_equal(want, value)) {
             return true;
         }
     }

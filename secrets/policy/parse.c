@@ -14,9 +14,9 @@ static const struct {
     const char *name;
     unsigned cap;
 } cap_names[] = {
-    {"deny", CAP_DENY},     {"create", CAP_CREATE}, {"read", CAP_READ},   {"update", CAP_UPDATE},
-    {"delete", CAP_DELETE}, {"list", CAP_LIST},     {"sudo", CAP_SUDO},   {"patch", CAP_PATCH},
-    {"scan", CAP_SCAN},
+    {"deny", CAP_DENY},     {"create", CAP_CREATE}, {"read", CAP_READ},
+    {"update", CAP_UPDATE}, {"delete", CAP_DELETE}, {"list", CAP_LIST},
+    {"sudo", CAP_SUDO},     {"patch", CAP_PATCH},   {"scan", CAP_SCAN},
 };
 
 static const struct {
@@ -166,9 +166,11 @@ static void read_strings(struct reader *r, struct json *v, struct policy_rule *r
 
 static void read_body(struct reader *r, const struct json *body, struct policy_rule *rule)
 {
-    static const char *const known[] = {
-        "comment", "policy", "capabilities", "allowed_parameters", "denied_parameters",
-        "required_parameters", "min_wrapping_ttl", "max_wrapping_ttl", "mfa_methods", NULL};
+    static const char *const known[] = {"comment",           "policy",
+                                        "capabilities",      "allowed_parameters",
+                                        "denied_parameters", "required_parameters",
+                                        "min_wrapping_ttl",  "max_wrapping_ttl",
+                                        "mfa_methods",       NULL};
     only_keys(r, body, known, rule->written);
     for (uint32_t i = 0; i < body->n; i++) {
         struct str key = body->members[i].key;
@@ -351,7 +353,8 @@ struct err policy_name_normal(struct arena *a, struct str name, struct str *out)
            POLICY_NAME_MAX);
     for (size_t i = 0; i < name.n; i++) {
         unsigned char c = (unsigned char)name.p[i];
-        ENSURE(c > 0x20 && c != 0x7f, ERR_INVALID, "a policy name holds a blank or control character");
+        ENSURE(c > 0x20 && c != 0x7f, ERR_INVALID,
+               "a policy name holds a blank or control character");
     }
     ENSURE(str_is_utf8(name), ERR_INVALID, "a policy name is not UTF-8");
     *out = str_lower(a, name);

@@ -57,15 +57,16 @@ enum {
 
 /* One `path` stanza. */
 struct policy_rule {
-    struct str path;     /* without leading '/'; without final '*' when prefix and no '+' */
-    struct str written;  /* as it stands in the text */
-    bool prefix;         /* ended in '*' */
-    bool segments;       /* holds a '+' segment */
-    bool templated;      /* `path` still holds {{...}} */
+    struct str path;    /* without leading '/'; without final '*' when prefix and no '+' */
+    struct str written; /* as it stands in the text */
+    bool prefix;        /* ended in '*' */
+    bool segments;      /* holds a '+' segment */
+    bool templated;     /* `path` still holds {{...}} */
     unsigned caps;
-    struct json *allowed, *denied; /* object of lower-case name -> array of values; NULL when absent */
-    struct json *required;         /* array of strings; NULL when absent */
-    struct json *mfa_methods;      /* array of strings; NULL when absent */
+    struct json *allowed,
+        *denied;              /* object of lower-case name -> array of values; NULL when absent */
+    struct json *required;    /* array of strings; NULL when absent */
+    struct json *mfa_methods; /* array of strings; NULL when absent */
     int64_t min_wrap_s, max_wrap_s; /* 0 = not set */
     unsigned line;
 };
@@ -129,11 +130,11 @@ void acl_free(struct acl *acl); /* NULL ok */
 
 struct acl_request {
     enum acl_op op;
-    struct str path;          /* list and scan: as the request gave it, with or without final '/' */
-    const struct json *data;  /* object or NULL */
+    struct str path;         /* list and scan: as the request gave it, with or without final '/' */
+    const struct json *data; /* object or NULL */
     bool wrapped;
     int64_t wrap_ttl_s;
-    bool capabilities_only;   /* skip parameters and wrapping */
+    bool capabilities_only; /* skip parameters and wrapping */
 };
 
 /* One rule of the acl after merging; what a verdict points at. */
@@ -151,10 +152,10 @@ struct acl_rule {
 
 struct acl_verdict {
     bool allowed;
-    bool sudo;                    /* the rule holds sudo, whatever the operation */
+    bool sudo; /* the rule holds sudo, whatever the operation */
     bool root;
-    unsigned caps;                /* of the deciding rule; CAP_ROOT for root; 0 without a rule */
-    const struct acl_rule *rule;  /* NULL for root, help and no match */
+    unsigned caps;               /* of the deciding rule; CAP_ROOT for root; 0 without a rule */
+    const struct acl_rule *rule; /* NULL for root, help and no match */
 };
 
 void acl_check(const struct acl *acl, const struct acl_request *req, struct acl_verdict *out);

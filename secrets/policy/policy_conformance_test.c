@@ -93,8 +93,9 @@ static struct acl *acl_of(const struct json *names)
         struct str name = json_str(names->items[i]);
         const struct json *def = json_get_str(json_get(doc, "policies"), name);
         static struct json none = {.type = JSON_ARRAY};
-        p[i] = str_is(name, "root") ? policy_of(name, &none)
-                                    : policy_of(json_str(json_get(def, "name")), json_get(def, "rules"));
+        p[i] = str_is(name, "root")
+                   ? policy_of(name, &none)
+                   : policy_of(json_str(json_get(def, "name")), json_get(def, "rules"));
     }
     struct acl *acl;
     if (failed(acl_new(p, names->n, NULL, &acl))) {
@@ -109,7 +110,8 @@ static struct acl *acl_of(const struct json *names)
 
 static enum acl_op op_of(struct str s)
 {
-    static const char *const names[] = {"read", "update", "create", "delete", "patch", "list", "scan", "help"};
+    static const char *const names[] = {"read",  "update", "create", "delete",
+                                        "patch", "list",   "scan",   "help"};
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         if (str_is(s, names[i])) {
             return (enum acl_op)i;
@@ -138,7 +140,8 @@ static void decisions(void)
             const struct json *c = cases->items[i];
             struct acl_verdict v = ask(acl, json_str(json_get(c, "op")), json_get(c, "path"));
             verdict(v.allowed == json_true(json_get(c, "allowed")) &&
-                        v.sudo == json_true(json_get(c, "sudo")), "decisions", c);
+                        v.sudo == json_true(json_get(c, "sudo")),
+                    "decisions", c);
         }
         acl_free(acl);
     }
@@ -149,8 +152,10 @@ static void capabilities(void)
     const struct json *rows = json_get(doc, "capabilities");
     for (uint32_t i = 0; i < rows->n; i++) {
         struct acl *acl = acl_of(json_get(rows->items[i], "policies"));
-        struct json *got = acl_capabilities_json(&arena, acl, json_str(json_get(rows->items[i], "path")));
-        verdict(json_equal(got, json_get(rows->items[i], "expect")), "capabilities", rows->items[i]);
+        struct json *got =
+            acl_capabilities_json(&arena, acl, json_str(json_get(rows->items[i], "path")));
+        verdict(json_equal(got, json_get(rows->items[i], "expect")), "capabilities",
+                rows->items[i]);
         acl_free(acl);
     }
 }
@@ -172,11 +177,14 @@ static void priority(void)
     const struct json *rows = json_get(doc, "priority");
     for (uint32_t i = 0; i < rows->n; i++) {
         const struct json *r = rows->items[i];
-        struct acl *acl = acl_of_text(arena_printf(&arena,
-            "path \"%.*s\" { capabilities = [\"read\"] }\npath \"%.*s\" { capabilities = [\"update\"] }",
+        struct acl *acl = acl_of_text(arena_printf(
+            &arena,
+            "path \"%.*s\" { capabilities = [\"read\"] }\npath \"%.*s\" { capabilities = "
+            "[\"update\"] }",
             STR_FMT(json_str(json_get(r, "loser"))), STR_FMT(json_str(json_get(r, "winner")))));
         verdict(ask(acl, S("update"), json_get(r, "request")).allowed &&
-                    !ask(acl, S("read"), json_get(r, "request")).allowed, "priority", r);
+                    !ask(acl, S("read"), json_get(r, "request")).allowed,
+                "priority", r);
         acl_free(acl);
     }
 }
@@ -186,9 +194,11 @@ static void mount_visibility(void)
     const struct json *rows = json_get(doc, "mount_visibility");
     for (uint32_t i = 0; i < rows->n; i++) {
         const struct json *r = rows->items[i];
-        struct acl *acl = acl_of_text(arena_printf(&arena, "path \"%.*s\" { capabilities = [\"read\"] }",
-                                                   STR_FMT(json_str(json_get(r, "rule")))));
-        verdict(acl_sees_mount(acl, json_str(json_get(r, "mount"))) == json_true(json_get(r, "visible")),
+        struct acl *acl =
+            acl_of_text(arena_printf(&arena, "path \"%.*s\" { capabilities = [\"read\"] }",
+                                     STR_FMT(json_str(json_get(r, "rule")))));
+        verdict(acl_sees_mount(acl, json_str(json_get(r, "mount"))) ==
+                    json_true(json_get(r, "visible")),
                 "mount_visibility", r);
         acl_free(acl);
     }
@@ -206,9 +216,13 @@ static void one_parameter_case(const struct acl *acl, const struct json *ops, co
     bool ok = true;
     for (uint32_t i = 0; i < ops->n; i++) {
         struct acl_verdict v;
-        acl_check(acl, &(struct acl_request){.op = op_of(json_str(ops->items[i])),
-                                             .path = json_str(json_get(c, "path")), .data = data,
-                                             .wrapped = wrapped, .wrap_ttl_s = seconds}, &v);
+        acl_check(acl,
+                  &(struct acl_request){.op = op_of(json_str(ops->items[i])),
+                                        .path = json_str(json_get(c, "path")),
+                                        .data = data,
+                                        .wrapped = wrapped,
+                                        .wrap_ttl_s = seconds},
+                  &v);
         ok &= v.allowed == json_true(json_get(c, "allowed"));
     }
     verdict(ok, suite, c);
@@ -266,7 +280,8 @@ static void merged(void)
                     same_or_null(r->denied, json_get(c, "denied_parameters")) &&
                     same_or_null(r->required, json_get(c, "required_parameters")) &&
                     same_number(r->min_wrap_s, json_get(c, "min_wrapping_ttl")) &&
-                    same_number(r->max_wrap_s, json_get(c, "max_wrapping_ttl")), "merged", c);
+                    same_number(r->max_wrap_s, json_get(c, "max_wrapping_ttl")),
+                "merged", c);
     }
     acl_free(acl);
 }
@@ -294,7 +309,8 @@ static void granting(void)
 
 static void list_scan(void)
 {
-    const struct json *group = json_get(doc, "list_scan_trailing_slash"), *cases = json_get(group, "cases");
+    const struct json *group = json_get(doc, "list_scan_trailing_slash"),
+                      *cases = json_get(group, "cases");
     struct acl *acl = acl_of(json_get(group, "policies"));
     for (uint32_t i = 0; i < cases->n; i++) {
         bool want = json_true(json_get(cases->items[i], "allowed"));
@@ -335,7 +351,8 @@ static void parse_errors(void)
 static bool rule_is(const struct policy_rule *r, const struct json *row)
 {
     const struct json *stored = json_get(row, "stored_path"), *prefix = json_get(row, "prefix");
-    const struct json *seg = json_get(row, "segment_wildcards"), *caps = json_get(row, "capabilities");
+    const struct json *seg = json_get(row, "segment_wildcards"),
+                      *caps = json_get(row, "capabilities");
     bool ok = stored == NULL || str_eq(r->path, json_str(stored));
     ok &= prefix == NULL || r->prefix == json_true(prefix) || (r->segments && json_true(seg));
     ok &= seg == NULL || r->segments == json_true(seg);
@@ -361,7 +378,8 @@ static void parse_normalised(void)
     for (uint32_t i = 0; i < rows->n; i++) {
         const struct json *row = rows->items[i];
         struct json *rule = json_new_object(&arena), *list = json_new_array(&arena);
-        static const char *const keep[] = {"path", "policy", "min_wrapping_ttl", "max_wrapping_ttl"};
+        static const char *const keep[] = {"path", "policy", "min_wrapping_ttl",
+                                           "max_wrapping_ttl"};
         for (size_t k = 0; k < ARRAY_LEN(keep); k++) {
             struct json_member *m = NULL;
             for (uint32_t j = 0; j < row->n; j++) {
@@ -382,19 +400,26 @@ static void one_template(const struct json *row)
 {
     const struct json *entity_given = json_get(row, "entity"), *al = json_get(row, "alias");
     const struct json *blocked = json_get(row, "blocked");
-    struct acl_alias alias = {.accessor = json_str(json_get(al, "accessor")), .id = json_str(json_get(al, "id")),
-                              .name = json_str(json_get(al, "name")), .metadata = json_get(al, "metadata")};
+    struct acl_alias alias = {.accessor = json_str(json_get(al, "accessor")),
+                              .id = json_str(json_get(al, "id")),
+                              .name = json_str(json_get(al, "name")),
+                              .metadata = json_get(al, "metadata")};
     struct acl_group group = {.id = S("groupID"), .name = json_str(json_get(row, "group"))};
-    struct acl_entity entity = {.id = S("entityID"), .name = json_str(json_get(row, "name")),
-                                .metadata = json_get(row, "metadata"), .aliases = &alias,
-                                .n_aliases = al != NULL, .groups = &group, .n_groups = group.name.n > 0};
+    struct acl_entity entity = {.id = S("entityID"),
+                                .name = json_str(json_get(row, "name")),
+                                .metadata = json_get(row, "metadata"),
+                                .aliases = &alias,
+                                .n_aliases = al != NULL,
+                                .groups = &group,
+                                .n_groups = group.name.n > 0};
     char block[8] = "";
     for (uint32_t i = 0; blocked != NULL && i < blocked->n && i < 7; i++) {
         block[i] = json_str(blocked->items[i]).p[0];
     }
     struct str out = STR_EMPTY, want_error = json_str(json_get(row, "error"));
     bool no_entity = entity_given != NULL && entity_given->type == JSON_NULL;
-    struct err e = policy_template(&arena, json_str(json_get(row, "in")), no_entity ? NULL : &entity, block, &out);
+    struct err e = policy_template(&arena, json_str(json_get(row, "in")),
+                                   no_entity ? NULL : &entity, block, &out);
     verdict(failed(e) ? want_error.n > 0 && str_find(str_of(err_detail()), want_error) != STR_NPOS
                       : want_error.n == 0 && str_eq(out, json_str(json_get(row, "out"))),
             "templating", row);
@@ -421,7 +446,8 @@ static void derived(void)
         for (uint32_t i = 0; i < cases->n; i++) {
             struct json *const *c = cases->items[i]->items;
             struct acl_verdict v = ask(acl, json_str(c[0]), c[1]);
-            verdict(v.allowed == json_true(c[2]) && v.sudo == json_true(c[3]), "derived", cases->items[i]);
+            verdict(v.allowed == json_true(c[2]) && v.sudo == json_true(c[3]), "derived",
+                    cases->items[i]);
         }
         acl_free(acl);
         policy_unref(p);

@@ -108,7 +108,8 @@ static void every_problem_named(void **state)
     assert_non_null(strstr(err_detail(), "invalid key \"bad\" on line 2"));
     assert_err(policy_parse(S("x"), S("path = 1"), &p), ERR_INVALID);
     assert_err(policy_parse(S("x"), S("path \"a\" = 1"), &p), ERR_SYNTAX);
-    assert_err(policy_parse(S("x"), S("path \"a\" { min_wrapping_ttl = \"soon\" }"), &p), ERR_INVALID);
+    assert_err(policy_parse(S("x"), S("path \"a\" { min_wrapping_ttl = \"soon\" }"), &p),
+               ERR_INVALID);
     assert_null(p);
 }
 
@@ -125,9 +126,9 @@ static void names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(best_pattern_only),   cmocka_unit_test(names_the_rule),
+        cmocka_unit_test(best_pattern_only),      cmocka_unit_test(names_the_rule),
         cmocka_unit_test(templates_cannot_widen), cmocka_unit_test(root_stands_alone),
-        cmocka_unit_test(every_problem_named), cmocka_unit_test(names),
+        cmocka_unit_test(every_problem_named),    cmocka_unit_test(names),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -94,7 +94,8 @@ static struct err of_group(struct str what, const struct acl_entity *e, struct s
         if (str_is(field, "id") || str_is(field, "name")) {
             return plain(str_is(field, "id") ? g->id : g->name, out);
         }
-        return take_prefix(&field, S("metadata.")) ? member_of(g->metadata, field, out) : no_value();
+        return take_prefix(&field, S("metadata.")) ? member_of(g->metadata, field, out)
+                                                   : no_value();
     }
     FAIL(ERR_NOT_FOUND, "entity is not a member of group \"%.*s\"", STR_FMT(key));
 }

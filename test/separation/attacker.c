@@ -108,7 +108,8 @@ static void try_files(void)
 
 static long tcp(int (*act)(int, const struct sockaddr *, socklen_t), int to_port)
 {
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)to_port),
+    struct sockaddr_in at = {.sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)to_port),
                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     return fd < 0 ? -1 : act(fd, (struct sockaddr *)&at, sizeof(at));
@@ -150,7 +151,8 @@ static void try_process(void)
     say("become root", setuid(0));
     say("take groups", setgroups(0, NULL));
     say("regain capabilities", try_capabilities());
-    void *code = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *code =
+        mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     say("map memory to write and execute", code == MAP_FAILED ? -1 : 0);
     say("make a file in memory", syscall(SYS_memfd_create, "x", 0));
     say("set up io_uring", syscall(SYS_io_uring_setup, 1, NULL));

@@ -29,17 +29,20 @@ static const struct {
     const char *name, *program, *section;
     bool needs_root;
 } daemons[] = {
-    {"crypto", "crypto/sextant-crypto", "crypto: {listen: \"127.0.0.1:20411\", audit_mode: spool}", false},
+    {"crypto", "crypto/sextant-crypto", "crypto: {listen: \"127.0.0.1:20411\", audit_mode: spool}",
+     false},
     {"keys", "crypto/sextant-crypto", NULL, false},
     {"identity", "identity/sextant-identity", "identity: {listen: \"127.0.0.1:20412\"}", false},
     {"audit", "audit/sextant-audit", "audit: {listen: \"127.0.0.1:20413\"}", false},
     {"authn", "authn/sextant-authn",
      "authn: {listen: \"127.0.0.1:20414\", issuer: \"https://localhost:20414\"}", false},
-    {"authz", "authz/sextant-authz", "authz: {listen: \"127.0.0.1:20415\", policies: [@/policies]}", false},
+    {"authz", "authz/sextant-authz", "authz: {listen: \"127.0.0.1:20415\", policies: [@/policies]}",
+     false},
     {"secrets", "secrets/sextant-secrets", "secrets: {listen: \"127.0.0.1:20416\"}", false},
     {"mesh", "mesh/sextant-mesh",
      "mesh: {policies: @/mesh, inbound_listen: \"127.0.0.1:20417\", "
-     "outbound_listen: \"127.0.0.1:20418\", admin_listen: \"127.0.0.1:20419\"}", false},
+     "outbound_listen: \"127.0.0.1:20418\", admin_listen: \"127.0.0.1:20419\"}",
+     false},
     {"netpol", "netpol/sextant-netpol", "netpol: {manifests: @/manifests}", true},
 };
 
@@ -62,12 +65,17 @@ static const struct {
     {"identity", "write into the sockets' folder of another daemon", "one uid, no Landlock", true},
     {"identity", "connect to a private socket of another daemon", "one uid, no Landlock", true},
     {"identity", "read the seal key", "one uid for all, no Landlock", true},
-    {"*", "connect to a private socket of another daemon", "one uid: sockets are not Landlock's", true},
+    {"*", "connect to a private socket of another daemon", "one uid: sockets are not Landlock's",
+     true},
 };
 
-static const char *const fatal[] = {
-    "execute a shell", "trace another process", "read memory by process_vm_readv", "mount",
-    "make a namespace", "load BPF", "use the kernel's keyrings"};
+static const char *const fatal[] = {"execute a shell",
+                                    "trace another process",
+                                    "read memory by process_vm_readv",
+                                    "mount",
+                                    "make a namespace",
+                                    "load BPF",
+                                    "use the kernel's keyrings"};
 
 struct row {
     char name[64];
@@ -131,7 +139,8 @@ static void write_config(void)
 {
     FILE *f = fopen(config_path, "w");
     assert_non_null(f);
-    fprintf(f, "trust_domain: t\nstate_dir: %s/state\nrun_dir: %s/run\nuids:\n", root_dir, root_dir);
+    fprintf(f, "trust_domain: t\nstate_dir: %s/state\nrun_dir: %s/run\nuids:\n", root_dir,
+            root_dir);
     for (size_t i = 0; i < ARRAY_LEN(daemons); i++) {
         if (daemons[i].section != NULL) {
             fprintf(f, "  %s: %u\n", daemons[i].name, (unsigned)uid_of(i));
@@ -207,7 +216,8 @@ static void make_victim_process(void)
     if (victim == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (geteuid() == 0) {
-            bool good = setgroups(0, NULL) == 0 && setresgid(FIRST_UID, FIRST_UID, FIRST_UID) == 0 &&
+            bool good = setgroups(0, NULL) == 0 &&
+                        setresgid(FIRST_UID, FIRST_UID, FIRST_UID) == 0 &&
                         setresuid(FIRST_UID, FIRST_UID, FIRST_UID) == 0;
             if (!good) {
                 _exit(1);
@@ -222,8 +232,8 @@ static void make_victim_process(void)
 
 static void listen_tcp(void)
 {
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(PORT),
-                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in at = {
+        .sin_family = AF_INET, .sin_port = htons(PORT), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
     assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
@@ -257,8 +267,9 @@ static void become_keys(size_t i)
     if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) != 0 || dup2(pair[0], 3) < 0) {
         _exit(5);
     }
-    if (geteuid() == 0 && (setgroups(0, NULL) != 0 || setresgid(uid_of(i), uid_of(i), uid_of(i)) != 0 ||
-                           setresuid(uid_of(i), uid_of(i), uid_of(i)) != 0)) {
+    if (geteuid() == 0 &&
+        (setgroups(0, NULL) != 0 || setresgid(uid_of(i), uid_of(i), uid_of(i)) != 0 ||
+         setresuid(uid_of(i), uid_of(i), uid_of(i)) != 0)) {
         _exit(6);
     }
 }
@@ -363,7 +374,8 @@ static void attack_all(void)
         int status = run(i, "");
         ran[i] = n_rows > 0 && row_of("become root")->tried[i] > 0;
         if (!ran[i]) {
-            print_message("FAILED: %s did not come to serve (status %x)\n", daemons[i].name, status);
+            print_message("FAILED: %s did not come to serve (status %x)\n", daemons[i].name,
+                          status);
             failures++;
             continue;
         }
@@ -377,12 +389,12 @@ static void attack_all(void)
 
 static const char *verdict(const struct row *r, size_t i)
 {
-    return !ran[i] || r->tried[i] == 0                       ? "-"
+    return !ran[i] || r->tried[i] == 0                                           ? "-"
            : r->allowed[i] > 0 && is_allowed_by_design(daemons[i].name, r->name) ? "by design"
-           : r->allowed[i] > 0                               ? "ALLOWED"
-           : r->other[i] > 0                                 ? "failed"
-           : r->killed[i] > 0                                ? "killed"
-                                                             : "refused";
+           : r->allowed[i] > 0                                                   ? "ALLOWED"
+           : r->other[i] > 0                                                     ? "failed"
+           : r->killed[i] > 0                                                    ? "killed"
+                                                                                 : "refused";
 }
 
 static void print_table(void)
@@ -415,17 +427,19 @@ static void write_json(FILE *f)
     for (size_t k = 0; k < n_rows; k++) {
         for (size_t i = 0; i < ARRAY_LEN(daemons); i++) {
             if (ran[i] && rows[k].tried[i] > 0) {
-                fprintf(f, "%s\n{\"daemon\":\"%s\",\"attempt\":\"%s\",\"tried\":%d,\"result\":\"%s\"}",
-                        comma, daemons[i].name, rows[k].name, rows[k].tried[i], verdict(&rows[k], i));
+                fprintf(
+                    f, "%s\n{\"daemon\":\"%s\",\"attempt\":\"%s\",\"tried\":%d,\"result\":\"%s\"}",
+                    comma, daemons[i].name, rows[k].name, rows[k].tried[i], verdict(&rows[k], i));
                 comma = ",";
             }
         }
     }
     fprintf(f, "\n],\"by_design\":[");
     for (size_t i = 0; i < ARRAY_LEN(may); i++) {
-        fprintf(f, "%s\n{\"daemon\":\"%s\",\"attempt\":\"%s\",\"why\":\"%s\",\"only_without_root\":%s}",
-                i > 0 ? "," : "", may[i].daemon, may[i].attempt, may[i].why,
-                may[i].only_without_root ? "true" : "false");
+        fprintf(
+            f, "%s\n{\"daemon\":\"%s\",\"attempt\":\"%s\",\"why\":\"%s\",\"only_without_root\":%s}",
+            i > 0 ? "," : "", may[i].daemon, may[i].attempt, may[i].why,
+            may[i].only_without_root ? "true" : "false");
     }
     fprintf(f, "\n]}\n");
 }

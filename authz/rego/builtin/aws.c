@@ -114,7 +114,8 @@ static bool read_headers(struct bcall *b, struct request *r)
 }
 
 /* The canonical request, and the names of its signed headers. */
-static struct str canonical(struct bcall *b, const struct request *r, struct str sum, struct str *names)
+static struct str canonical(struct bcall *b, const struct request *r, struct str sum,
+                            struct str *names)
 {
     struct buf out, list;
     struct val signing = val_merge(b->a, r->headers, r->given, NULL);
@@ -146,7 +147,8 @@ static struct str signature(struct bcall *b, struct str date, struct str to_sign
     uint8_t key[2][DIGEST_MAX];
     const struct str steps[] = {date, text_of(c, "aws_region"), text_of(c, "aws_service"),
                                 S("aws4_request"), to_sign};
-    struct str secret = arena_printf(b->a, "AWS4%.*s", STR_FMT(text_of(c, "aws_secret_access_key")));
+    struct str secret =
+        arena_printf(b->a, "AWS4%.*s", STR_FMT(text_of(c, "aws_secret_access_key")));
     for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
         size_t n = digest_hmac(DIGEST_SHA256, secret, steps[i], key[i % 2]);
         secret = str_n(key[i % 2], n);
@@ -154,16 +156,19 @@ static struct str signature(struct bcall *b, struct str date, struct str to_sign
     return hex_encode(b->a, secret);
 }
 
-static struct str authorization(struct bcall *b, const struct request *r, struct str sum, struct str stamp)
+static struct str authorization(struct bcall *b, const struct request *r, struct str sum,
+                                struct str stamp)
 {
     struct val c = b->args[1];
     struct str names, date = str_sub(stamp, 0, 8);
-    struct str scope = arena_printf(b->a, "%.*s/%.*s/%.*s/aws4_request", STR_FMT(date),
-                                    STR_FMT(text_of(c, "aws_region")), STR_FMT(text_of(c, "aws_service")));
+    struct str scope =
+        arena_printf(b->a, "%.*s/%.*s/%.*s/aws4_request", STR_FMT(date),
+                     STR_FMT(text_of(c, "aws_region")), STR_FMT(text_of(c, "aws_service")));
     struct str text = canonical(b, r, sum, &names);
     struct str to_sign = arena_printf(b->a, "AWS4-HMAC-SHA256\n%.*s\n%.*s\n%.*s", STR_FMT(stamp),
                                       STR_FMT(scope), STR_FMT(hex_digest(b->a, text)));
-    return arena_printf(b->a, "AWS4-HMAC-SHA256 Credential=%.*s/%.*s,SignedHeaders=%.*s,Signature=%.*s",
+    return arena_printf(b->a,
+                        "AWS4-HMAC-SHA256 Credential=%.*s/%.*s,SignedHeaders=%.*s,Signature=%.*s",
                         STR_FMT(text_of(c, "aws_access_key")), STR_FMT(scope), STR_FMT(names),
                         STR_FMT(signature(b, date, to_sign)));
 }

@@ -54,7 +54,7 @@ struct builtin {
 };
 
 const struct builtin *builtin_find(struct str name); /* NULL when there is none */
-const struct builtin *builtin_at(size_t i);          /* all of them by index; NULL behind the last */
+const struct builtin *builtin_at(size_t i); /* all of them by index; NULL behind the last */
 
 static inline enum b_status b_out(struct bcall *b, struct val v)
 {
@@ -90,7 +90,7 @@ enum b_status b_buf(struct bcall *b, struct buf *text);
 bool b_budget(struct bcall *b, uint64_t work); /* true: stop, the query is out of budget */
 
 /* What a query shares between its builtins. */
-int64_t b_now_ns(struct bcall *b);          /* constant inside one query */
+int64_t b_now_ns(struct bcall *b);                       /* constant inside one query */
 struct val b_cache_get(struct bcall *b, struct val key); /* VAL_UNDEF when absent */
 void b_cache_put(struct bcall *b, struct val key, struct val v);
 

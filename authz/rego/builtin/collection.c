@@ -45,7 +45,8 @@ static enum b_status fold(struct bcall *b, struct num start, bool product)
     for (uint32_t i = 0; i < val_len(v); i++) {
         struct num n = val_number(val_nth(v, i));
         struct err e = !product ? num_add(b->a, r, n, &r)
-                       : exact ? num_mul(b->a, r, n, &r) : num_mul53(b->a, r, n, &r);
+                       : exact  ? num_mul(b->a, r, n, &r)
+                                : num_mul53(b->a, r, n, &r);
         if (failed(e)) {
             return b_fail_err(b, e);
         }
@@ -53,8 +54,14 @@ static enum b_status fold(struct bcall *b, struct num start, bool product)
     return b_out(b, val_num(b->a, r));
 }
 
-static enum b_status b_sum(struct bcall *b) { return fold(b, num_int(0), false); }
-static enum b_status b_product(struct bcall *b) { return fold(b, num_int(1), true); }
+static enum b_status b_sum(struct bcall *b)
+{
+    return fold(b, num_int(0), false);
+}
+static enum b_status b_product(struct bcall *b)
+{
+    return fold(b, num_int(1), true);
+}
 
 static enum b_status extreme(struct bcall *b, int sign)
 {
@@ -71,8 +78,14 @@ static enum b_status extreme(struct bcall *b, int sign)
     return val_undef(best) ? B_UNDEF : b_out(b, best);
 }
 
-static enum b_status b_max(struct bcall *b) { return extreme(b, 1); }
-static enum b_status b_min(struct bcall *b) { return extreme(b, -1); }
+static enum b_status b_max(struct bcall *b)
+{
+    return extreme(b, 1);
+}
+static enum b_status b_min(struct bcall *b)
+{
+    return extreme(b, -1);
+}
 
 static int by_value(const void *x, const void *y)
 {

@@ -36,13 +36,34 @@ static enum b_status is_type(struct bcall *b, enum vtype t)
     return b_out(b, val_bool(val_is(b->args[0], t)));
 }
 
-static enum b_status b_is_array(struct bcall *b) { return is_type(b, V_ARRAY); }
-static enum b_status b_is_boolean(struct bcall *b) { return is_type(b, V_BOOL); }
-static enum b_status b_is_null(struct bcall *b) { return is_type(b, V_NULL); }
-static enum b_status b_is_number(struct bcall *b) { return is_type(b, V_NUMBER); }
-static enum b_status b_is_object(struct bcall *b) { return is_type(b, V_OBJECT); }
-static enum b_status b_is_set(struct bcall *b) { return is_type(b, V_SET); }
-static enum b_status b_is_string(struct bcall *b) { return is_type(b, V_STRING); }
+static enum b_status b_is_array(struct bcall *b)
+{
+    return is_type(b, V_ARRAY);
+}
+static enum b_status b_is_boolean(struct bcall *b)
+{
+    return is_type(b, V_BOOL);
+}
+static enum b_status b_is_null(struct bcall *b)
+{
+    return is_type(b, V_NULL);
+}
+static enum b_status b_is_number(struct bcall *b)
+{
+    return is_type(b, V_NUMBER);
+}
+static enum b_status b_is_object(struct bcall *b)
+{
+    return is_type(b, V_OBJECT);
+}
+static enum b_status b_is_set(struct bcall *b)
+{
+    return is_type(b, V_SET);
+}
+static enum b_status b_is_string(struct bcall *b)
+{
+    return is_type(b, V_STRING);
+}
 
 static enum b_status b_type_name(struct bcall *b)
 {
@@ -109,10 +130,22 @@ static enum b_status cast(struct bcall *b, enum vtype t)
     return b_is(b, 1, t) ? b_out(b, b->args[0]) : B_ERROR;
 }
 
-static enum b_status b_cast_string(struct bcall *b) { return cast(b, V_STRING); }
-static enum b_status b_cast_boolean(struct bcall *b) { return cast(b, V_BOOL); }
-static enum b_status b_cast_null(struct bcall *b) { return cast(b, V_NULL); }
-static enum b_status b_cast_object(struct bcall *b) { return cast(b, V_OBJECT); }
+static enum b_status b_cast_string(struct bcall *b)
+{
+    return cast(b, V_STRING);
+}
+static enum b_status b_cast_boolean(struct bcall *b)
+{
+    return cast(b, V_BOOL);
+}
+static enum b_status b_cast_null(struct bcall *b)
+{
+    return cast(b, V_NULL);
+}
+static enum b_status b_cast_object(struct bcall *b)
+{
+    return cast(b, V_OBJECT);
+}
 
 static enum b_status cast_list(struct bcall *b, bool to_set)
 {
@@ -127,8 +160,14 @@ static enum b_status cast_list(struct bcall *b, bool to_set)
     return b_out(b, to_set ? vlist_set(&l) : vlist_array(&l));
 }
 
-static enum b_status b_cast_array(struct bcall *b) { return cast_list(b, false); }
-static enum b_status b_cast_set(struct bcall *b) { return cast_list(b, true); }
+static enum b_status b_cast_array(struct bcall *b)
+{
+    return cast_list(b, false);
+}
+static enum b_status b_cast_set(struct bcall *b)
+{
+    return cast_list(b, true);
+}
 
 static enum b_status b_trace(struct bcall *b)
 {

@@ -15,9 +15,18 @@ static enum b_status hash(struct bcall *b, enum digest_alg alg)
     return b_str(b, hex_encode(b->a, str_n(sum, n)));
 }
 
-static enum b_status b_md5(struct bcall *b) { return hash(b, DIGEST_MD5); }
-static enum b_status b_sha1(struct bcall *b) { return hash(b, DIGEST_SHA1); }
-static enum b_status b_sha256(struct bcall *b) { return hash(b, DIGEST_SHA256); }
+static enum b_status b_md5(struct bcall *b)
+{
+    return hash(b, DIGEST_MD5);
+}
+static enum b_status b_sha1(struct bcall *b)
+{
+    return hash(b, DIGEST_SHA1);
+}
+static enum b_status b_sha256(struct bcall *b)
+{
+    return hash(b, DIGEST_SHA256);
+}
 
 static enum b_status mac(struct bcall *b, enum digest_alg alg)
 {
@@ -30,10 +39,22 @@ static enum b_status mac(struct bcall *b, enum digest_alg alg)
     return b_str(b, hex_encode(b->a, str_n(sum, n)));
 }
 
-static enum b_status b_hmac_md5(struct bcall *b) { return mac(b, DIGEST_MD5); }
-static enum b_status b_hmac_sha1(struct bcall *b) { return mac(b, DIGEST_SHA1); }
-static enum b_status b_hmac_sha256(struct bcall *b) { return mac(b, DIGEST_SHA256); }
-static enum b_status b_hmac_sha512(struct bcall *b) { return mac(b, DIGEST_SHA512); }
+static enum b_status b_hmac_md5(struct bcall *b)
+{
+    return mac(b, DIGEST_MD5);
+}
+static enum b_status b_hmac_sha1(struct bcall *b)
+{
+    return mac(b, DIGEST_SHA1);
+}
+static enum b_status b_hmac_sha256(struct bcall *b)
+{
+    return mac(b, DIGEST_SHA256);
+}
+static enum b_status b_hmac_sha512(struct bcall *b)
+{
+    return mac(b, DIGEST_SHA512);
+}
 
 static enum b_status b_hmac_equal(struct bcall *b)
 {

@@ -9,9 +9,18 @@ static enum b_status encode(struct bcall *b, enum base64_form form)
     return b_string(b, 1, &s) ? b_str(b, base64_encode(b->a, s, form)) : B_ERROR;
 }
 
-static enum b_status b_encode(struct bcall *b) { return encode(b, BASE64_STD); }
-static enum b_status b_url_encode(struct bcall *b) { return encode(b, BASE64_URL_PAD); }
-static enum b_status b_url_encode_no_pad(struct bcall *b) { return encode(b, BASE64_URL); }
+static enum b_status b_encode(struct bcall *b)
+{
+    return encode(b, BASE64_STD);
+}
+static enum b_status b_url_encode(struct bcall *b)
+{
+    return encode(b, BASE64_URL_PAD);
+}
+static enum b_status b_url_encode_no_pad(struct bcall *b)
+{
+    return encode(b, BASE64_URL);
+}
 
 /* Line breaks inside of base64 are skipped, as Go's decoder does. */
 static struct str without_newlines(struct arena *a, struct str s)

@@ -102,8 +102,11 @@ static void write_int(struct printer *p, const struct arg *a, const struct spec 
         }
         text = val_text(val_str_done(r));
     }
-    struct str prefix = !s->sharp ? STR_EMPTY : base == 16 ? (upper ? S("0X") : S("0x"))
-                        : base == 8 ? S("0") : base == 2 ? S("0b") : STR_EMPTY;
+    struct str prefix = !s->sharp    ? STR_EMPTY
+                        : base == 16 ? (upper ? S("0X") : S("0x"))
+                        : base == 8  ? S("0")
+                        : base == 2  ? S("0b")
+                                     : STR_EMPTY;
     if (s->has_precision && s->precision == 0 && str_is(text, "0")) {
         text = STR_EMPTY;
     }
@@ -177,8 +180,8 @@ static void general(struct buf *out, double f, int limit)
     if (f == 0) {
         buf_putc(out, '0');
     } else if (exp < -4 || exp >= limit) {
-        buf_printf(out, "%c%s%.*se%c%02d", d[0], n > 1 ? "." : "", n - 1, d + 1, exp < 0 ? '-' : '+',
-                   exp < 0 ? -exp : exp);
+        buf_printf(out, "%c%s%.*se%c%02d", d[0], n > 1 ? "." : "", n - 1, d + 1,
+                   exp < 0 ? '-' : '+', exp < 0 ? -exp : exp);
     } else if (exp < 0) {
         buf_printf(out, "0.%.*s%.*s", -exp - 1, "0000", n, d);
     } else {
@@ -254,8 +257,10 @@ static bool write_string_arg(struct printer *p, const struct arg *a, const struc
         return true;
     case 'q':
         buf_init(&b, FORMAT_MAX);
-        quoted(&b, s->has_precision ? str_sub(a->text, 0, utf8_offset(a->text, (size_t)s->precision))
-                                    : a->text, s->sharp);
+        quoted(&b,
+               s->has_precision ? str_sub(a->text, 0, utf8_offset(a->text, (size_t)s->precision))
+                                : a->text,
+               s->sharp);
         pad(&p->out, s, buf_str(&b));
         buf_release(&b);
         return true;
@@ -445,8 +450,12 @@ static void one_verb(struct printer *p, struct str f, size_t *at)
     struct spec s = {0};
     for (; *at < f.n; (*at)++) {
         char c = f.p[*at];
-        bool *flag = c == '-' ? &s.minus : c == '+' ? &s.plus : c == '#' ? &s.sharp
-                     : c == ' ' ? &s.space : c == '0' ? &s.zero : NULL;
+        bool *flag = c == '-'   ? &s.minus
+                     : c == '+' ? &s.plus
+                     : c == '#' ? &s.sharp
+                     : c == ' ' ? &s.space
+                     : c == '0' ? &s.zero
+                                : NULL;
         if (flag == NULL) {
             break;
         }
@@ -526,8 +535,10 @@ static enum b_status b_format_int(struct bcall *b)
     if (!val_to_i64(b->args[1], &base) || (base != 2 && base != 8 && base != 10 && base != 16)) {
         return b_operand(b, 2, "must be one of {2, 8, 10, 16}");
     }
-    return b_str(b, num_in_base(b->a, num_is_integral(n) ? n : num_sign(n) < 0 ? num_ceil(b->a, n)
-                                                                               : num_floor(b->a, n),
+    return b_str(b, num_in_base(b->a,
+                                num_is_integral(n) ? n
+                                : num_sign(n) < 0  ? num_ceil(b->a, n)
+                                                   : num_floor(b->a, n),
                                 (int)base));
 }
 

@@ -193,8 +193,10 @@ static void step(const struct glob *g, const struct front *from, struct front *t
     for (size_t i = 0; i < from->n; i++) {
         uint32_t at = from->list[i];
         const struct state *s = &g->v[at];
-        bool eats = s->kind == G_CHAR ? s->c == c : s->kind == G_ANY ? !delimiter
-                    : s->kind == G_CLASS ? in_class(s, c) : false;
+        bool eats = s->kind == G_CHAR    ? s->c == c
+                    : s->kind == G_ANY   ? !delimiter
+                    : s->kind == G_CLASS ? in_class(s, c)
+                                         : false;
         if (eats) {
             enter(g, to, at + 1);
         } else if (s->kind == G_SUPER || (s->kind == G_STAR && !delimiter)) {

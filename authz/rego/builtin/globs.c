@@ -25,7 +25,8 @@ struct pattern {
 
 static bool bad(struct bcall *b, struct str text, size_t pos, const char *why)
 {
-    (void)b_fail(b, "input:%.*s, pos:%zu, %s: the input provided is invalid", STR_FMT(text), pos, why);
+    (void)b_fail(b, "input:%.*s, pos:%zu, %s: the input provided is invalid", STR_FMT(text), pos,
+                 why);
     return false;
 }
 

@@ -1,7 +1,6 @@
 /* walk, and what can be reached in a graph. */
 #include "authz/rego/builtin/builtin.h"
 
-
 /* Preorder without recursion: a stack of what is still to be visited. */
 static enum b_status b_walk(struct bcall *b)
 {
@@ -16,7 +15,8 @@ static enum b_status b_walk(struct bcall *b)
         }
         for (uint32_t i = n; i > 0; i--) {
             struct varr *p = arena_alloc_raw(b->a, sizeof *p + (depth + 1) * sizeof path, 8);
-            p->h = (struct vhead){.type = V_ARRAY, .n = depth + 1, .depth = (uint16_t)MIN(depth + 2, 65535u)};
+            p->h = (struct vhead){
+                .type = V_ARRAY, .n = depth + 1, .depth = (uint16_t)MIN(depth + 2, 65535u)};
             memcpy(p->v, val_arr(path)->v, depth * sizeof path);
             p->v[depth] = val_nth_key(b->a, v, i - 1);
             vlist_add2(&todo, val_of(p), val_nth(v, i - 1));

@@ -1,14 +1,16 @@
 /* UUIDs, the runtime, modules as data. */
-#include "authz/rego/syntax/ast_json.h"
 #include "authz/rego/builtin/builtin.h"
 #include "authz/rego/eval/eval_priv.h"
+#include "authz/rego/syntax/ast_json.h"
 
 #include "lib/base/codec.h"
 
 static int hex_digit(char c)
 {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
 }
 
 /* Plain, in braces, behind urn:uuid:, or without dashes. */
@@ -44,8 +46,10 @@ static bool uuid_bytes(struct str s, uint8_t out[16])
 
 static const char *variant_of(uint8_t b)
 {
-    return (b & 0xc0) == 0x80 ? "RFC4122" : (b & 0xe0) == 0xc0 ? "Microsoft"
-           : (b & 0xe0) == 0xe0 ? "Future" : "Reserved";
+    return (b & 0xc0) == 0x80   ? "RFC4122"
+           : (b & 0xe0) == 0xc0 ? "Microsoft"
+           : (b & 0xe0) == 0xe0 ? "Future"
+                                : "Reserved";
 }
 
 static uint64_t be(const uint8_t *p, int n)
@@ -99,8 +103,9 @@ static enum b_status b_uuid_parse(struct bcall *b)
     if (version == 2) {
         static const char *const domains[] = {"Person", "Group", "Org"};
         vlist_put(&l, "id", val_int(b->a, (int64_t)be(u, 4)));
-        vlist_put(&l, "domain", val_str(b->a, u[9] < 3 ? str_of(domains[u[9]])
-                                                       : arena_printf(b->a, "Domain%u", u[9])));
+        vlist_put(
+            &l, "domain",
+            val_str(b->a, u[9] < 3 ? str_of(domains[u[9]]) : arena_printf(b->a, "Domain%u", u[9])));
     }
     return b_out(b, vlist_object(&l));
 }

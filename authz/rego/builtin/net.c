@@ -32,7 +32,8 @@ static bool cidr(struct bcall *b, struct str s, struct ip_block *out)
 static bool cidr_or_ip(struct bcall *b, struct str s, struct ip_block *out)
 {
     if (failed(ip_or_block_parse(s, out))) {
-        (void)b_fail(b, "not a valid textual representation of an IP address or CIDR: %.*s", STR_FMT(s));
+        (void)b_fail(b, "not a valid textual representation of an IP address or CIDR: %.*s",
+                     STR_FMT(s));
         return false;
     }
     out->addr = ip_block_first(out);
@@ -186,8 +187,8 @@ static void emit_span(struct bcall *b, struct vlist *l, struct span s)
     for (;;) {
         struct ip_block block = largest(&s.first, &s.last);
         struct ip end = ip_block_last(&block);
-        vlist_add(l, val_str(b->a, arena_printf(b->a, "%.*s/%u", STR_FMT(ip_text(b->a, &block.addr)),
-                                                block.len)));
+        vlist_add(l, val_str(b->a, arena_printf(b->a, "%.*s/%u",
+                                                STR_FMT(ip_text(b->a, &block.addr)), block.len)));
         if (ip_eq(&end, &s.last) || !ip_next(&end)) {
             return;
         }
@@ -199,7 +200,8 @@ static bool merge_operand(struct bcall *b, struct val v, struct span *out)
 {
     struct ip_block block;
     if (!val_is(v, V_STRING)) {
-        (void)b_type_of_item(b, 1, val_is(b->args[0], V_ARRAY) ? "array of strings" : "set of strings", v);
+        (void)b_type_of_item(
+            b, 1, val_is(b->args[0], V_ARRAY) ? "array of strings" : "set of strings", v);
         return false;
     }
     struct str s = val_text(v);
@@ -212,7 +214,10 @@ static bool merge_operand(struct bcall *b, struct val v, struct span *out)
     }
     if (str_find_char(s, '/') == STR_NPOS) {
         /* A lone address stands for its network of old: class A, B or C. */
-        block.len = block.addr.b[0] < 128 ? 8 : block.addr.b[0] < 192 ? 16 : block.addr.b[0] < 224 ? 24 : 32;
+        block.len = block.addr.b[0] < 128   ? 8
+                    : block.addr.b[0] < 192 ? 16
+                    : block.addr.b[0] < 224 ? 24
+                                            : 32;
     }
     *out = (struct span){ip_block_first(&block), ip_block_last(&block)};
     return true;
@@ -270,7 +275,8 @@ static enum b_status b_lookup(struct bcall *b)
     }
     for (struct addrinfo *i = list; i != NULL; i = i->ai_next) {
         char text[128];
-        if (getnameinfo(i->ai_addr, i->ai_addrlen, text, sizeof text, NULL, 0, NI_NUMERICHOST) == 0) {
+        if (getnameinfo(i->ai_addr, i->ai_addrlen, text, sizeof text, NULL, 0, NI_NUMERICHOST) ==
+            0) {
             vlist_add(&l, val_str(b->a, str_of(text)));
         }
     }

@@ -19,10 +19,22 @@ static enum b_status arith(struct bcall *b,
     return number(b, e, r);
 }
 
-static enum b_status b_plus(struct bcall *b) { return arith(b, num_add); }
-static enum b_status b_mul(struct bcall *b) { return arith(b, num_mul); }
-static enum b_status b_div(struct bcall *b) { return arith(b, num_div); }
-static enum b_status b_rem(struct bcall *b) { return arith(b, num_rem); }
+static enum b_status b_plus(struct bcall *b)
+{
+    return arith(b, num_add);
+}
+static enum b_status b_mul(struct bcall *b)
+{
+    return arith(b, num_mul);
+}
+static enum b_status b_div(struct bcall *b)
+{
+    return arith(b, num_div);
+}
+static enum b_status b_rem(struct bcall *b)
+{
+    return arith(b, num_rem);
+}
 
 static enum b_status set_minus(struct bcall *b)
 {
@@ -58,10 +70,22 @@ static enum b_status unary(struct bcall *b, struct num (*fn)(struct arena *, str
     return b_number(b, 1, &x) ? b_out(b, val_num(b->a, fn(b->a, x))) : B_ERROR;
 }
 
-static enum b_status b_abs(struct bcall *b) { return unary(b, num_abs); }
-static enum b_status b_ceil(struct bcall *b) { return unary(b, num_ceil); }
-static enum b_status b_floor(struct bcall *b) { return unary(b, num_floor); }
-static enum b_status b_round(struct bcall *b) { return unary(b, num_round); }
+static enum b_status b_abs(struct bcall *b)
+{
+    return unary(b, num_abs);
+}
+static enum b_status b_ceil(struct bcall *b)
+{
+    return unary(b, num_ceil);
+}
+static enum b_status b_floor(struct bcall *b)
+{
+    return unary(b, num_floor);
+}
+static enum b_status b_round(struct bcall *b)
+{
+    return unary(b, num_round);
+}
 
 static bool whole(struct bcall *b, int pos, struct num *n)
 {
@@ -91,12 +115,30 @@ static enum b_status bits(struct bcall *b, enum num_bit_op op)
     return number(b, e, r);
 }
 
-static enum b_status b_bits_and(struct bcall *b) { return bits(b, NUM_AND); }
-static enum b_status b_bits_or(struct bcall *b) { return bits(b, NUM_OR); }
-static enum b_status b_bits_xor(struct bcall *b) { return bits(b, NUM_XOR); }
-static enum b_status b_bits_negate(struct bcall *b) { return bits(b, NUM_NOT); }
-static enum b_status b_bits_lsh(struct bcall *b) { return bits(b, NUM_SHL); }
-static enum b_status b_bits_rsh(struct bcall *b) { return bits(b, NUM_SHR); }
+static enum b_status b_bits_and(struct bcall *b)
+{
+    return bits(b, NUM_AND);
+}
+static enum b_status b_bits_or(struct bcall *b)
+{
+    return bits(b, NUM_OR);
+}
+static enum b_status b_bits_xor(struct bcall *b)
+{
+    return bits(b, NUM_XOR);
+}
+static enum b_status b_bits_negate(struct bcall *b)
+{
+    return bits(b, NUM_NOT);
+}
+static enum b_status b_bits_lsh(struct bcall *b)
+{
+    return bits(b, NUM_SHL);
+}
+static enum b_status b_bits_rsh(struct bcall *b)
+{
+    return bits(b, NUM_SHR);
+}
 
 enum { RANGE_MAX = 10 * 1000 * 1000 };
 

@@ -61,8 +61,14 @@ static enum b_status keep(struct bcall *b, bool named)
     return b_out(b, vlist_object(&l));
 }
 
-static enum b_status b_filter(struct bcall *b) { return keep(b, true); }
-static enum b_status b_remove(struct bcall *b) { return keep(b, false); }
+static enum b_status b_filter(struct bcall *b)
+{
+    return keep(b, true);
+}
+static enum b_status b_remove(struct bcall *b)
+{
+    return keep(b, false);
+}
 
 static enum b_status b_union2(struct bcall *b)
 {
@@ -143,8 +149,8 @@ static bool is_subset(struct val super, struct val sub)
 static enum b_status b_subset(struct bcall *b)
 {
     enum vtype x = val_type(b->args[0]), y = val_type(b->args[1]);
-    bool fine = (x == y && (x == V_OBJECT || x == V_SET || x == V_ARRAY)) ||
-                (x == V_ARRAY && y == V_SET);
+    bool fine =
+        (x == y && (x == V_OBJECT || x == V_SET || x == V_ARRAY)) || (x == V_ARRAY && y == V_SET);
     if (!fine) {
         return b_fail(b, "both arguments object.subset must be of the same type or array and set");
     }
@@ -160,8 +166,10 @@ static bool json_path_segments(struct bcall *b, int pos, struct val path, struct
         return true;
     }
     if (!val_is(path, V_STRING)) {
-        (void)b_operand(b, pos, "must be one of {set, array} containing string paths or array of "
-                                "path segments but got %s", val_type_name(path));
+        (void)b_operand(b, pos,
+                        "must be one of {set, array} containing string paths or array of "
+                        "path segments but got %s",
+                        val_type_name(path));
         return false;
     }
     struct str rest = val_text(path);
@@ -214,7 +222,8 @@ static struct val step_of(struct val v, struct val key)
     if (val_is(v, V_ARRAY) && val_is(key, V_STRING)) {
         struct num n;
         int64_t i;
-        if (failed(num_parse(val_text(key), &n)) || !num_to_i64(n, &i) || i < 0 || i >= val_len(v)) {
+        if (failed(num_parse(val_text(key), &n)) || !num_to_i64(n, &i) || i < 0 ||
+            i >= val_len(v)) {
             return VAL_UNDEF;
         }
         return val_nth(v, (uint32_t)i);
@@ -278,8 +287,9 @@ static struct val cut(struct bcall *b, struct val v, const struct paths *p, uint
             vlist_add(&l, item);
         }
     }
-    return val_is(v, V_OBJECT) ? vlist_object(&l) : val_is(v, V_SET) ? vlist_set(&l)
-                                                                     : vlist_array(&l);
+    return val_is(v, V_OBJECT) ? vlist_object(&l)
+           : val_is(v, V_SET)  ? vlist_set(&l)
+                               : vlist_array(&l);
 }
 
 static enum b_status json_cut(struct bcall *b, bool filter)
@@ -292,8 +302,14 @@ static enum b_status json_cut(struct bcall *b, bool filter)
     return b_out(b, cut(b, b->args[0], &p, 0, filter));
 }
 
-static enum b_status b_json_filter(struct bcall *b) { return json_cut(b, true); }
-static enum b_status b_json_remove(struct bcall *b) { return json_cut(b, false); }
+static enum b_status b_json_filter(struct bcall *b)
+{
+    return json_cut(b, true);
+}
+static enum b_status b_json_remove(struct bcall *b)
+{
+    return json_cut(b, false);
+}
 
 enum patch_op { PATCH_ADD, PATCH_REMOVE, PATCH_REPLACE };
 
@@ -371,11 +387,12 @@ static struct val patched(struct bcall *b, struct val v, struct val path, uint32
     bool last = depth + 1 == val_len(path);
     int64_t at = 0;
     bool array = val_is(v, V_ARRAY), set = val_is(v, V_SET);
-    if (!val_is_collection(v) || (array && !array_slot(key, val_len(v), last && op == PATCH_ADD, &at))) {
+    if (!val_is_collection(v) ||
+        (array && !array_slot(key, val_len(v), last && op == PATCH_ADD, &at))) {
         return VAL_UNDEF;
     }
-    struct val old = array ? (at < val_len(v) ? val_nth(v, (uint32_t)at) : VAL_UNDEF)
-                           : val_index(v, key);
+    struct val old =
+        array ? (at < val_len(v) ? val_nth(v, (uint32_t)at) : VAL_UNDEF) : val_index(v, key);
     if (last) {
         if (val_undef(old) && op != PATCH_ADD) {
             return VAL_UNDEF;
@@ -384,7 +401,8 @@ static struct val patched(struct bcall *b, struct val v, struct val path, uint32
             return VAL_UNDEF;
         }
         return array ? patch_list(b, v, at, op, value)
-               : set ? patch_set(b, v, key, op, value) : patch_object(b, v, key, op, value);
+               : set ? patch_set(b, v, key, op, value)
+                     : patch_object(b, v, key, op, value);
     }
     if (val_undef(old)) {
         return VAL_UNDEF;

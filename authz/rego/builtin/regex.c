@@ -139,10 +139,10 @@ static void expand(struct buf *out, struct regex *re, struct str template, const
         }
         bool brace = template.p[i + 1] == '{';
         size_t from = i + 1 + brace, to = from;
-        while (to < template.n && ((template.p[to] >= '0' && template.p[to] <= '9') ||
-                                   (template.p[to] >= 'a' && template.p[to] <= 'z') ||
-                                   (template.p[to] >= 'A' && template.p[to] <= 'Z') ||
-                                   template.p[to] == '_')) {
+        while (to < template.n &&
+               ((template.p[to] >= '0' && template.p[to] <= '9') ||
+                (template.p[to] >= 'a' && template.p[to] <= 'z') ||
+                (template.p[to] >= 'A' && template.p[to] <= 'Z') || template.p[to] == '_')) {
             to++;
         }
         struct str name = str_sub(template, from, to);
@@ -255,10 +255,12 @@ static enum b_status b_template_match(struct bcall *b)
         return B_ERROR;
     }
     if (open.n != 1) {
-        return b_fail(b, "start delimiter has to be exactly one character long but is %zu long", open.n);
+        return b_fail(b, "start delimiter has to be exactly one character long but is %zu long",
+                      open.n);
     }
     if (close.n != 1) {
-        return b_fail(b, "end delimiter has to be exactly one character long but is %zu long", close.n);
+        return b_fail(b, "end delimiter has to be exactly one character long but is %zu long",
+                      close.n);
     }
     struct buf pattern;
     buf_init(&pattern, 1 << 20);

@@ -97,8 +97,14 @@ static enum b_status map_case(struct bcall *b, uint32_t (*fn)(uint32_t))
     return b_buf(b, &out);
 }
 
-static enum b_status b_lower(struct bcall *b) { return map_case(b, utf8_lower); }
-static enum b_status b_upper(struct bcall *b) { return map_case(b, utf8_upper); }
+static enum b_status b_lower(struct bcall *b)
+{
+    return map_case(b, utf8_lower);
+}
+static enum b_status b_upper(struct bcall *b)
+{
+    return map_case(b, utf8_upper);
+}
 
 static void replace_all(struct buf *out, struct str s, struct str old, struct str new)
 {
@@ -295,9 +301,18 @@ static enum b_status trim(struct bcall *b, bool left, bool right)
     return two(b, &s, &set) ? b_str(b, trim_by(s, set, left, right)) : B_ERROR;
 }
 
-static enum b_status b_trim(struct bcall *b) { return trim(b, true, true); }
-static enum b_status b_trim_left(struct bcall *b) { return trim(b, true, false); }
-static enum b_status b_trim_right(struct bcall *b) { return trim(b, false, true); }
+static enum b_status b_trim(struct bcall *b)
+{
+    return trim(b, true, true);
+}
+static enum b_status b_trim_left(struct bcall *b)
+{
+    return trim(b, true, false);
+}
+static enum b_status b_trim_right(struct bcall *b)
+{
+    return trim(b, false, true);
+}
 
 static enum b_status b_trim_prefix(struct bcall *b)
 {
@@ -401,8 +416,14 @@ static enum b_status any_match(struct bcall *b, bool (*fn)(struct str, struct st
     return b_out(b, VAL_FALSE);
 }
 
-static enum b_status b_any_prefix(struct bcall *b) { return any_match(b, str_starts); }
-static enum b_status b_any_suffix(struct bcall *b) { return any_match(b, str_ends); }
+static enum b_status b_any_prefix(struct bcall *b)
+{
+    return any_match(b, str_starts);
+}
+static enum b_status b_any_suffix(struct bcall *b)
+{
+    return any_match(b, str_ends);
+}
 
 const struct builtin builtins_string[] = {
     {"concat", 2, b_concat, 0},

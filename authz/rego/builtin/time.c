@@ -155,10 +155,17 @@ static enum b_status b_parse_rfc3339(struct bcall *b)
 static const struct {
     const char *name;
     int64_t ns;
-} duration_units[] = {
-    {"ns", 1}, {"us", 1000}, {"\xc2\xb5s", 1000}, {"\xce\xbcs", 1000}, {"ms", 1000000},
-    {"s", NS_PER_S}, {"m", 60 * NS_PER_S}, {"h", 3600 * NS_PER_S}, {"d", 86400 * NS_PER_S},
-    {"w", 7 * 86400 * NS_PER_S}, {"y", 31536000 * NS_PER_S}};
+} duration_units[] = {{"ns", 1},
+                      {"us", 1000},
+                      {"\xc2\xb5s", 1000},
+                      {"\xce\xbcs", 1000},
+                      {"ms", 1000000},
+                      {"s", NS_PER_S},
+                      {"m", 60 * NS_PER_S},
+                      {"h", 3600 * NS_PER_S},
+                      {"d", 86400 * NS_PER_S},
+                      {"w", 7 * 86400 * NS_PER_S},
+                      {"y", 31536000 * NS_PER_S}};
 
 /* Number and unit at the front of a duration; false when malformed. */
 static bool duration_part(struct str *s, __int128 *total)
@@ -254,9 +261,9 @@ static enum b_status b_diff(struct bcall *b)
         x = y, y = t;
     }
     struct civil p = civil_of(x, zx), q = civil_of(y, zx);
-    int64_t d[6] = {q.year - p.year, (int64_t)q.month - p.month, (int64_t)q.day - p.day,
-                    (int64_t)q.hour - p.hour, (int64_t)q.minute - p.minute,
-                    (int64_t)q.second - p.second};
+    int64_t d[6] = {
+        q.year - p.year,          (int64_t)q.month - p.month,   (int64_t)q.day - p.day,
+        (int64_t)q.hour - p.hour, (int64_t)q.minute - p.minute, (int64_t)q.second - p.second};
     if (d[5] < 0) {
         d[5] += 60, d[4]--;
     }

@@ -86,7 +86,8 @@ static enum b_status b_decode(struct bcall *b)
         return B_ERROR;
     }
     for (int depth = 0; depth < NESTED_MAX; depth++) {
-        if (!split_token(b, text, &t) || !decode_part(b, &t, 0) || !json_part(b, &t, 0, &t.header)) {
+        if (!split_token(b, text, &t) || !decode_part(b, &t, 0) ||
+            !json_part(b, &t, 0, &t.header)) {
             return B_ERROR;
         }
         if (!val_undef(val_get_str(t.header, "enc"))) {
@@ -136,7 +137,10 @@ static enum b_status verify_with(struct bcall *b, enum jose_alg alg)
 }
 
 #define VERIFY(name, alg)                                                                          \
-    static enum b_status b_verify_##name(struct bcall *b) { return verify_with(b, alg); }
+    static enum b_status b_verify_##name(struct bcall *b)                                          \
+    {                                                                                              \
+        return verify_with(b, alg);                                                                \
+    }
 VERIFY(rs256, JOSE_RS256)
 VERIFY(rs384, JOSE_RS384)
 VERIFY(rs512, JOSE_RS512)
@@ -159,7 +163,8 @@ struct constraints {
     struct num time;
 };
 
-static bool text_constraint(struct bcall *b, struct str name, struct val v, struct str *out, bool *has)
+static bool text_constraint(struct bcall *b, struct str name, struct val v, struct str *out,
+                            bool *has)
 {
     if (!val_is(v, V_STRING)) {
         (void)b_fail(b, "%.*s constraint must be a string", STR_FMT(name));
@@ -344,7 +349,8 @@ static enum b_status b_decode_verify(struct bcall *b)
     if (!b_string(b, 1, &text) || !read_constraints(b, &c)) {
         return B_ERROR;
     }
-    if (!(c.has_secret ? token_keys_secret(&keys, c.secret) : token_keys_public(b, c.cert, &keys))) {
+    if (!(c.has_secret ? token_keys_secret(&keys, c.secret)
+                       : token_keys_public(b, c.cert, &keys))) {
         return B_ERROR;
     }
     enum b_status r = verified(b, &c, &keys, text);
@@ -359,7 +365,8 @@ static enum b_status sign(struct bcall *b, struct str header, struct str payload
     struct val h;
     enum jose_alg alg;
     if (header.n == 0) {
-        return b_fail(b, "missing or invalid 'alg' header: cannot parse JSON: cannot parse empty string");
+        return b_fail(
+            b, "missing or invalid 'alg' header: cannot parse JSON: cannot parse empty string");
     }
     if (failed(val_from_json(b->a, header, &h))) {
         if (header.p[0] != '{') {
@@ -378,9 +385,10 @@ static enum b_status sign(struct bcall *b, struct str header, struct str payload
         failed(val_from_json(b->a, payload, &unused))) {
         return b_fail(b, "type is JWT but payload is not JSON");
     }
-    struct str input = arena_printf(b->a, "%.*s.%.*s",
-                                    STR_FMT(base64_encode(b->a, header, BASE64_URL)),
-                                    STR_FMT(base64_encode(b->a, payload, BASE64_URL))), text;
+    struct str input =
+                   arena_printf(b->a, "%.*s.%.*s", STR_FMT(base64_encode(b->a, header, BASE64_URL)),
+                                STR_FMT(base64_encode(b->a, payload, BASE64_URL))),
+               text;
     struct err e = token_sign(b->a, key, alg, input, &text);
     return failed(e) ? b_fail_err(b, e)
                      : b_str(b, arena_printf(b->a, "%.*s.%.*s", STR_FMT(input), STR_FMT(text)));

@@ -103,8 +103,9 @@ static bool verify_secret(struct str secret, enum jose_alg alg, struct str input
                           struct str signature)
 {
     uint8_t mac[DIGEST_MAX];
-    enum digest_alg d = alg == JOSE_HS256 ? DIGEST_SHA256 : alg == JOSE_HS384 ? DIGEST_SHA384
-                                                                             : DIGEST_SHA512;
+    enum digest_alg d = alg == JOSE_HS256   ? DIGEST_SHA256
+                        : alg == JOSE_HS384 ? DIGEST_SHA384
+                                            : DIGEST_SHA512;
     size_t n = digest_hmac(d, secret, input, mac);
     return str_eq_secret(str_n(mac, n), signature);
 }
@@ -147,8 +148,9 @@ struct err token_sign(struct arena *a, struct str text, enum jose_alg alg, struc
         uint8_t mac[DIGEST_MAX];
         struct str secret;
         TRY(base64_decode(a, json_str(k), BASE64_URL, &secret));
-        enum digest_alg d = alg == JOSE_HS256 ? DIGEST_SHA256 : alg == JOSE_HS384 ? DIGEST_SHA384
-                                                                                 : DIGEST_SHA512;
+        enum digest_alg d = alg == JOSE_HS256   ? DIGEST_SHA256
+                            : alg == JOSE_HS384 ? DIGEST_SHA384
+                                                : DIGEST_SHA512;
         size_t n = digest_hmac(d, secret, input, mac);
         *out = base64_encode(a, str_n(mac, n), BASE64_URL);
         return OK;

@@ -10,8 +10,10 @@ struct uri {
 
 static int hex(char c)
 {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
 }
 
 /* Where a broken or (in hosts) forbidden escape stands, or STR_NPOS. */
@@ -105,7 +107,8 @@ static bool fine_host(struct str s)
     return true;
 }
 
-static bool split_port(struct arena *a, struct uri *u, struct str host, size_t from, struct str *why)
+static bool split_port(struct arena *a, struct uri *u, struct str host, size_t from,
+                       struct str *why)
 {
     struct str tail = str_sub(host, from, host.n);
     size_t colon = str_rfind_char(tail, ':');
@@ -298,7 +301,8 @@ static enum b_status b_is_valid(struct bcall *b)
 {
     struct str why;
     struct uri u;
-    bool ok = val_is(b->args[0], V_STRING) && val_len(b->args[0]) > 0 && uri_parse(b->a, val_text(b->args[0]), &u, &why);
+    bool ok = val_is(b->args[0], V_STRING) && val_len(b->args[0]) > 0 &&
+              uri_parse(b->a, val_text(b->args[0]), &u, &why);
     return b_out(b, val_bool(ok));
 }
 

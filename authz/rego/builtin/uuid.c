@@ -57,8 +57,8 @@ static void put_node(struct bcall *b, struct vlist *out, const unsigned char *id
 {
     const unsigned char *node = id + 10;
     vlist_put(out, "nodeid",
-              val_str(b->a, arena_printf(b->a, "%02x-%02x-%02x-%02x-%02x-%02x", node[0], node[1], node[2],
-                                         node[3], node[4], node[5])));
+              val_str(b->a, arena_printf(b->a, "%02x-%02x-%02x-%02x-%02x-%02x", node[0], node[1],
+                                         node[2], node[3], node[4], node[5])));
     vlist_put(out, "macvariables",
               val_str(b->a, arena_printf(b->a, "%s:%s", (node[0] & 2) != 0 ? "local" : "global",
                                          (node[0] & 1) != 0 ? "multicast" : "unicast")));
@@ -71,8 +71,8 @@ static void put_domain(struct bcall *b, struct vlist *out, const unsigned char *
 {
     static const char *const names[] = {"Person", "Group", "Org"};
     unsigned domain = id[9];
-    struct str name = domain < ARRAY_LEN(names) ? str_of(names[domain])
-                                                : arena_printf(b->a, "Domain%u", domain);
+    struct str name =
+        domain < ARRAY_LEN(names) ? str_of(names[domain]) : arena_printf(b->a, "Domain%u", domain);
     vlist_put(out, "domain", val_str(b->a, name));
     vlist_put(out, "id", val_int(b->a, (int64_t)be(id, 4)));
 }

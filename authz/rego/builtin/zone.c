@@ -51,13 +51,15 @@ struct counts {
 
 static struct counts read_counts(const unsigned char *p)
 {
-    return (struct counts){(uint32_t)be(p + 20, 4), (uint32_t)be(p + 24, 4), (uint32_t)be(p + 28, 4),
-                           (uint32_t)be(p + 32, 4), (uint32_t)be(p + 36, 4), (uint32_t)be(p + 40, 4)};
+    return (struct counts){(uint32_t)be(p + 20, 4), (uint32_t)be(p + 24, 4),
+                           (uint32_t)be(p + 28, 4), (uint32_t)be(p + 32, 4),
+                           (uint32_t)be(p + 36, 4), (uint32_t)be(p + 40, 4)};
 }
 
 static size_t block_size(const struct counts *c, size_t word)
 {
-    return c->times * (word + 1) + c->types * 6 + c->chars + c->leap * (word + 4) + c->isstd + c->isut;
+    return c->times * (word + 1) + c->types * 6 + c->chars + c->leap * (word + 4) + c->isstd +
+           c->isut;
 }
 
 static bool rule_name(const char **p, char *out, size_t size)
@@ -248,7 +250,8 @@ static int64_t change_at(const struct change *c, int64_t year, int32_t offset)
         day += (c->day - weekday + 7) % 7 + 7 * (c->week - 1);
         int64_t y;
         unsigned m, d;
-        for (civil_from_days(day, &y, &m, &d); (int)m != c->month; civil_from_days(day, &y, &m, &d)) {
+        for (civil_from_days(day, &y, &m, &d); (int)m != c->month;
+             civil_from_days(day, &y, &m, &d)) {
             day -= 7;
         }
     }
@@ -265,7 +268,8 @@ static int64_t rule_offset(const struct zone *z, int64_t s, const char **abbrevi
     unsigned m, d;
     int64_t days = (s + z->std_offset) / 86400 - ((s + z->std_offset) % 86400 < 0);
     civil_from_days(days, &year, &m, &d);
-    int64_t on = change_at(&z->begin, year, z->std_offset), off = change_at(&z->end, year, z->dst_offset);
+    int64_t on = change_at(&z->begin, year, z->std_offset),
+            off = change_at(&z->end, year, z->dst_offset);
     bool summer = on < off ? s >= on && s < off : s >= on || s < off;
     *abbreviation = summer ? z->dst_name : z->std_name;
     return summer ? z->dst_offset : z->std_offset;

@@ -12,7 +12,7 @@ struct local {
     struct loc loc;
     uint32_t reg, id; /* id counts inside the rule */
     bool declared, arg, used, generated, assigned, wildcard;
-    bool top;   /* of a query: stands outside of closures */
+    bool top;         /* of a query: stands outside of closures */
     bool is_constant; /* bound to one value, known when compiled */
     struct val constant;
     bool bound; /* while code is generated or bodies are ordered */
@@ -100,7 +100,8 @@ struct node *node_child(const struct node *n, struct val key);
 struct node *node_make(struct compiler *c, struct node *parent, struct val key);
 void tree_add_rules(struct compiler *c);
 struct str node_path(struct arena *a, const struct node *n); /* "data.a.b" */
-struct val term_const(struct arena *a, const struct term *t); /* of ground, call-free terms; else undefined */
+struct val term_const(struct arena *a,
+                      const struct term *t);  /* of ground, call-free terms; else undefined */
 size_t ground_prefix(const struct term *ref); /* terms before the first that is not constant */
 void tree_check_conflicts(struct compiler *c);
 bool node_is_doc(const struct node *n); /* holds others, and defines nothing itself */

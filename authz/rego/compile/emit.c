@@ -52,8 +52,8 @@ int32_t list_add(struct gen *g, const int32_t *ops, size_t n)
 {
     struct code *k = g->code;
     size_t at = k->n_lists;
-    k->lists = arena_grow(g->c->a, k->lists, k->n_lists, k->n_lists + n, &k->cap_lists,
-                          sizeof *k->lists);
+    k->lists =
+        arena_grow(g->c->a, k->lists, k->n_lists, k->n_lists + n, &k->cap_lists, sizeof *k->lists);
     for (size_t i = 0; i < n; i++) {
         k->lists[at + i] = ops[i];
     }
@@ -162,8 +162,8 @@ static int32_t emit_query_expr(struct gen *g, struct expr *e, bool capture)
 {
     struct term *t = e->term;
     bool plain = e->kind == E_TERM && !e->negated && e->n_with == 0 && t->type < T_AND;
-    bool equation = plain && t->type == T_CALL &&
-                    (term_is_call_of(t, "eq") || term_is_call_of(t, "print"));
+    bool equation =
+        plain && t->type == T_CALL && (term_is_call_of(t, "eq") || term_is_call_of(t, "print"));
     if (!capture || !plain || equation) {
         emit_expr(g, e);
         bool value = plain && t->type != T_CALL && !any_unbound(t);

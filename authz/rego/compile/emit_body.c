@@ -251,8 +251,9 @@ int32_t emit_comprehension(struct gen *g, struct term *t)
     label_here(g, end);
     g->fail = outer;
     g->loc = t->loc.row != 0 ? t->loc : g->loc;
-    emit(g, OP_DONE, r, coll, 0)->n =
-        t->type == T_ARRAY_COMP ? V_ARRAY : t->type == T_SET_COMP ? V_SET : V_OBJECT;
+    emit(g, OP_DONE, r, coll, 0)->n = t->type == T_ARRAY_COMP ? V_ARRAY
+                                      : t->type == T_SET_COMP ? V_SET
+                                                              : V_OBJECT;
     return r;
 }
 

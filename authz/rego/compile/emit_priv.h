@@ -7,8 +7,8 @@
 struct gen {
     struct compiler *c;
     struct code *code;
-    uint32_t fail;     /* label to jump to when something fails */
-    uint32_t *labels;  /* label to instruction */
+    uint32_t fail;    /* label to jump to when something fails */
+    uint32_t *labels; /* label to instruction */
     size_t n_labels, cap_labels;
     struct loc loc;
     bool failed; /* an internal inconsistency; the error is on record */

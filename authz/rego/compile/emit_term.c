@@ -297,8 +297,8 @@ void emit_match(struct gen *g, struct term *t, int32_t value)
             if (later[object ? i + 1 : i] != (pass == 1)) {
                 continue;
             }
-            int32_t k = object ? emit_value(g, t->list.v[i])
-                               : constant(g, val_int(g->c->a, (int64_t)i));
+            int32_t k =
+                object ? emit_value(g, t->list.v[i]) : constant(g, val_int(g->c->a, (int64_t)i));
             int32_t r = reg_new(g);
             emit(g, OP_DOT, r, value, k);
             emit_match(g, item, r);

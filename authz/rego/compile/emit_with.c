@@ -59,8 +59,7 @@ static struct val *const_path(struct gen *g, const struct term *t, size_t *n)
     for (size_t i = 0; i < *n; i++) {
         path[i] = term_const(g->c->a, t->list.v[i + 1]);
         if (val_undef(path[i])) {
-            compile_error(g->c, "rego_compile_error", t->loc,
-                          "with keyword target must be ground");
+            compile_error(g->c, "rego_compile_error", t->loc, "with keyword target must be ground");
             g->failed = true;
             path[i] = VAL_NULL;
         }

@@ -265,7 +265,8 @@ static bool mark_pattern(const struct term *t, struct varset *out)
     case T_ARRAY:
     case T_OBJECT:
     case T_REF:
-        for (size_t i = t->type == T_ARRAY ? 0 : 1; i < t->list.n; i += t->type == T_OBJECT ? 2 : 1) {
+        for (size_t i = t->type == T_ARRAY ? 0 : 1; i < t->list.n;
+             i += t->type == T_OBJECT ? 2 : 1) {
             changed |= mark_pattern(t->list.v[i], out);
         }
         break;
@@ -301,10 +302,9 @@ static const struct term *object_get(const struct term *t, const struct term *ke
 {
     for (size_t i = 0; i + 1 < t->list.n; i += 2) {
         const struct term *k = t->list.v[i];
-        if (k->type == key->type &&
-            ((k->type == T_STRING && str_eq(k->str, key->str)) ||
-             (k->type == T_NUMBER && num_cmp(k->num, key->num) == 0) ||
-             (k->type == T_VAR && k->var.local == key->var.local))) {
+        if (k->type == key->type && ((k->type == T_STRING && str_eq(k->str, key->str)) ||
+                                     (k->type == T_NUMBER && num_cmp(k->num, key->num) == 0) ||
+                                     (k->type == T_VAR && k->var.local == key->var.local))) {
             return t->list.v[i + 1];
         }
     }

@@ -156,8 +156,9 @@ static void resolve_var(struct compiler *c, struct scope *s, struct term *t)
 static void resolve_ref(struct compiler *c, struct scope *s, struct term *t)
 {
     struct term *head = t->list.v[0];
-    if (head->type == T_VAR && (head->var.local != NULL || (is_root_name(head->var.name) &&
-                                                            find_declared(s, head->var.name) == NULL))) {
+    if (head->type == T_VAR &&
+        (head->var.local != NULL ||
+         (is_root_name(head->var.name) && find_declared(s, head->var.name) == NULL))) {
         return;
     }
     resolve_term(c, s, head);
@@ -274,8 +275,8 @@ void resolve_term(struct compiler *c, struct scope *s, struct term *t)
         break;
     case T_AND:
     case T_OR: {
-        const char *what = t->type == T_AND ? "inside implicit and operand"
-                                            : "inside implicit or operand";
+        const char *what =
+            t->type == T_AND ? "inside implicit and operand" : "inside implicit or operand";
         resolve_operand(c, s, t->logic.lhs, t->logic.explicit_lhs, what);
         resolve_operand(c, s, t->logic.rhs, t->logic.explicit_rhs, what);
         break;
@@ -308,7 +309,8 @@ struct local *declare(struct compiler *c, struct scope *s, struct term *t, const
 {
     check_declaration(c, s, t, verb);
     if (is_root_name(t->var.name)) {
-        compile_error(c, "rego_compile_error", t->loc, "variables must not shadow %.*s (use a different variable name)",
+        compile_error(c, "rego_compile_error", t->loc,
+                      "variables must not shadow %.*s (use a different variable name)",
                       STR_FMT(t->var.name));
     }
     struct local *l = new_local(c, t->var.name, t->loc);
@@ -340,8 +342,10 @@ static void declare_pattern(struct compiler *c, struct scope *s, struct term *t,
         break;
     default:
         if (verb[0] == 'a' && (t->type == T_REF || t->type == T_CALL || t->type >= T_ARRAY_COMP)) {
-            const char *kind = t->type == T_REF ? "ref" : t->type == T_CALL ? "call"
-                               : t->type == T_ARRAY_COMP ? "arraycomprehension" : "term";
+            const char *kind = t->type == T_REF          ? "ref"
+                               : t->type == T_CALL       ? "call"
+                               : t->type == T_ARRAY_COMP ? "arraycomprehension"
+                                                         : "term";
             compile_error(c, "rego_compile_error", t->loc, "cannot assign to %s", kind);
         }
         resolve_term(c, s, t);

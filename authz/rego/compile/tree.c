@@ -59,9 +59,9 @@ struct node *node_make(struct compiler *c, struct node *parent, struct val key)
     n->id = c->p->n_nodes++;
     n->depth = parent->depth + 1;
     n->arity = -1;
-    parent->children = arena_grow(c->a, parent->children, parent->n_children,
-                                  parent->n_children + 1, &parent->cap_children,
-                                  sizeof *parent->children);
+    parent->children =
+        arena_grow(c->a, parent->children, parent->n_children, parent->n_children + 1,
+                   &parent->cap_children, sizeof *parent->children);
     parent->children[parent->n_children++] = n;
     if (parent->n_children >= BY_NAME_FROM) {
         index_children(c, parent);
@@ -92,7 +92,8 @@ struct val term_const(struct arena *a, const struct term *t)
             vlist_add(&l, v);
         }
         return t->type == T_ARRAY ? vlist_array(&l)
-               : t->type == T_SET ? vlist_set(&l) : vlist_object(&l);
+               : t->type == T_SET ? vlist_set(&l)
+                                  : vlist_object(&l);
     default:
         return VAL_UNDEF;
     }

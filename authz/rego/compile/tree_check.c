@@ -32,7 +32,8 @@ static size_t count_defaults(struct compiler *c, const struct node *n, const str
         for (size_t k = 0; k < m->n_rules; k++) {
             const struct rule *r = m->rules[k];
             if (r->is_default && n->fallback != NULL && c->p->units[i].package == n->parent &&
-                r->head->ref->list.n == 1 && str_eq(r->head->ref->list.v[0]->var.name, val_text(n->key))) {
+                r->head->ref->list.n == 1 &&
+                str_eq(r->head->ref->list.v[0]->var.name, val_text(n->key))) {
                 *second = count++ > 0 ? r : *second;
             }
         }
@@ -76,10 +77,10 @@ static void check_data(struct compiler *c, struct node *n, struct val data, stru
         if (val_undef(below)) {
             continue;
         }
-        struct str key = val_is(child->key, V_STRING) ? val_text(child->key)
-                                                      : val_rego_text(c->a, child->key);
-        struct str at = path.n == 0 ? key
-                                    : arena_printf(c->a, "%.*s/%.*s", STR_FMT(path), STR_FMT(key));
+        struct str key =
+            val_is(child->key, V_STRING) ? val_text(child->key) : val_rego_text(c->a, child->key);
+        struct str at =
+            path.n == 0 ? key : arena_printf(c->a, "%.*s/%.*s", STR_FMT(path), STR_FMT(key));
         if (child->first != NULL && child->n_dynamic == 0) {
             rego_errors_add(c->errors, "rego_compile_error", child->first->module->file,
                             child->first->loc, "conflicting rule for data path %.*s found",

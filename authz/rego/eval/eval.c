@@ -18,14 +18,17 @@ void eval_fail(struct eval *ev, const char *code, struct str file, struct loc lo
     va_end(ap);
     ev->failed = true;
     ev->error = (struct rego_error){
-        .code = code, .file = file, .loc = loc,
+        .code = code,
+        .file = file,
+        .loc = loc,
         .message = arena_str(ev->a, str_n(text, n < 0 ? 0 : MIN((size_t)n, sizeof text - 1)))};
 }
 
 bool eval_stop(struct eval *ev)
 {
     if (unlikely(ev->steps > ev->max_steps)) {
-        eval_fail(ev, "eval_cancel_error", ev->file, ev->loc, "step budget of the query is used up");
+        eval_fail(ev, "eval_cancel_error", ev->file, ev->loc,
+                  "step budget of the query is used up");
     } else if (unlikely(arena_exhausted(ev->a))) {
         eval_fail(ev, "eval_cancel_error", ev->file, ev->loc,
                   "memory budget of the query is used up");
@@ -402,10 +405,9 @@ next:
                 args = gather(ev, k, i, r);
             }
             ev->loc = i->loc, ev->file = k->file;
-            bool ok = step(ev) &&
-                      (i->op == OP_FUNC
-                           ? eval_func(ev, (struct node *)(uintptr_t)i->p, args, i->n, &v)
-                           : eval_call(ev, i->p, args, i->n, &v));
+            bool ok = step(ev) && (i->op == OP_FUNC ? eval_func(ev, (struct node *)(uintptr_t)i->p,
+                                                                args, i->n, &v)
+                                                    : eval_call(ev, i->p, args, i->n, &v));
             if (!ok) {
                 return false;
             }

@@ -179,8 +179,8 @@ enum b_status b_fail_err(struct bcall *b, struct err e)
 
 bool b_is(struct bcall *b, int pos, enum vtype t)
 {
-    static const char *const names[] = {"undefined", "null",  "boolean", "number", "string",
-                                        "array",     "object", "set"};
+    static const char *const names[] = {"undefined", "null",  "boolean", "number",
+                                        "string",    "array", "object",  "set"};
     if (val_is(b->args[pos - 1], t)) {
         return true;
     }
@@ -224,7 +224,8 @@ bool b_strings(struct bcall *b, int pos)
     bool array = val_is(v, V_ARRAY);
     for (uint32_t i = 0; i < val_len(v); i++) {
         if (!val_is(val_nth(v, i), V_STRING)) {
-            (void)b_type_of_item(b, pos, array ? "array of strings" : "set of strings", val_nth(v, i));
+            (void)b_type_of_item(b, pos, array ? "array of strings" : "set of strings",
+                                 val_nth(v, i));
             return false;
         }
     }

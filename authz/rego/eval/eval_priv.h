@@ -98,8 +98,8 @@ bool eval_func(struct eval *ev, struct node *n, const struct val *args, size_t n
                struct val *out);
 bool eval_call(struct eval *ev, const struct builtin *fn, const struct val *args, size_t n,
                struct val *out);
-bool eval_builtin_mocked(struct eval *ev, const struct builtin *fn, const struct val *args, size_t n,
-                         struct val *out);
+bool eval_builtin_mocked(struct eval *ev, const struct builtin *fn, const struct val *args,
+                         size_t n, struct val *out);
 
 /* Documents. */
 /* Keys of base documents are strings: a number finds the key of its text. */
@@ -109,7 +109,8 @@ struct val node_base(struct eval *ev, const struct node *n);
 struct val doc_new(struct eval *ev, struct node *n, struct val base);
 bool doc_child(struct eval *ev, struct val doc, struct val key, struct val *out);
 bool doc_keys(struct eval *ev, struct val doc, struct val *out); /* V_ARRAY of keys */
-bool doc_force(struct eval *ev, struct val v, struct val *out);  /* any value; documents become objects */
+bool doc_force(struct eval *ev, struct val v,
+               struct val *out); /* any value; documents become objects */
 void with_push(struct eval *ev, const struct with_code *w, const struct val *values);
 void with_pop(struct eval *ev);
 

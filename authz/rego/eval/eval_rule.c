@@ -81,8 +81,8 @@ static bool conflict(struct eval *ev, const struct node *n, const struct val *ar
     buf_init(&b, 8000);
     struct str path = node_path(ev->a, n);
     if (n->func) {
-        buf_printf(&b, "function %.*s produced conflicting values for the same inputs:",
-                   STR_FMT(path));
+        buf_printf(&b,
+                   "function %.*s produced conflicting values for the same inputs:", STR_FMT(path));
     } else {
         buf_printf(&b, "rule %.*s produced conflicting values:", STR_FMT(path));
     }
@@ -347,8 +347,8 @@ bool eval_func(struct eval *ev, struct node *n, const struct val *args, size_t n
     return true;
 }
 
-bool eval_builtin_mocked(struct eval *ev, const struct builtin *fn, const struct val *args, size_t n,
-                         struct val *out)
+bool eval_builtin_mocked(struct eval *ev, const struct builtin *fn, const struct val *args,
+                         size_t n, struct val *out)
 {
     for (struct mock *m = ev->w.mocks; m != NULL; m = m->next) {
         if (m->target->builtin == fn) {

@@ -115,7 +115,6 @@ struct body *body_copy(struct arena *a, const struct body *b)
     return c;
 }
 
-
 bool term_is_ground(const struct term *t)
 {
     switch (t->type) {
@@ -215,7 +214,9 @@ void rego_errors_add(struct rego_errors *e, const char *code, struct str file, s
     va_end(ap);
     e->v = arena_grow(e->a, e->v, e->n, e->n + 1, &e->cap, sizeof *e->v);
     size_t len = n < 0 ? 0 : MIN((size_t)n, sizeof text - 1);
-    e->v[e->n++] = (struct rego_error){.code = code, .file = arena_str(e->a, file), .loc = loc,
+    e->v[e->n++] = (struct rego_error){.code = code,
+                                       .file = arena_str(e->a, file),
+                                       .loc = loc,
                                        .message = arena_str(e->a, str_n(text, len))};
 }
 

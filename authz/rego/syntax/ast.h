@@ -17,8 +17,24 @@ struct loc {
 };
 
 enum term_type {
-    T_NULL, T_BOOL, T_NUMBER, T_STRING, T_TEMPLATE, T_VAR, T_REF, T_ARRAY, T_OBJECT, T_SET,
-    T_ARRAY_COMP, T_SET_COMP, T_OBJECT_COMP, T_CALL, T_AND, T_OR, T_NOT, T_EXPR,
+    T_NULL,
+    T_BOOL,
+    T_NUMBER,
+    T_STRING,
+    T_TEMPLATE,
+    T_VAR,
+    T_REF,
+    T_ARRAY,
+    T_OBJECT,
+    T_SET,
+    T_ARRAY_COMP,
+    T_SET_COMP,
+    T_OBJECT_COMP,
+    T_CALL,
+    T_AND,
+    T_OR,
+    T_NOT,
+    T_EXPR,
 };
 
 struct body;
@@ -28,10 +44,10 @@ struct local; /* what a variable becomes: see compile_priv.h */
 
 struct term {
     enum term_type type;
-    bool infix;      /* T_CALL written with an operator */
-    bool raw;        /* T_STRING or T_TEMPLATE in backquotes */
-    bool generated;  /* made by the compiler */
-    bool paren;      /* stood in parentheses */
+    bool infix;     /* T_CALL written with an operator */
+    bool raw;       /* T_STRING or T_TEMPLATE in backquotes */
+    bool generated; /* made by the compiler */
+    bool paren;     /* stood in parentheses */
     struct loc loc;
     union {
         bool boolean;
@@ -41,7 +57,8 @@ struct term {
             struct str name; /* wildcards are "$0", "$1", … */
             struct local *local;
         } var;
-        struct { /* REF (head first), CALL (operator first), ARRAY, SET, OBJECT (k, v by turns), TEMPLATE */
+        struct
+        { /* REF (head first), CALL (operator first), ARRAY, SET, OBJECT (k, v by turns), TEMPLATE */
             struct term **v;
             size_t n, cap;
         } list;
@@ -190,7 +207,8 @@ static inline bool term_is_wildcard(const struct term *t)
 {
     return t->type == T_VAR && t->var.name.n > 0 && t->var.name.p[0] == '$';
 }
-bool term_is_call_of(const struct term *t, const char *name); /* also nested names: "io.jwt.decode" */
+bool term_is_call_of(const struct term *t,
+                     const char *name); /* also nested names: "io.jwt.decode" */
 struct str term_call_name(struct arena *a, const struct term *t); /* "plus", "data.a.f" … */
 bool term_is_ground(const struct term *t); /* no variables in it (heads of refs aside) */
 void term_write(struct buf *out, const struct term *t); /* Rego notation, as upstream's String() */

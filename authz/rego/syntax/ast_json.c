@@ -12,7 +12,8 @@ static void put_body(struct writer *w, const struct body *b);
 /* The text of a location in base64, as upstream's marshaller writes bytes. */
 static void put_loc(struct writer *w, struct loc l)
 {
-    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    static const char letters[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     struct str s = str_sub(w->m->source, l.off, l.end);
     buf_printf(w->out, "\"location\":{\"file\":");
     val_json_string(w->out, w->m->file, true);
@@ -155,7 +156,10 @@ static void put_value(struct writer *w, const struct term *t)
 
 static void put_logic(struct writer *w, const struct term *t)
 {
-    buf_printf(w->out, "{\"type\":\"%s\",", t->type == T_NOT ? "not" : t->type == T_AND ? "and" : "or");
+    buf_printf(w->out, "{\"type\":\"%s\",",
+               t->type == T_NOT   ? "not"
+               : t->type == T_AND ? "and"
+                                  : "or");
     if (t->type == T_NOT) {
         buf_puts(w->out, S("\"body\":"));
         put_body(w, t->logic.lhs);
@@ -172,9 +176,20 @@ static void put_logic(struct writer *w, const struct term *t)
 
 static void put_term(struct writer *w, const struct term *t)
 {
-    static const char *const names[] = {
-        "null", "boolean", "number", "string", "templatestring", "var", "ref", "array", "object", "set",
-        "arraycomprehension", "setcomprehension", "objectcomprehension", "call"};
+    static const char *const names[] = {"null",
+                                        "boolean",
+                                        "number",
+                                        "string",
+                                        "templatestring",
+                                        "var",
+                                        "ref",
+                                        "array",
+                                        "object",
+                                        "set",
+                                        "arraycomprehension",
+                                        "setcomprehension",
+                                        "objectcomprehension",
+                                        "call"};
     if (t->type >= T_AND) {
         put_logic(w, t);
         return;

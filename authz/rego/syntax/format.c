@@ -39,8 +39,8 @@ static size_t skip_past(struct str s, size_t i, char open, char close, int64_t *
     return i;
 }
 
-int64_t closing_row(const struct writer *w, struct loc l, char skip_open, char skip_close, char open,
-                    char close)
+int64_t closing_row(const struct writer *w, struct loc l, char skip_open, char skip_close,
+                    char open, char close)
 {
     struct str s = loc_text(w, l);
     int64_t rows = 0;
@@ -99,7 +99,8 @@ static bool is_metadata(const struct comment *c)
 void write_comments_until(struct writer *w, int64_t row)
 {
     bool metadata = false;
-    for (size_t i = w->next; w->next < w->n_comments && w->comments[w->next].loc.row < row; w->next++) {
+    for (size_t i = w->next; w->next < w->n_comments && w->comments[w->next].loc.row < row;
+         w->next++) {
         const struct comment *c = &w->comments[w->next];
         if (w->next > i) {
             uint32_t gap = c->loc.row - c[-1].loc.row;
@@ -168,8 +169,8 @@ static bool is_true(const struct term *t)
 static bool expanded_const(const struct rule *r)
 {
     const struct expr *e = r->body->n == 1 ? r->body->v[0] : NULL;
-    return e != NULL && r->otherwise == NULL && e->kind == E_TERM && !e->negated && e->n_with == 0 &&
-           is_true(e->term);
+    return e != NULL && r->otherwise == NULL && e->kind == E_TERM && !e->negated &&
+           e->n_with == 0 && is_true(e->term);
 }
 
 static enum written head_name(struct writer *w, struct rule *r)
@@ -202,7 +203,8 @@ static enum written head_value(struct writer *w, struct rule *r, bool expanded)
         return W_OK;
     }
     bool partial = h->ref->list.n == 2 && !h->is_func && !term_is_ground(h->ref->list.v[1]);
-    bool wanted = (partial && !(h->generated_value)) || !is_true(h->value) || expanded || r->is_default;
+    bool wanted =
+        (partial && !(h->generated_value)) || !is_true(h->value) || expanded || r->is_default;
     if (!wanted) {
         return W_OK;
     }
@@ -296,7 +298,8 @@ static void write_block(struct writer *w, struct rule *r, bool unexpected, bool 
         end_line(w);
     }
     struct expr *first = r->body->v[0];
-    if (uses_if && !r->is_else && first->kind == E_TERM && is_union(first->term) && !first->negated) {
+    if (uses_if && !r->is_else && first->kind == E_TERM && is_union(first->term) &&
+        !first->negated) {
         w->paren_expr = first;
     } else if (uses_if && !r->is_else && first->kind == E_TERM && !first->negated) {
         w->union_lead = first->term->type == T_CALL;
@@ -304,7 +307,7 @@ static void write_block(struct writer *w, struct rule *r, bool unexpected, bool 
     w->level++;
     (void)write_body(w, r->body);
     struct head *h = r->head;
-    int64_t close = h->n_args > 0   ? closing_row(w, r->loc, '(', ')', '{', '}')
+    int64_t close = h->n_args > 0                    ? closing_row(w, r->loc, '(', ')', '{', '}')
                     : h->key != NULL && !w->contains ? closing_row(w, r->loc, '[', ']', '{', '}')
                                                      : closing_row(w, r->loc, 0, 0, '{', '}');
     (void)insert_comments(w, close);
@@ -557,16 +560,21 @@ static void write_module(struct writer *w)
     }
 }
 
-bool rego_format(struct arena *a, struct str file, struct str source, const struct format_options *o,
-                 struct rego_errors *errors, struct buf *out)
+bool rego_format(struct arena *a, struct str file, struct str source,
+                 const struct format_options *o, struct rego_errors *errors, struct buf *out)
 {
     struct parse_options po = {.version = o->from};
     struct module *m;
     if (!rego_parse_module(a, file, source, &po, errors, &m)) {
         return false;
     }
-    struct writer w = {.a = a, .m = m, .o = o, .out = out, .comments = m->comments,
-                       .n_comments = m->n_comments, .v1 = o->to >= REGO_V1};
+    struct writer w = {.a = a,
+                       .m = m,
+                       .o = o,
+                       .out = out,
+                       .comments = m->comments,
+                       .n_comments = m->n_comments,
+                       .v1 = o->to >= REGO_V1};
     w.ifs = w.contains = w.v1;
     note_features(&w);
     write_module(&w);

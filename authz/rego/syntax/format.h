@@ -16,7 +16,7 @@ struct format_options {
 };
 
 /* False, with errors, when the text does not parse. */
-bool rego_format(struct arena *a, struct str file, struct str source, const struct format_options *o,
-                 struct rego_errors *errors, struct buf *out);
+bool rego_format(struct arena *a, struct str file, struct str source,
+                 const struct format_options *o, struct rego_errors *errors, struct buf *out);
 
 #endif

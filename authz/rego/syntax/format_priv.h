@@ -4,7 +4,10 @@
 
 #include "authz/rego/syntax/format.h"
 
-enum written { W_OK, W_UNEXPECTED }; /* a comment stands where none can be kept: text is left as it was */
+enum written {
+    W_OK,
+    W_UNEXPECTED
+}; /* a comment stands where none can be kept: text is left as it was */
 
 struct writer {
     struct arena *a;
@@ -24,8 +27,8 @@ struct writer {
 struct str loc_text(const struct writer *w, struct loc l);
 int64_t end_row(const struct writer *w, struct loc l); /* of the text of the location */
 /* The row of the bracket that closes the first `open` in the text; -1 when there is none. */
-int64_t closing_row(const struct writer *w, struct loc l, char skip_open, char skip_close, char open,
-                    char close);
+int64_t closing_row(const struct writer *w, struct loc l, char skip_open, char skip_close,
+                    char open, char close);
 void put(struct writer *w, const char *text);
 void start_line(struct writer *w);
 void end_line(struct writer *w);
@@ -40,8 +43,8 @@ enum written write_list(struct writer *w, struct term **v, size_t n, struct loc 
                         bool pairs, bool paren_unions);
 enum written write_body(struct writer *w, struct body *b);
 enum written write_expr(struct writer *w, struct expr *e);
-enum written write_closure(struct writer *w, struct body *b, int64_t row, struct loc around, char open,
-                           char close);
+enum written write_closure(struct writer *w, struct body *b, int64_t row, struct loc around,
+                           char open, char close);
 enum written write_unformatted(struct writer *w, struct loc l);
 bool is_union(const struct term *t);
 

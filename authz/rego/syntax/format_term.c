@@ -3,9 +3,9 @@
 
 static const struct {
     const char *name, *infix;
-} infixes[] = {{"plus", "+"}, {"minus", "-"}, {"mul", "*"}, {"div", "/"}, {"rem", "%"}, {"and", "&"},
-               {"or", "|"}, {"equal", "=="}, {"neq", "!="}, {"lt", "<"}, {"lte", "<="}, {"gt", ">"},
-               {"gte", ">="}, {"eq", "="}, {"assign", ":="}};
+} infixes[] = {{"plus", "+"}, {"minus", "-"}, {"mul", "*"},    {"div", "/"},  {"rem", "%"},
+               {"and", "&"},  {"or", "|"},    {"equal", "=="}, {"neq", "!="}, {"lt", "<"},
+               {"lte", "<="}, {"gt", ">"},    {"gte", ">="},   {"eq", "="},   {"assign", ":="}};
 
 static const char *infix_of(const struct term *call)
 {
@@ -47,9 +47,9 @@ static bool plain_name(struct str s)
     return s.n > 0;
 }
 
-static const char *const keywords[] = {"package", "import", "as", "default", "else", "not", "some", "with",
-                                       "null", "true", "false", "in", "every", "if", "contains",
-                                       "and", "or"};
+static const char *const keywords[] = {"package", "import", "as",       "default", "else",  "not",
+                                       "some",    "with",   "null",     "true",    "false", "in",
+                                       "every",   "if",     "contains", "and",     "or"};
 
 static bool is_keyword(const struct writer *w, struct str s)
 {
@@ -183,7 +183,8 @@ enum written write_list(struct writer *w, struct term **v, size_t n, struct loc 
         if (from < n) {
             end_line(w);
             start_line(w);
-            count = MAX(line_length(v + from, n - from, pairs, v[from]->loc.row, false), pairs ? 2u : 1u);
+            count = MAX(line_length(v + from, n - from, pairs, v[from]->loc.row, false),
+                        pairs ? 2u : 1u);
         }
     }
     end_line(w);
@@ -249,8 +250,8 @@ static enum written write_call(struct writer *w, struct term *t, bool parens)
 }
 
 /* A body in brackets, behind `|` or an opening brace. `row` is where what precedes it stands. */
-enum written write_closure(struct writer *w, struct body *b, int64_t row, struct loc around, char open,
-                           char close)
+enum written write_closure(struct writer *w, struct body *b, int64_t row, struct loc around,
+                           char open, char close)
 {
     bool lines = (int64_t)b->v[0]->loc.row > row;
     for (size_t i = 1; i < b->n; i++) {
@@ -322,7 +323,8 @@ static enum written write_collection(struct writer *w, struct term *t)
     }
     put(w, array ? "[" : "{");
     WRITE(write_list(w, t->list.v, t->list.n, t->loc,
-                     closing_row(w, t->loc, 0, 0, array ? '[' : '{', array ? ']' : '}'), object, true));
+                     closing_row(w, t->loc, 0, 0, array ? '[' : '{', array ? ']' : '}'), object,
+                     true));
     put(w, array ? "]" : "}");
     return W_OK;
 }
@@ -480,8 +482,8 @@ static bool operand_parens(const struct expr *e, enum term_type parent, bool rig
     return e->term->type < T_AND && brace_led(e->term);
 }
 
-static enum written write_operand(struct writer *w, struct body *b, bool explicit, struct loc around,
-                                  enum term_type parent, bool right)
+static enum written write_operand(struct writer *w, struct body *b, bool explicit,
+                                  struct loc around, enum term_type parent, bool right)
 {
     if (!explicit) {
         bool parens = operand_parens(b->v[0], parent, right);

@@ -4,9 +4,9 @@
 
 const char *const weekday_names[7] = {"Sunday",   "Monday", "Tuesday", "Wednesday",
                                       "Thursday", "Friday", "Saturday"};
-static const char *const month_names[12] = {"January", "February", "March",     "April",
-                                            "May",     "June",     "July",      "August",
-                                            "September", "October", "November", "December"};
+static const char *const month_names[12] = {"January",   "February", "March",    "April",
+                                            "May",       "June",     "July",     "August",
+                                            "September", "October",  "November", "December"};
 
 struct civil civil_of(struct instant t, const struct zone *z)
 {
@@ -52,9 +52,31 @@ struct str layout_named(struct str name)
 }
 
 enum piece {
-    P_LITERAL, P_YEAR, P_YEAR2, P_MONTH, P_MONTH2, P_MONTH_NAME, P_MONTH_SHORT, P_DAY, P_DAY2,
-    P_DAY_PAD, P_YEARDAY, P_WEEKDAY, P_WEEKDAY_SHORT, P_HOUR24, P_HOUR12, P_HOUR12_2, P_MINUTE,
-    P_MINUTE2, P_SECOND, P_SECOND2, P_PM, P_PM_LOWER, P_ZONE_NAME, P_ZONE, P_FRACTION,
+    P_LITERAL,
+    P_YEAR,
+    P_YEAR2,
+    P_MONTH,
+    P_MONTH2,
+    P_MONTH_NAME,
+    P_MONTH_SHORT,
+    P_DAY,
+    P_DAY2,
+    P_DAY_PAD,
+    P_YEARDAY,
+    P_WEEKDAY,
+    P_WEEKDAY_SHORT,
+    P_HOUR24,
+    P_HOUR12,
+    P_HOUR12_2,
+    P_MINUTE,
+    P_MINUTE2,
+    P_SECOND,
+    P_SECOND2,
+    P_PM,
+    P_PM_LOWER,
+    P_ZONE_NAME,
+    P_ZONE,
+    P_FRACTION,
 };
 
 struct token {
@@ -66,13 +88,38 @@ static const struct {
     const char *text;
     enum piece piece;
 } pieces[] = {
-    {"January", P_MONTH_NAME}, {"Jan", P_MONTH_SHORT}, {"Monday", P_WEEKDAY}, {"Mon", P_WEEKDAY_SHORT},
-    {"MST", P_ZONE_NAME}, {"2006", P_YEAR}, {"002", P_YEARDAY}, {"01", P_MONTH2}, {"02", P_DAY2},
-    {"03", P_HOUR12_2}, {"04", P_MINUTE2}, {"05", P_SECOND2}, {"06", P_YEAR2}, {"15", P_HOUR24},
-    {"_2", P_DAY_PAD}, {"PM", P_PM}, {"pm", P_PM_LOWER}, {"Z07:00:00", P_ZONE}, {"Z070000", P_ZONE},
-    {"Z07:00", P_ZONE}, {"Z0700", P_ZONE}, {"Z07", P_ZONE}, {"-07:00:00", P_ZONE}, {"-070000", P_ZONE},
-    {"-07:00", P_ZONE}, {"-0700", P_ZONE}, {"-07", P_ZONE}, {"1", P_MONTH}, {"2", P_DAY},
-    {"3", P_HOUR12}, {"4", P_MINUTE}, {"5", P_SECOND},
+    {"January", P_MONTH_NAME},
+    {"Jan", P_MONTH_SHORT},
+    {"Monday", P_WEEKDAY},
+    {"Mon", P_WEEKDAY_SHORT},
+    {"MST", P_ZONE_NAME},
+    {"2006", P_YEAR},
+    {"002", P_YEARDAY},
+    {"01", P_MONTH2},
+    {"02", P_DAY2},
+    {"03", P_HOUR12_2},
+    {"04", P_MINUTE2},
+    {"05", P_SECOND2},
+    {"06", P_YEAR2},
+    {"15", P_HOUR24},
+    {"_2", P_DAY_PAD},
+    {"PM", P_PM},
+    {"pm", P_PM_LOWER},
+    {"Z07:00:00", P_ZONE},
+    {"Z070000", P_ZONE},
+    {"Z07:00", P_ZONE},
+    {"Z0700", P_ZONE},
+    {"Z07", P_ZONE},
+    {"-07:00:00", P_ZONE},
+    {"-070000", P_ZONE},
+    {"-07:00", P_ZONE},
+    {"-0700", P_ZONE},
+    {"-07", P_ZONE},
+    {"1", P_MONTH},
+    {"2", P_DAY},
+    {"3", P_HOUR12},
+    {"4", P_MINUTE},
+    {"5", P_SECOND},
 };
 
 /* `.000` or `,999` behind seconds, not followed by another digit. */

@@ -2,8 +2,8 @@
 #ifndef SEXTANT_REGO_LAYOUT_H
 #define SEXTANT_REGO_LAYOUT_H
 
-#include "lib/base/buf.h"
 #include "authz/rego/builtin/zone.h"
+#include "lib/base/buf.h"
 
 /* Seconds since 1970 and nanoseconds: wider than int64 nanoseconds. */
 struct instant {

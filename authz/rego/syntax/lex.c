@@ -15,12 +15,22 @@ static const struct {
     enum token tok;
     unsigned bit; /* 0: a keyword always */
 } keyword_table[] = {
-    {"package", TOK_PACKAGE, 0}, {"import", TOK_IMPORT, 0}, {"as", TOK_AS, 0},
-    {"default", TOK_DEFAULT, 0}, {"else", TOK_ELSE, 0},     {"not", TOK_NOT, 0},
-    {"some", TOK_SOME, 0},       {"with", TOK_WITH, 0},     {"null", TOK_NULL, 0},
-    {"true", TOK_TRUE, 0},       {"false", TOK_FALSE, 0},   {"in", TOK_IN, KW_IN},
-    {"every", TOK_EVERY, KW_EVERY}, {"if", TOK_IF, KW_IF},
-    {"contains", TOK_CONTAINS, KW_CONTAINS},                {"and", TOK_LOGICAL_AND, KW_AND},
+    {"package", TOK_PACKAGE, 0},
+    {"import", TOK_IMPORT, 0},
+    {"as", TOK_AS, 0},
+    {"default", TOK_DEFAULT, 0},
+    {"else", TOK_ELSE, 0},
+    {"not", TOK_NOT, 0},
+    {"some", TOK_SOME, 0},
+    {"with", TOK_WITH, 0},
+    {"null", TOK_NULL, 0},
+    {"true", TOK_TRUE, 0},
+    {"false", TOK_FALSE, 0},
+    {"in", TOK_IN, KW_IN},
+    {"every", TOK_EVERY, KW_EVERY},
+    {"if", TOK_IF, KW_IF},
+    {"contains", TOK_CONTAINS, KW_CONTAINS},
+    {"and", TOK_LOGICAL_AND, KW_AND},
     {"or", TOK_LOGICAL_OR, KW_OR},
 };
 
@@ -253,9 +263,9 @@ static enum token scan_symbol(struct lexer *x, int c, const char **error)
     static const struct {
         char c;
         enum token tok;
-    } singles[] = {{'[', TOK_LBRACK}, {']', TOK_RBRACK}, {'{', TOK_LBRACE}, {'}', TOK_RBRACE},
-                   {'(', TOK_LPAREN}, {')', TOK_RPAREN}, {',', TOK_COMMA},  {'+', TOK_ADD},
-                   {'-', TOK_SUB},    {'*', TOK_MUL},    {'/', TOK_QUO},    {'%', TOK_REM},
+    } singles[] = {{'[', TOK_LBRACK}, {']', TOK_RBRACK}, {'{', TOK_LBRACE},    {'}', TOK_RBRACE},
+                   {'(', TOK_LPAREN}, {')', TOK_RPAREN}, {',', TOK_COMMA},     {'+', TOK_ADD},
+                   {'-', TOK_SUB},    {'*', TOK_MUL},    {'/', TOK_QUO},       {'%', TOK_REM},
                    {'&', TOK_AND},    {'|', TOK_OR},     {';', TOK_SEMICOLON}, {'.', TOK_DOT}};
     for (size_t i = 0; i < ARRAY_LEN(singles); i++) {
         if (singles[i].c == c) {
@@ -345,8 +355,8 @@ struct lexeme lexer_next(struct lexer *x)
     struct lexeme l = {.loc = {.row = x->row, .col = x->col, .off = x->off}};
     const char *from = x->p;
     l.tok = scan_token(x, from, &l.error);
-    if ((l.tok == TOK_TEMPLATE_PART || l.tok == TOK_TEMPLATE_END || l.tok == TOK_RAW_TEMPLATE_PART ||
-         l.tok == TOK_RAW_TEMPLATE_END)) {
+    if ((l.tok == TOK_TEMPLATE_PART || l.tok == TOK_TEMPLATE_END ||
+         l.tok == TOK_RAW_TEMPLATE_PART || l.tok == TOK_RAW_TEMPLATE_END)) {
         from++; /* the $ */
     }
     return finish(x, l, from);

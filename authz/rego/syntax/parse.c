@@ -146,10 +146,24 @@ void parser_illegal(struct parser *p, const char *note, ...)
 
 const char *term_kind(const struct term *t)
 {
-    static const char *const names[] = {
-        "null", "boolean", "number", "string", "templatestring", "var", "ref", "array", "object",
-        "set", "arraycomprehension", "setcomprehension", "objectcomprehension", "call", "and", "or",
-        "not", "expr"};
+    static const char *const names[] = {"null",
+                                        "boolean",
+                                        "number",
+                                        "string",
+                                        "templatestring",
+                                        "var",
+                                        "ref",
+                                        "array",
+                                        "object",
+                                        "set",
+                                        "arraycomprehension",
+                                        "setcomprehension",
+                                        "objectcomprehension",
+                                        "call",
+                                        "and",
+                                        "or",
+                                        "not",
+                                        "expr"};
     return names[t->type];
 }
 
@@ -271,8 +285,10 @@ static bool import_root(struct parser *p, const struct term *path)
     buf_init(&b, 4096);
     term_write(&b, root);
     parser_hint(p, "if this is unexpected, try updating OPA");
-    parser_error(p, path->loc, "unexpected import path, must begin with one of: "
-                               "{data, future, input, rego}, got: %.*s", STR_FMT(buf_str(&b)));
+    parser_error(p, path->loc,
+                 "unexpected import path, must begin with one of: "
+                 "{data, future, input, rego}, got: %.*s",
+                 STR_FMT(buf_str(&b)));
     buf_release(&b);
     return false;
 }
@@ -372,8 +388,9 @@ static void future_import(struct parser *p, const struct import *imp)
     if (path->list.n == 3) {
         bits = keyword_bit(path->list.v[2]->str);
         if (bits == 0 || (bits & p->allowed) == 0) {
-            parser_error(p, path->loc, "unexpected keyword, must be one of "
-                                       "[and contains every if in not or]");
+            parser_error(p, path->loc,
+                         "unexpected keyword, must be one of "
+                         "[and contains every if in not or]");
             return;
         }
     }
@@ -441,8 +458,8 @@ static void add_rule(struct parser *p, struct module *m, struct rule *r)
         for (struct rule *e = r; e != NULL; e = e->otherwise) {
             e->module = m;
         }
-        m->rules = arena_grow(p->a, m->rules, m->n_rules, m->n_rules + 1, &m->cap_rules,
-                              sizeof *m->rules);
+        m->rules =
+            arena_grow(p->a, m->rules, m->n_rules, m->n_rules + 1, &m->cap_rules, sizeof *m->rules);
         m->rules[m->n_rules++] = r;
     }
 }
@@ -452,9 +469,9 @@ static bool keyword_as_name(struct parser *p)
 {
     enum token t = tok(p);
     bool name = t == TOK_EVERY || t == TOK_IF || t == TOK_IN || t == TOK_SOME || t == TOK_AS;
-    bool operator = t == TOK_NOT || t == TOK_LOGICAL_AND || t == TOK_LOGICAL_OR;
+    bool operator= t == TOK_NOT || t == TOK_LOGICAL_AND || t == TOK_LOGICAL_OR;
     bool path = t == TOK_PACKAGE || t == TOK_IMPORT;
-    if (!name && !operator && !path && t != TOK_CONTAINS) {
+    if (!name && !operator&& !path && t != TOK_CONTAINS) {
         return false;
     }
     struct loc loc = here(p);
@@ -536,8 +553,8 @@ static void parser_init(struct parser *p, struct arena *a, struct str file, stru
 static void hand_over(struct parser *p, struct rego_errors *errors)
 {
     for (size_t i = 0; i < p->errors.n; i++) {
-        rego_errors_add(errors, p->errors.v[i].code, p->errors.v[i].file, p->errors.v[i].loc, "%.*s",
-                        STR_FMT(p->errors.v[i].message));
+        rego_errors_add(errors, p->errors.v[i].code, p->errors.v[i].file, p->errors.v[i].loc,
+                        "%.*s", STR_FMT(p->errors.v[i].message));
     }
 }
 

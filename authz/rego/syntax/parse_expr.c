@@ -118,8 +118,8 @@ bool parse_with(struct parser *p, struct expr *e)
         if (!parse_one_with(p, w)) {
             return false;
         }
-        e->with = arena_grow(p->a, e->with, e->n_with, e->n_with + 1, &e->cap_with,
-                             sizeof *e->with);
+        e->with =
+            arena_grow(p->a, e->with, e->n_with, e->n_with + 1, &e->cap_with, sizeof *e->with);
         e->with[e->n_with++] = w;
     }
     return true;
@@ -155,8 +155,8 @@ static void hint_some_in(struct parser *p)
     parser_scan(p);
     struct term *t = parse_infix(p);
     parser_restore(p, &before);
-    if (t != NULL && (term_is_call_of(t, "internal.member_2") ||
-                      term_is_call_of(t, "internal.member_3"))) {
+    if (t != NULL &&
+        (term_is_call_of(t, "internal.member_2") || term_is_call_of(t, "internal.member_3"))) {
         parser_hint(p, "`import future.keywords.in` for `some x in xs` expressions");
     }
 }
@@ -287,9 +287,11 @@ struct expr *parse_not_body(struct parser *p, struct loc not_loc)
             while (first->type == T_CALL && first->infix) {
                 first = first->list.v[1];
             }
-            parser_hint(p, "write `not (%.*s)` to negate the value, or `not {%.*s}` for a body holding it",
-                        STR_FMT(text), STR_FMT(text));
-            parser_error(p, brace, "`{...}` in an operand position must contain expression(s), got: %s",
+            parser_hint(
+                p, "write `not (%.*s)` to negate the value, or `not {%.*s}` for a body holding it",
+                STR_FMT(text), STR_FMT(text));
+            parser_error(p, brace,
+                         "`{...}` in an operand position must contain expression(s), got: %s",
                          term_kind(first));
             return NULL;
         }
@@ -327,8 +329,10 @@ static struct expr *chain_after(struct parser *p, struct expr *e, bool negated,
 {
     const char *op = token_name(tok(p));
     if (with_loc != NULL) {
-        parser_hint(p, "Wrap the operand in `(...)` or `{...}` to scope, or move `with` after the "
-                       "`%s` expression to apply it to the whole expression", op);
+        parser_hint(p,
+                    "Wrap the operand in `(...)` or `{...}` to scope, or move `with` after the "
+                    "`%s` expression to apply it to the whole expression",
+                    op);
         parser_error(p, *with_loc, "`with` modifier is not allowed on operand of `%s`", op);
         return NULL;
     }

@@ -204,8 +204,8 @@ struct term *parse_braces(struct parser *p)
 {
     struct loc loc = here(p);
     parser_scan(p);
-    struct term *t = tok(p) == TOK_RBRACE ? term_new(p->a, T_OBJECT, loc)
-                                          : parse_filled_braces(p, loc);
+    struct term *t =
+        tok(p) == TOK_RBRACE ? term_new(p->a, T_OBJECT, loc) : parse_filled_braces(p, loc);
     if (t != NULL) {
         t->loc.end = p->s.tok_end;
     }

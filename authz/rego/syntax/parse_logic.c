@@ -35,10 +35,12 @@ void error_ambiguous_union(struct parser *p, struct loc loc, const struct body *
     struct str before = str_sub(p->source, loc.off, in.off);
     struct str expr = str_sub(p->source, in.off, in.end);
     struct str after = str_sub(p->source, in.end, p->s.last_end);
-    parser_hint(p, "write `%s(%.*s)` for the comprehension, or `%s%.*s(%.*s)%.*s` for the set union",
+    parser_hint(p,
+                "write `%s(%.*s)` for the comprehension, or `%s%.*s(%.*s)%.*s` for the set union",
                 prefix, STR_FMT(braces), prefix, STR_FMT(before), STR_FMT(expr), STR_FMT(after));
-    parser_error(p, loc, "ambiguous `{ ... | ... }` operand: read as a body holding a set-union "
-                         "expression, not as a comprehension");
+    parser_error(p, loc,
+                 "ambiguous `{ ... | ... }` operand: read as a body holding a set-union "
+                 "expression, not as a comprehension");
 }
 
 void error_brace_led(struct parser *p, struct loc loc, struct str operand, const char *op)
@@ -58,8 +60,9 @@ static void check_print_operand(struct parser *p, const struct body *b, const ch
         first = first == NULL ? e : first;
     }
     if (first != NULL) {
-        parser_hint(p, "`print` produces no value and always succeeds, so the operand can never fail; "
-                       "move it out of the operand, or add an expression that can fail");
+        parser_hint(p,
+                    "`print` produces no value and always succeeds, so the operand can never fail; "
+                    "move it out of the operand, or add an expression that can fail");
         parser_error(p, first->loc, "operand of `%s` cannot consist only of calls to `print`", op);
     }
 }
@@ -239,15 +242,17 @@ static bool is_logic_body(const struct body *b)
 
 static bool is_negated_operand(const struct body *b)
 {
-    return b->n == 1 && (b->v[0]->negated ||
-                         (b->v[0]->kind == E_TERM && b->v[0]->term->type == T_NOT));
+    return b->n == 1 &&
+           (b->v[0]->negated || (b->v[0]->kind == E_TERM && b->v[0]->term->type == T_NOT));
 }
 
 static void with_on_operand(struct parser *p, struct loc loc)
 {
     const char *op = token_name(tok(p));
-    parser_hint(p, "Wrap the operand in `(...)` or `{...}` to scope, or move `with` after the `%s` "
-                   "expression to apply it to the whole expression", op);
+    parser_hint(p,
+                "Wrap the operand in `(...)` or `{...}` to scope, or move `with` after the `%s` "
+                "expression to apply it to the whole expression",
+                op);
     parser_error(p, loc, "`with` modifier is not allowed on operand of `%s`", op);
 }
 
@@ -270,9 +275,9 @@ static bool parens_hold_body(struct parser *p, const struct parse_state *start, 
 }
 
 /* Behind the first operand of a group: is it one? Sets *committed; the group's body or NULL. */
-static struct body *finish_group(struct parser *p, const struct parse_state *start, struct body *lhs,
-                                 bool *explicit, struct loc lhs_loc, struct loc open, bool operand,
-                                 const char *prefix, bool *committed)
+static struct body *finish_group(struct parser *p, const struct parse_state *start,
+                                 struct body *lhs, bool *explicit, struct loc lhs_loc,
+                                 struct loc open, bool operand, const char *prefix, bool *committed)
 {
     *committed = true;
     if (tok(p) == TOK_LOGICAL_AND || tok(p) == TOK_LOGICAL_OR) {

@@ -43,9 +43,18 @@ struct parser {
     struct parsed_term *cache[PARSE_CACHE_SLOTS];
 };
 
-static inline enum token tok(const struct parser *p) { return p->s.cur.tok; }
-static inline struct str lit(const struct parser *p) { return p->s.cur.lit; }
-static inline struct loc here(const struct parser *p) { return p->s.cur.loc; }
+static inline enum token tok(const struct parser *p)
+{
+    return p->s.cur.tok;
+}
+static inline struct str lit(const struct parser *p)
+{
+    return p->s.cur.lit;
+}
+static inline struct loc here(const struct parser *p)
+{
+    return p->s.cur.loc;
+}
 static inline struct loc span(struct loc from, uint32_t end)
 {
     from.end = end;
@@ -57,7 +66,10 @@ void parser_scan_ws(struct parser *p); /* to the next token, blanks included */
 void parser_template_rest(struct parser *p, bool raw);
 void parser_restore(struct parser *p, const struct parse_state *s);
 bool parser_enter(struct parser *p); /* false, with an error, when nested too deeply */
-static inline void parser_leave(struct parser *p) { p->depth--; }
+static inline void parser_leave(struct parser *p)
+{
+    p->depth--;
+}
 
 void parser_error(struct parser *p, struct loc loc, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* "unexpected X token: note" about the current token; note may be NULL. */
@@ -65,8 +77,8 @@ void parser_illegal(struct parser *p, const char *note, ...) PRINTF_LIKE(2, 3);
 void parser_hint(struct parser *p, const char *fmt, ...) PRINTF_LIKE(2, 3);
 const char *term_kind(const struct term *t); /* "array", "setcomprehension", … */
 
-bool ref_keyword(const struct parser *p);     /* may the current token be part of a reference? */
-bool scan_ahead_ref(struct parser *p);        /* a keyword before `.` or `[` becomes a name */
+bool ref_keyword(const struct parser *p); /* may the current token be part of a reference? */
+bool scan_ahead_ref(struct parser *p);    /* a keyword before `.` or `[` becomes a name */
 
 /* parse_term.c */
 struct term *parse_term(struct parser *p);

@@ -37,7 +37,7 @@ static struct term *head_reference(struct parser *p)
     uint32_t offset = here(p).off;
     parser_scan_ws(p);
     enum token k = tok(p);
-    bool operator = (k >= TOK_ADD && k <= TOK_OR) || k == TOK_EQUAL || (k >= TOK_NEQ && k <= TOK_LTE);
+    bool operator=(k >= TOK_ADD && k <= TOK_OR) || k == TOK_EQUAL || (k >= TOK_NEQ && k <= TOK_LTE);
     if (operator) {
         parser_illegal(p, NULL);
     } else if (k == TOK_WHITESPACE) {
@@ -76,15 +76,18 @@ static void missing_value(struct parser *p, const struct head *h, bool is_defaul
         parser_illegal(p, "expected default rule value term (e.g., default %.*s := <VALUE>)",
                        STR_FMT(name));
     } else {
-        parser_illegal(p, "expected rule value term (e.g., %.*s := <VALUE> { ... })", STR_FMT(name));
+        parser_illegal(p, "expected rule value term (e.g., %.*s := <VALUE> { ... })",
+                       STR_FMT(name));
     }
 }
 
 static bool head_contains(struct parser *p, struct head *h)
 {
     if (h->is_func) {
-        parser_illegal(p, "the contains keyword can only be used with multi-value rule definitions "
-                          "(e.g., %.*s contains <VALUE> { ... })", STR_FMT(head_name(p, h)));
+        parser_illegal(p,
+                       "the contains keyword can only be used with multi-value rule definitions "
+                       "(e.g., %.*s contains <VALUE> { ... })",
+                       STR_FMT(head_name(p, h)));
     }
     parser_scan(p);
     h->key = parse_infix(p);
@@ -455,7 +458,9 @@ static const char *not_a_rule(const struct expr *e)
         return "'some' declarations cannot be used for rule head";
     }
     return e->kind != E_TERM || e->term->type == T_AND || e->term->type == T_OR ||
-                   e->term->type == T_NOT ? "expression cannot be used for rule head" : NULL;
+                   e->term->type == T_NOT
+               ? "expression cannot be used for rule head"
+               : NULL;
 }
 
 static bool head_var(const struct term *t)
@@ -469,7 +474,8 @@ static bool head_var(const struct term *t)
 struct rule *rule_from_body(struct parser *p, struct body *b)
 {
     struct expr *e = b->v[0];
-    const char *why = b->n != 1 ? "multiple expressions cannot be used for rule head" : not_a_rule(e);
+    const char *why =
+        b->n != 1 ? "multiple expressions cannot be used for rule head" : not_a_rule(e);
     if (why != NULL) {
         parser_error(p, e->loc, "%s", why);
         return NULL;
@@ -491,7 +497,8 @@ struct rule *rule_from_body(struct parser *p, struct body *b)
             hint = str_is(next, "if") || str_is(t->var.name, "if")
                        ? " (hint: `import future.keywords.if` for `p if { ... }` rules)"
                    : str_is(next, "contains") || str_is(t->var.name, "contains")
-                       ? " (hint: `import future.keywords.contains` for `p contains x` rules)" : "";
+                       ? " (hint: `import future.keywords.contains` for `p contains x` rules)"
+                       : "";
         }
         parser_error(p, e->loc, "%s cannot be used for rule name%s", term_kind(t), hint);
         return NULL;

@@ -186,7 +186,8 @@ static struct term *parse_number(struct parser *p)
         return NULL;
     }
     bool minus = p->source.p[from] == '-';
-    struct str text = arena_printf(p->a, "%s%s%.*s", minus ? "-" : "", point ? "0." : "", STR_FMT(s));
+    struct str text =
+        arena_printf(p->a, "%s%s%.*s", minus ? "-" : "", point ? "0." : "", STR_FMT(s));
     struct num n;
     struct err e = num_parse(text, &n);
     if (failed(e) && e.code == ERR_RANGE) {
@@ -481,7 +482,11 @@ struct term *parse_term(struct parser *p)
     }
     if (t != NULL && p->s.n_errors == errors) {
         struct parsed_term **slot = cache_slot(p, offset), *c = arena_new(p->a, struct parsed_term);
-        *c = (struct parsed_term){.off = offset, .keywords = keywords, .first = first, .term = t, .after = p->s,
+        *c = (struct parsed_term){.off = offset,
+                                  .keywords = keywords,
+                                  .first = first,
+                                  .term = t,
+                                  .after = p->s,
                                   .next = *slot};
         *slot = c;
     }

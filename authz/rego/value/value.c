@@ -84,9 +84,18 @@ static const struct varr empty_array = {.h = {.type = V_ARRAY, .depth = 1}};
 static const struct vtab empty_object = {.h = {.type = V_OBJECT, .depth = 1}};
 static const struct vtab empty_set = {.h = {.type = V_SET, .depth = 1}};
 
-struct val val_empty_array(void) { return val_of(&empty_array); }
-struct val val_empty_object(void) { return val_of(&empty_object); }
-struct val val_empty_set(void) { return val_of(&empty_set); }
+struct val val_empty_array(void)
+{
+    return val_of(&empty_array);
+}
+struct val val_empty_object(void)
+{
+    return val_of(&empty_object);
+}
+struct val val_empty_set(void)
+{
+    return val_of(&empty_set);
+}
 
 static uint16_t depth_over(const struct val *v, size_t n)
 {
@@ -336,7 +345,7 @@ int val_cmp(struct val a, struct val b)
 
 const char *val_type_name(struct val v)
 {
-    static const char *const names[] = {"undefined", "null",  "boolean", "number", "string",
-                                        "array",     "object", "set",    "document", "list"};
+    static const char *const names[] = {"undefined", "null",   "boolean", "number",   "string",
+                                        "array",     "object", "set",     "document", "list"};
     return names[val_type(v)];
 }

@@ -30,11 +30,11 @@ struct val {
 #define VAL_TRUE ((struct val){14})
 
 struct vhead {
-    uint8_t type;     /* enum vtype */
-    uint8_t flags;    /* VF_... */
-    uint16_t depth;   /* nesting below this value, at least 1 for containers */
-    uint32_t n;       /* bytes, elements or members */
-    uint64_t hash;    /* 0 until computed, but for strings */
+    uint8_t type;   /* enum vtype */
+    uint8_t flags;  /* VF_... */
+    uint16_t depth; /* nesting below this value, at least 1 for containers */
+    uint32_t n;     /* bytes, elements or members */
+    uint64_t hash;  /* 0 until computed, but for strings */
 };
 
 struct vstr {
@@ -61,14 +61,38 @@ struct vtab {
 
 enum { VAL_DEPTH_MAX = 2000, VAL_INDEX_FROM = 12 };
 
-static inline bool val_is_ptr(struct val v) { return (v.w & 3) == 0; }
-static inline bool val_is_small(struct val v) { return (v.w & 3) == 1; }
-static inline bool val_same(struct val a, struct val b) { return a.w == b.w; }
-static inline bool val_undef(struct val v) { return v.w == 2; }
-static inline int64_t val_small(struct val v) { return (int64_t)v.w >> 2; }
-static inline struct vhead *val_head(struct val v) { return (struct vhead *)(uintptr_t)v.w; }
-static inline struct val val_of(const void *p) { return (struct val){(uint64_t)(uintptr_t)p}; }
-static inline struct val val_bool(bool b) { return b ? VAL_TRUE : VAL_FALSE; }
+static inline bool val_is_ptr(struct val v)
+{
+    return (v.w & 3) == 0;
+}
+static inline bool val_is_small(struct val v)
+{
+    return (v.w & 3) == 1;
+}
+static inline bool val_same(struct val a, struct val b)
+{
+    return a.w == b.w;
+}
+static inline bool val_undef(struct val v)
+{
+    return v.w == 2;
+}
+static inline int64_t val_small(struct val v)
+{
+    return (int64_t)v.w >> 2;
+}
+static inline struct vhead *val_head(struct val v)
+{
+    return (struct vhead *)(uintptr_t)v.w;
+}
+static inline struct val val_of(const void *p)
+{
+    return (struct val){(uint64_t)(uintptr_t)p};
+}
+static inline struct val val_bool(bool b)
+{
+    return b ? VAL_TRUE : VAL_FALSE;
+}
 
 static inline enum vtype val_type(struct val v)
 {
@@ -81,18 +105,36 @@ static inline enum vtype val_type(struct val v)
     return v.w == 2 ? V_UNDEF : v.w == 6 ? V_NULL : V_BOOL;
 }
 
-static inline bool val_is(struct val v, enum vtype t) { return val_type(v) == t; }
-static inline bool val_is_true(struct val v) { return v.w == VAL_TRUE.w; }
-static inline bool val_is_false(struct val v) { return v.w == VAL_FALSE.w; }
-static inline struct varr *val_arr(struct val v) { return (struct varr *)(uintptr_t)v.w; }
-static inline struct vtab *val_tab(struct val v) { return (struct vtab *)(uintptr_t)v.w; }
+static inline bool val_is(struct val v, enum vtype t)
+{
+    return val_type(v) == t;
+}
+static inline bool val_is_true(struct val v)
+{
+    return v.w == VAL_TRUE.w;
+}
+static inline bool val_is_false(struct val v)
+{
+    return v.w == VAL_FALSE.w;
+}
+static inline struct varr *val_arr(struct val v)
+{
+    return (struct varr *)(uintptr_t)v.w;
+}
+static inline struct vtab *val_tab(struct val v)
+{
+    return (struct vtab *)(uintptr_t)v.w;
+}
 static inline struct str val_text(struct val v)
 {
     const struct vstr *s = (const struct vstr *)(uintptr_t)v.w;
     return (struct str){s->p, s->h.n};
 }
 /* Elements of an array or set, members of an object, bytes of a string. */
-static inline uint32_t val_len(struct val v) { return val_head(v)->n; }
+static inline uint32_t val_len(struct val v)
+{
+    return val_head(v)->n;
+}
 
 /* Making values. */
 struct val val_int(struct arena *a, int64_t i);
@@ -104,8 +146,10 @@ struct val val_str_done(struct vstr *s);
 struct num val_number(struct val v); /* of a V_NUMBER */
 
 struct val val_array(struct arena *a, const struct val *items, size_t n); /* copies the words */
-struct val val_object2(struct arena *a, const struct val *pairs, size_t n); /* any order; later wins */
-struct val val_set(struct arena *a, const struct val *items, size_t n);   /* any order, duplicates fine */
+struct val val_object2(struct arena *a, const struct val *pairs,
+                       size_t n); /* any order; later wins */
+struct val val_set(struct arena *a, const struct val *items,
+                   size_t n); /* any order, duplicates fine */
 struct val val_empty_object(void);
 struct val val_empty_array(void);
 struct val val_empty_set(void);

@@ -39,8 +39,10 @@ static int hex4(const char *p)
     int v = 0;
     for (int i = 0; i < 4; i++) {
         char c = p[i];
-        int d = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+        int d = c >= '0' && c <= '9'   ? c - '0'
+                : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                       : -1;
         if (d < 0) {
             return -1;
         }
@@ -166,8 +168,8 @@ static struct val string(struct reader *r)
         return VAL_UNDEF;
     }
     const char *to = r->p;
-    struct val v = escapes ? escaped_string(r, from, to)
-                           : val_str(r->a, str_n(from, (size_t)(to - from)));
+    struct val v =
+        escapes ? escaped_string(r, from, to) : val_str(r->a, str_n(from, (size_t)(to - from)));
     if (r->why != NULL) {
         return v;
     }
@@ -185,7 +187,8 @@ static struct val number(struct reader *r)
     while (p < r->end && *p >= '0' && *p <= '9' && p - digits < 17) {
         v = v * 10 + (*p++ - '0');
     }
-    bool plain = p > digits && (p == r->end || (*p != '.' && *p != 'e' && *p != 'E' && !(*p >= '0' && *p <= '9')));
+    bool plain = p > digits && (p == r->end ||
+                                (*p != '.' && *p != 'e' && *p != 'E' && !(*p >= '0' && *p <= '9')));
     if (plain && (digits[0] != '0' || p - digits == 1) && !(minus && v == 0)) {
         r->p = p;
         return val_int(r->a, minus ? -v : v);
@@ -340,8 +343,12 @@ static void document(struct reader *r)
 struct err val_from_json(struct arena *a, struct str text, struct val *out)
 {
     struct val first[64];
-    struct reader r = {.a = a, .start = text.p, .p = text.p, .end = text.p + text.n,
-                       .stack = first, .cap = ARRAY_LEN(first)};
+    struct reader r = {.a = a,
+                       .start = text.p,
+                       .p = text.p,
+                       .end = text.p + text.n,
+                       .stack = first,
+                       .cap = ARRAY_LEN(first)};
     document(&r);
     if (r.why == NULL) {
         *out = r.stack[0];
