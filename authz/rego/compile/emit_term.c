@@ -138,6 +138,29 @@ static struct val known_key(struct gen *g, const struct term *t)
     return known ? t->var.local->constant : VAL_UNDEF;
 }
 
+/*
+ * Every rule that the rest of the reference may meet is used. A key that is only known at run time meets all
+ * children; constant keys behind it still rule most of them out.
+ */
+static void use_matching(struct gen *g, struct node *n, const struct term *ref, size_t i)
+{
+    if (i >= ref->list.n || !node_is_doc(n)) {
+        use_node(g, n);
+        return;
+    }
+    struct val k = known_key(g, ref->list.v[i]);
+    if (!val_undef(k)) {
+        struct node *child = node_child(n, k);
+        if (child != NULL) {
+            use_matching(g, child, ref, i + 1);
+        }
+        return;
+    }
+    for (size_t c = 0; c < n->n_children; c++) {
+        use_matching(g, n->children[c], ref, i + 1);
+    }
+}
+
 /* The longest part of a reference to data that the rule tree knows. */
 static int32_t emit_data(struct gen *g, struct term *t, size_t *used)
 {
@@ -153,10 +176,7 @@ static int32_t emit_data(struct gen *g, struct term *t, size_t *used)
     }
     *used = i;
     int32_t r = reg_new(g);
-    bool base_only = i < t->list.n && t->list.v[i]->type <= T_STRING && node_is_doc(n);
-    if (!base_only) {
-        use_node(g, n);
-    }
+    use_matching(g, n, t, i);
     emit(g, node_is_doc(n) ? OP_DOC : OP_RULE, r, 0, 0)->p = n;
     return r;
 }
