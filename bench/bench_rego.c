@@ -4,7 +4,9 @@
  * an array of {name, rego_version, query, modules, data | data_file, input}. Prints NAME, nanoseconds of CPU per
  * decision (minimum and median of the rounds) and the decision itself, for the script to compare with a peer's.
  *
- *     bench_rego FILE [--only NAME] [--rounds N] [--ms N]
+ *     bench_rego FILE [--only NAME] [--rounds N] [--ms N] [--ops N]
+ *
+ * --ops decides that many times and measures nothing: what a counter of instructions is put around.
  */
 #include "authz/rego/engine.h"
 #include "bench/bench.h"
@@ -93,7 +95,7 @@ static double round_ns(struct subject *s, unsigned n)
     return (bench_cpu_ns() - start) / n;
 }
 
-static void measure(const char *dir, struct val c, int rounds, double ms)
+static void measure(const char *dir, struct val c, int rounds, double ms, unsigned ops)
 {
     struct subject s = {0};
     double ns[ROUNDS_MAX];
@@ -101,6 +103,10 @@ static void measure(const char *dir, struct val c, int rounds, double ms)
     arena_init(&s.query, 64 << 20);
     buf_init(&s.out, 1 << 24);
     set_up(&s, dir, c);
+    if (ops > 0) {
+        (void)round_ns(&s, ops);
+        return;
+    }
     double one = round_ns(&s, 3);
     unsigned n = (unsigned)(ms * 1e6 / one) + 1;
     (void)round_ns(&s, n / 4 + 1);
@@ -123,6 +129,7 @@ int main(int argc, char **argv)
     const char *only = NULL;
     int rounds = 5;
     double ms = 20;
+    unsigned ops = 0;
     if (argc < 2) {
         fprintf(stderr, "usage: bench_rego FILE [--only NAME] [--rounds N] [--ms N]\n");
         return 2;
@@ -130,6 +137,7 @@ int main(int argc, char **argv)
     for (int i = 2; i + 1 < argc; i += 2) {
         only = strcmp(argv[i], "--only") == 0 ? argv[i + 1] : only;
         rounds = strcmp(argv[i], "--rounds") == 0 ? MIN(atoi(argv[i + 1]), ROUNDS_MAX) : rounds;
+        ops = strcmp(argv[i], "--ops") == 0 ? (unsigned)atoi(argv[i + 1]) : ops;
         ms = strcmp(argv[i], "--ms") == 0 ? atof(argv[i + 1]) : ms;
     }
     struct arena a;
@@ -141,7 +149,7 @@ int main(int argc, char **argv)
     for (uint32_t i = 0; i < val_len(all); i++) {
         struct val c = val_nth(all, i);
         if (only == NULL || str_eq(val_text(val_get_str(c, "name")), str_of(only))) {
-            measure(dir, c, rounds, ms);
+            measure(dir, c, rounds, ms, ops);
         }
     }
     arena_release(&a);

@@ -77,17 +77,13 @@ static void add_block(struct arena *a, size_t n, size_t align)
     use_block(a, b);
 }
 
-void *arena_alloc_raw(struct arena *a, size_t n, size_t align)
+/* The slow half of arena_alloc_raw: the current block is full, or there is none yet. */
+void *arena_alloc_block(struct arena *a, size_t n, size_t align)
 {
     BUG_ON(align == 0 || (align & (align - 1)) != 0);
-    size_t pad = (size_t)(-(uintptr_t)a->cur) & (align - 1);
-    if (unlikely(a->cur == NULL || (size_t)(a->end - a->cur) < pad ||
-                 (size_t)(a->end - a->cur) - pad < n)) {
-        add_block(a, n, align);
-        pad = (size_t)(-(uintptr_t)a->cur) & (align - 1);
-    }
-    void *p = a->cur + pad;
-    a->cur += pad + n;
+    add_block(a, n, align);
+    char *p = a->cur + ((size_t)(-(uintptr_t)a->cur) & (align - 1));
+    a->cur = p + n;
     return p;
 }
 

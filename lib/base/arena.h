@@ -36,8 +36,20 @@ void arena_reset(struct arena *a); /* frees all but the first block; pointers in
 
 /* `n` zeroed bytes aligned for any object. Never NULL. */
 void *arena_alloc(struct arena *a, size_t n) __attribute__((returns_nonnull, alloc_size(2)));
+void *arena_alloc_block(struct arena *a, size_t n, size_t align) __attribute__((returns_nonnull));
+
 /* `n` bytes, not zeroed, aligned to `align` (a power of two). */
-void *arena_alloc_raw(struct arena *a, size_t n, size_t align) __attribute__((returns_nonnull));
+static inline __attribute__((returns_nonnull)) void *arena_alloc_raw(struct arena *a, size_t n,
+                                                                     size_t align)
+{
+    uintptr_t at = ((uintptr_t)a->cur + align - 1) & ~(uintptr_t)(align - 1);
+    uintptr_t end = (uintptr_t)a->end;
+    if (likely(at != 0 && at <= end && end - at >= n)) {
+        a->cur = a->cur + (at - (uintptr_t)a->cur) + n;
+        return a->cur - n;
+    }
+    return arena_alloc_block(a, n, align);
+}
 
 #define arena_new(a, type) ((type *)arena_alloc((a), sizeof(type)))
 #define arena_array(a, type, count) ((type *)arena_calloc((a), (count), sizeof(type)))

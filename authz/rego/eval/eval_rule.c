@@ -247,7 +247,7 @@ static uint64_t call_hash(const struct node *n, const struct val *args, size_t n
 {
     uint64_t h = (uint64_t)(uintptr_t)n >> 4;
     for (size_t i = 0; i < n_args; i++) {
-        h = (h ^ val_hash(args[i])) * UINT64_C(0x9e3779b97f4a7c15);
+        h = (h ^ val_hash_quick(args[i])) * UINT64_C(0x9e3779b97f4a7c15);
         h ^= h >> 31;
     }
     return h | 1;

@@ -32,15 +32,14 @@ static uint64_t mix(uint64_t h, uint64_t v)
 
 struct vstr *val_str_room(struct arena *a, size_t n)
 {
-    struct vstr *s = arena_alloc_raw(a, sizeof *s + n + 1, 8);
+    struct vstr *s = arena_alloc_raw(a, sizeof *s + STR_WORDS(n) * 8, 8);
     s->h = (struct vhead){.type = V_STRING, .n = (uint32_t)n};
     return s;
 }
 
 struct val val_str_done(struct vstr *s)
 {
-    s->p[s->h.n] = '\0';
-    s->h.hash = hash_bytes(s->p, s->h.n);
+    memset(s->p + s->h.n, 0, STR_WORDS(s->h.n) * 8 - s->h.n);
     return val_of(s);
 }
 
@@ -119,22 +118,37 @@ struct val val_array(struct arena *a, const struct val *items, size_t n)
     return val_of(r);
 }
 
-/* Fills the hash index of a set (step 1) or object (step 2). */
-static void index_build(struct arena *a, struct vtab *t, size_t step)
+static uint32_t index_slots(uint32_t n)
 {
-    uint32_t slots = 16;
-    while (slots < t->h.n * 2) {
-        slots *= 2;
-    }
-    t->mask = slots - 1;
-    t->index = arena_array(a, uint32_t, slots);
+    return UINT32_C(1) << (32 - __builtin_clz(n * 2 - 1));
+}
+
+static const uint32_t *index_of(const struct vtab *t, size_t step)
+{
+    return (const uint32_t *)(const void *)(t->v + t->h.n * step);
+}
+
+static void index_build(struct vtab *t, size_t step, uint32_t *index, uint32_t slots)
+{
+    memset(index, 0, slots * sizeof *index);
     for (uint32_t i = 0; i < t->h.n; i++) {
-        uint32_t at = (uint32_t)val_hash(t->v[i * step]) & t->mask;
-        while (t->index[at] != 0) {
-            at = (at + 1) & t->mask;
+        uint32_t at = (uint32_t)val_hash(t->v[i * step]) & (slots - 1);
+        while (index[at] != 0) {
+            at = (at + 1) & (slots - 1);
         }
-        t->index[at] = i + 1;
+        index[at] = i + 1;
     }
+}
+
+/* Containers as keys are found by their order: hashing them would cost more, for each look-up anew. */
+static bool scalar_keys(const struct val *v, size_t n, size_t step)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (val_type(v[i * step]) >= V_ARRAY) {
+            return false;
+        }
+    }
+    return true;
 }
 
 struct val val_table(struct arena *a, enum vtype type, const struct val *v, size_t n)
@@ -143,31 +157,67 @@ struct val val_table(struct arena *a, enum vtype type, const struct val *v, size
     if (n == 0) {
         return type == V_OBJECT ? val_empty_object() : val_empty_set();
     }
-    struct vtab *t = arena_alloc_raw(a, sizeof *t + n * step * sizeof *v, 8);
-    *t = (struct vtab){.h = {.type = (uint8_t)type, .n = (uint32_t)n}};
-    t->h.depth = depth_over(v, n * step);
+    bool indexed = n >= VAL_INDEX_FROM && scalar_keys(v, n, step);
+    uint32_t slots = indexed ? index_slots((uint32_t)n) : 0;
+    struct vtab *t = arena_alloc_raw(
+        a, sizeof *t + n * step * sizeof *v + slots * sizeof(uint32_t), 8);
+    t->h = (struct vhead){.type = (uint8_t)type, .n = (uint32_t)n, .depth = depth_over(v, n * step)};
     memcpy(t->v, v, n * step * sizeof *v);
-    if (n >= VAL_INDEX_FROM) {
-        index_build(a, t, step);
+    if (indexed) {
+        t->h.flags = VF_INDEX;
+        index_build(t, step, (uint32_t *)(void *)(t->v + n * step), slots);
     }
     return val_of(t);
+}
+
+static int64_t find_sorted(const struct vtab *t, size_t step, struct val key)
+{
+    uint32_t lo = 0, hi = t->h.n;
+    while (lo < hi) {
+        uint32_t mid = lo + (hi - lo) / 2;
+        int c = val_cmp(t->v[mid * step], key);
+        if (c == 0) {
+            return mid;
+        }
+        if (c < 0) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
+    }
+    return -1;
+}
+
+static int64_t find_indexed(const struct vtab *t, size_t step, struct val key)
+{
+    const uint32_t *index = index_of(t, step);
+    uint32_t mask = index_slots(t->h.n) - 1, at = (uint32_t)val_hash(key) & mask;
+    for (; index[at] != 0; at = (at + 1) & mask) {
+        if (val_eq(t->v[(index[at] - 1) * step], key)) {
+            return index[at] - 1;
+        }
+    }
+    return -1;
 }
 
 /* Position of `key` in the table, or -1. */
 static int64_t table_find(const struct vtab *t, size_t step, struct val key)
 {
-    if (t->index == NULL) {
+    if (t->h.n >= VAL_INDEX_FROM) {
+        return (t->h.flags & VF_INDEX) != 0 ? find_indexed(t, step, key) : find_sorted(t, step, key);
+    }
+    if (val_is_ptr(key) && val_head(key)->type == V_STRING) {
         for (uint32_t i = 0; i < t->h.n; i++) {
-            if (val_eq(t->v[i * step], key)) {
+            struct val k = t->v[i * step];
+            if (val_is_ptr(k) && str_same(val_head(k), val_head(key))) {
                 return i;
             }
         }
         return -1;
     }
-    uint32_t at = (uint32_t)val_hash(key) & t->mask;
-    for (; t->index[at] != 0; at = (at + 1) & t->mask) {
-        if (val_eq(t->v[(t->index[at] - 1) * step], key)) {
-            return t->index[at] - 1;
+    for (uint32_t i = 0; i < t->h.n; i++) {
+        if (val_eq(t->v[i * step], key)) {
+            return i;
         }
     }
     return -1;
@@ -195,7 +245,6 @@ struct val val_get_str(struct val obj, const char *key)
     } probe = {.h = {.type = V_STRING, .n = (uint32_t)n}};
     BUG_ON(n >= sizeof probe.p);
     memcpy(probe.p, key, n);
-    probe.h.hash = hash_bytes(key, n);
     return val_get(obj, val_of(&probe));
 }
 
@@ -242,6 +291,11 @@ static const struct val *word_list(struct val v)
     return val_head(v)->type == V_ARRAY ? val_arr(v)->v : val_tab(v)->v;
 }
 
+static uint64_t hash_string(const struct vhead *h)
+{
+    return hash_bytes(((const struct vstr *)h)->p, h->n);
+}
+
 uint64_t val_hash(struct val v)
 {
     if (val_is_small(v)) {
@@ -250,22 +304,34 @@ uint64_t val_hash(struct val v)
     if (!val_is_ptr(v)) {
         return mix(0x77, v.w);
     }
-    struct vhead *h = val_head(v);
-    if (h->hash != 0 || h->type == V_STRING) {
-        return h->hash;
+    const struct vhead *h = val_head(v);
+    if (h->type == V_STRING) {
+        return hash_string(h);
+    }
+    if (h->type == V_NUMBER) {
+        return num_hash(val_number(v));
     }
     uint64_t r = 0x1234567 + h->type;
-    if (h->type == V_NUMBER) {
-        r = num_hash(val_number(v));
-    } else {
-        size_t n = words(v);
-        const struct val *w = word_list(v);
-        for (size_t i = 0; i < n; i++) {
-            r = mix(r, val_hash(w[i]));
-        }
+    size_t n = words(v);
+    const struct val *w = word_list(v);
+    for (size_t i = 0; i < n; i++) {
+        r = mix(r, val_hash(w[i]));
     }
-    if (h != &empty_array.h && h != &empty_object.h && h != &empty_set.h) {
-        h->hash = r;
+    return r;
+}
+
+enum { QUICK_WORDS = 6 };
+
+uint64_t val_hash_quick(struct val v)
+{
+    if (!val_is_ptr(v) || val_head(v)->type == V_STRING || val_head(v)->type == V_NUMBER) {
+        return val_hash(v);
+    }
+    uint64_t r = mix(val_head(v)->type, val_head(v)->n);
+    size_t n = MIN(words(v), (size_t)QUICK_WORDS);
+    const struct val *w = word_list(v);
+    for (size_t i = 0; i < n; i++) {
+        r = mix(r, val_is_ptr(w[i]) && val_type(w[i]) >= V_ARRAY ? val_head(w[i])->n : val_hash(w[i]));
     }
     return r;
 }
@@ -284,13 +350,12 @@ bool val_eq(struct val a, struct val b)
         return false;
     }
     if (x->type == V_STRING) {
-        return x->hash == y->hash && x->n == y->n &&
-               memcmp(((const struct vstr *)x)->p, ((const struct vstr *)y)->p, x->n) == 0;
+        return str_same(x, y);
     }
     if (x->type == V_NUMBER) {
         return num_cmp(val_number(a), val_number(b)) == 0;
     }
-    if (x->n != y->n || (x->hash != 0 && y->hash != 0 && x->hash != y->hash)) {
+    if (x->n != y->n) {
         return false;
     }
     const struct val *p = word_list(a), *q = word_list(b);
@@ -333,7 +398,7 @@ int val_cmp(struct val a, struct val b)
         }
         return num_cmp(val_number(a), val_number(b));
     case V_STRING:
-        return str_cmp(val_text(a), val_text(b));
+        return val_str_cmp(a, b);
     case V_ARRAY:
     case V_OBJECT:
     case V_SET:

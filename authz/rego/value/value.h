@@ -2,9 +2,9 @@
  * value: what Rego computes with, as one machine word.
  *
  * A `struct val` is undefined, null, a boolean, a small integer, or a pointer to something immutable
- * in an arena: a string (with its hash), a number, an array, an object or a set. Objects and sets
- * are sorted in Rego's total order, so that iteration and output follow it without further work;
- * larger ones carry a hash index. Values are never changed after they were made, and live as long as
+ * in an arena: a string, a number, an array, an object or a set. Objects and sets are sorted in
+ * Rego's total order, so that iteration and output follow it without further work; larger ones carry
+ * a hash index behind their members. Values are never changed after they were made, and live as long as
  * their arena; a value may point into an arena that outlives its own (a policy's constants, the
  * data), never the other way round.
  *
@@ -34,12 +34,18 @@ struct vhead {
     uint8_t flags;  /* VF_... */
     uint16_t depth; /* nesting below this value, at least 1 for containers */
     uint32_t n;     /* bytes, elements or members */
-    uint64_t hash;  /* 0 until computed, but for strings */
 };
 
+/* A table has an index, since all its keys are scalars and there are many. */
+enum { VF_INDEX = 1 };
+
+/*
+ * h.n bytes, a NUL, and zeros up to a multiple of 8: strings are compared by whole words. Only
+ * val_str_room and val_str_done make them.
+ */
 struct vstr {
     struct vhead h;
-    char p[]; /* h.n bytes and a NUL */
+    char p[];
 };
 
 struct vnum {
@@ -52,10 +58,12 @@ struct varr {
     struct val v[];
 };
 
-/* Objects: 2n words, key and value by turns. Sets: n words. `index` holds slot -> position + 1. */
+/*
+ * Objects: 2n words, key and value by turns. Sets: n words. With VF_INDEX a table of 32-bit slots
+ * follows, each a position + 1 or 0.
+ */
 struct vtab {
     struct vhead h;
-    uint32_t *index, mask;
     struct val v[];
 };
 
@@ -187,6 +195,8 @@ bool vlist_object_strict(struct vlist *l, struct val *out, struct val *clash);
 bool val_eq(struct val a, struct val b);
 int val_cmp(struct val a, struct val b); /* Rego's total order */
 uint64_t val_hash(struct val v);
+/* As val_hash, but looks at little of a container: for tables whose keys the caller compares anyway. */
+uint64_t val_hash_quick(struct val v);
 struct val val_get(struct val obj, struct val key); /* object member, or VAL_UNDEF */
 struct val val_get_str(struct val obj, const char *key);
 bool val_has(struct val set, struct val item);

@@ -77,29 +77,42 @@ struct pair {
     struct val k, v;
 };
 
+/* Object keys are strings nearly always. */
+static inline bool key_after(struct val a, struct val b)
+{
+    if (val_is_ptr(a) && val_is_ptr(b) && val_head(a)->type == V_STRING &&
+        val_head(b)->type == V_STRING) {
+        return val_str_cmp(a, b) > 0;
+    }
+    return val_cmp(a, b) > 0;
+}
+
 static void merge_pairs(struct pair *from, struct pair *to, size_t lo, size_t mid, size_t hi)
 {
     size_t i = lo, j = mid;
     for (size_t k = lo; k < hi; k++) {
-        bool left = i < mid && (j >= hi || val_cmp(from[i].k, from[j].k) <= 0);
+        bool left = i < mid && (j >= hi || !key_after(from[i].k, from[j].k));
         to[k] = left ? from[i++] : from[j++];
     }
 }
 
+static bool ascending(const struct pair *p, size_t n)
+{
+    for (size_t i = 1; i < n; i++) {
+        if (!key_after(p[i].k, p[i - 1].k)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static void sort_pairs(struct arena *a, struct pair *p, size_t n)
 {
-    bool sorted = true;
-    for (size_t i = 1; i < n && sorted; i++) {
-        sorted = val_cmp(p[i - 1].k, p[i].k) <= 0;
-    }
-    if (sorted) {
-        return;
-    }
     if (n <= 24) {
         for (size_t i = 1; i < n; i++) {
             struct pair x = p[i];
             size_t k = i;
-            for (; k > 0 && val_cmp(p[k - 1].k, x.k) > 0; k--) {
+            for (; k > 0 && key_after(p[k - 1].k, x.k); k--) {
                 p[k] = p[k - 1];
             }
             p[k] = x;
@@ -123,6 +136,10 @@ bool vlist_object_strict(struct vlist *l, struct val *out, struct val *clash)
 {
     size_t n = l->n / 2, kept = 0;
     struct pair *p = (struct pair *)(void *)l->v;
+    if (ascending(p, n)) {
+        *out = val_table(l->a, V_OBJECT, l->v, n);
+        return true;
+    }
     sort_pairs(l->a, p, n);
     for (size_t i = 0; i < n; i++) {
         if (kept > 0 && val_eq(p[kept - 1].k, p[i].k)) {

@@ -4,6 +4,40 @@
 
 #include "authz/rego/value/value.h"
 
+/* Words that the bytes of a string take, with its NUL and the zeros behind it. */
+#define STR_WORDS(n) (((size_t)(n) + 8) / 8)
+
+static inline uint64_t str_word(const struct vhead *h, size_t i)
+{
+    uint64_t w;
+    memcpy(&w, ((const struct vstr *)h)->p + 8 * i, 8);
+    return w;
+}
+
+/* Is `h` the same string as `key`, which is one? Both are padded with zeros: whole words tell. */
+static inline bool str_same(const struct vhead *h, const struct vhead *key)
+{
+    if (h == key) {
+        return true;
+    }
+    if (h->n != key->n || h->type != V_STRING || str_word(h, 0) != str_word(key, 0)) {
+        return false;
+    }
+    return h->n < 8 || memcmp(((const struct vstr *)h)->p + 8, ((const struct vstr *)key)->p + 8,
+                              h->n - 8) == 0;
+}
+
+/* The order of two strings: of their bytes. The first eight settle most pairs. */
+static inline int val_str_cmp(struct val a, struct val b)
+{
+    uint64_t x = __builtin_bswap64(str_word(val_head(a), 0)),
+             y = __builtin_bswap64(str_word(val_head(b), 0));
+    if (x != y) {
+        return x < y ? -1 : 1;
+    }
+    return str_cmp(val_text(a), val_text(b));
+}
+
 /* A set or object from words that are sorted and free of duplicates. */
 struct val val_table(struct arena *a, enum vtype type, const struct val *v, size_t n);
 
