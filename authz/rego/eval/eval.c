@@ -68,7 +68,7 @@ static struct val input_path(struct eval *ev, const struct code *k, const struct
 {
     struct val v = ev->w.input;
     for (unsigned j = 0; j < i->n && !val_undef(v); j++) {
-        v = val_index(v, k->consts[~k->lists[i->b + (int32_t)j]]);
+        v = val_member(v, k->consts[~k->lists[i->b + (int32_t)j]]);
     }
     return v;
 }
@@ -347,7 +347,8 @@ next:
             break;
         }
         case OP_EQ:
-            if (!val_eq(V(i->b), V(i->c))) {
+            v = V(i->b), x = V(i->c);
+            if (!val_same(v, x) && !val_eq(v, x)) {
                 FAIL_TO(i);
             }
             break;

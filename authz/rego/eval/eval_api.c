@@ -8,27 +8,56 @@
 
 enum { STACK_VALUES = 1 << 18 };
 
-static _Thread_local struct val *stack;
+/* What a thread keeps from query to query. One query at a time uses it. */
+struct workspace {
+    struct val *stack;
+    struct memo *memo;
+    size_t n_memo;
+    uint64_t stamp;
+    bool busy;
+};
+
+static _Thread_local struct workspace own;
+
+static struct memo *memo_for(struct eval *ev, size_t n)
+{
+    if (own.busy) { /* a query inside of another one */
+        return arena_array(ev->a, struct memo, n);
+    }
+    if (own.n_memo < n) {
+        free(own.memo);
+        own.n_memo = n * 2;
+        own.memo = calloc(own.n_memo, sizeof *own.memo);
+        BUG_ON(own.memo == NULL);
+    }
+    return own.memo;
+}
 
 static void start(struct eval *ev, const struct rego_policy *p, const struct rego_eval_options *o,
                   struct arena *a)
 {
-    if (stack == NULL) {
-        stack = malloc(STACK_VALUES * sizeof *stack);
-        BUG_ON(stack == NULL);
+    if (own.stack == NULL) {
+        own.stack = malloc(STACK_VALUES * sizeof *own.stack);
+        BUG_ON(own.stack == NULL);
     }
-    *ev = (struct eval){.a = a, .p = p, .o = o, .top = stack, .stack_end = stack + STACK_VALUES};
+    BUG_ON(own.busy);
+    own.stamp += 2;
+    *ev = (struct eval){
+        .a = a, .p = p, .o = o, .top = own.stack, .stack_end = own.stack + STACK_VALUES};
+    ev->stamp = own.stamp;
     ev->max_steps = o->max_steps != 0 ? o->max_steps : REGO_STEPS_DEFAULT;
     ev->w.input = o->input.w == 0 ? VAL_UNDEF : o->input;
     ev->w.data = o->data.w == 0 ? VAL_UNDEF : o->data;
-    ev->w.memo = arena_array(a, struct memo, p->n_nodes + 1);
-    ev->w.calls = arena_new(a, struct fcache);
+    ev->w.memo = memo_for(ev, p->n_nodes + 1);
+    ev->w.calls = &ev->calls;
     ev->builtin_errors.a = a;
     ev->now_ns = o->now_ns;
+    own.busy = true;
 }
 
 static void finish(struct eval *ev, struct rego_result *out)
 {
+    own.busy = false;
     if (!ev->failed && arena_exhausted(ev->a)) {
         (void)eval_stop(ev);
     }
@@ -59,30 +88,57 @@ void rego_eval(const struct rego_query *q, const struct rego_eval_options *o, st
     finish(&ev, out);
 }
 
+/* The rule at a path on which no document with base data has to be made, or NULL. */
+static struct node *rule_at(const struct rego_policy *p, const struct val *path, size_t n)
+{
+    struct node *at = p->root;
+    for (size_t i = 0; i < n && at != NULL; i++) {
+        at = node_is_doc(at) ? node_child(at, path[i]) : NULL;
+    }
+    return at == NULL || at->func || node_is_doc(at) ? NULL : at;
+}
+
+static void note_rule(struct eval *ev, const struct node *n, struct rego_result *out)
+{
+    const struct memo *m = &ev->w.memo[n->id];
+    if (m->stamp == ev->stamp + 1 && m->by != NULL) {
+        out->rule_file = m->by->rule->module->file;
+        out->rule_row = m->by->rule->loc.row;
+    }
+}
+
+static struct val eval_steps(struct eval *ev, const struct val *path, size_t n,
+                             struct rego_result *out)
+{
+    struct val v = doc_new(ev, ev->p->root, ev->w.data);
+    struct node *at = ev->p->root;
+    for (size_t i = 0; i < n && !val_undef(v) && !ev->failed; i++) {
+        at = at != NULL ? node_child(at, path[i]) : NULL;
+        if (!val_is(v, V_DOC)) {
+            v = val_index(v, path[i]);
+        } else if (!doc_child(ev, v, path[i], &v)) {
+            v = VAL_UNDEF;
+        }
+        if (at != NULL) {
+            note_rule(ev, at, out);
+        }
+    }
+    return !val_undef(v) && !doc_force(ev, v, &v) ? VAL_UNDEF : v;
+}
+
 struct val rego_eval_path(const struct rego_policy *p, const struct val *path, size_t n,
                           const struct rego_eval_options *o, struct arena *a,
                           struct rego_result *out)
 {
     struct eval ev;
+    struct val v = VAL_UNDEF;
     start(&ev, p, o, a);
     *out = (struct rego_result){0};
-    struct val v = doc_new(&ev, p->root, ev.w.data);
-    struct node *at = p->root;
-    for (size_t i = 0; i < n && !val_undef(v) && !ev.failed; i++) {
-        at = at != NULL ? node_child(at, path[i]) : NULL;
-        if (!val_is(v, V_DOC)) {
-            v = val_index(v, path[i]);
-        } else if (!doc_child(&ev, v, path[i], &v)) {
-            v = VAL_UNDEF;
-        }
-        const struct crule *by = at != NULL ? ev.w.memo[at->id].by : NULL;
-        if (by != NULL) {
-            out->rule_file = by->rule->module->file;
-            out->rule_row = by->rule->loc.row;
-        }
-    }
-    if (!val_undef(v) && !doc_force(&ev, v, &v)) {
-        v = VAL_UNDEF;
+    struct node *rule = rule_at(p, path, n);
+    if (rule != NULL && eval_node(&ev, rule, &v) && !val_undef(v)) {
+        note_rule(&ev, rule, out);
+    } else if (!ev.failed) {
+        v = eval_steps(&ev, path, n, out);
     }
     finish(&ev, out);
     return out->failed ? VAL_UNDEF : v;
@@ -258,7 +314,10 @@ int64_t b_now_ns(struct bcall *b)
 
 struct val b_cache_get(struct bcall *b, struct val key)
 {
-    struct vcache_entry *e = b->ev->cache[val_hash(key) % ARRAY_LEN(b->ev->cache)];
+    if (b->ev->cache == NULL) {
+        return VAL_UNDEF;
+    }
+    struct vcache_entry *e = b->ev->cache[val_hash(key) % EVAL_CACHE_SLOTS];
     for (; e != NULL; e = e->next) {
         if (val_eq(e->key, key)) {
             return e->v;
@@ -269,7 +328,10 @@ struct val b_cache_get(struct bcall *b, struct val key)
 
 void b_cache_put(struct bcall *b, struct val key, struct val v)
 {
-    struct vcache_entry **slot = &b->ev->cache[val_hash(key) % ARRAY_LEN(b->ev->cache)];
+    if (b->ev->cache == NULL) {
+        b->ev->cache = arena_array(b->ev->a, struct vcache_entry *, EVAL_CACHE_SLOTS);
+    }
+    struct vcache_entry **slot = &b->ev->cache[val_hash(key) % EVAL_CACHE_SLOTS];
     struct vcache_entry *e = arena_new(b->a, struct vcache_entry);
     *e = (struct vcache_entry){.key = key, .v = v, .next = *slot};
     *slot = e;

@@ -4,12 +4,11 @@
 
 #include "authz/rego/query.h"
 
-enum memo_state { MEMO_NONE, MEMO_BUSY, MEMO_DONE };
-
+/* The value of a rule in this query. What another query left there has another stamp: nothing is cleared. */
 struct memo {
     struct val v;
     const struct crule *by; /* the definition that gave the value */
-    uint8_t state;
+    uint64_t stamp;         /* the query's number: the value is being made; and one more: it is there */
 };
 
 /* A document that is still a place in the tree: a node and the base data under it. */
@@ -57,18 +56,22 @@ struct world {
     struct world *outer;
 };
 
+enum { EVAL_CACHE_SLOTS = 64 };
+
 struct eval {
     struct arena *a;
     const struct rego_policy *p;
     const struct rego_eval_options *o;
     struct world w;
+    struct fcache calls; /* of the outermost world */
     uint64_t steps, max_steps;
     struct val *top, *stack_end;
     unsigned depth;
     bool failed;
     struct rego_error error;
     struct vlist builtin_errors;
-    struct vcache_entry *cache[64];
+    struct vcache_entry **cache; /* EVAL_CACHE_SLOTS, or NULL */
+    uint64_t stamp;              /* of this query: even */
     int64_t now_ns;
     struct vlist rows;
     struct loc loc; /* of the instruction at work */

@@ -213,7 +213,7 @@ static bool run_node(struct eval *ev, struct node *n, struct val *out, const str
 bool eval_node(struct eval *ev, struct node *n, struct val *out)
 {
     struct memo *m = &ev->w.memo[n->id];
-    if (m->state == MEMO_DONE) {
+    if (m->stamp == ev->stamp + 1) {
         *out = m->v;
         return true;
     }
@@ -225,12 +225,12 @@ bool eval_node(struct eval *ev, struct node *n, struct val *out)
         *out = VAL_UNDEF;
         return true;
     }
-    if (m->state == MEMO_BUSY) {
+    if (m->stamp == ev->stamp) {
         eval_fail(ev, "eval_internal_error", ev->file, ev->loc, "rule %.*s is recursive",
                   STR_FMT(node_path(ev->a, n)));
         return false;
     }
-    m->state = MEMO_BUSY;
+    m->stamp = ev->stamp;
     struct val v = VAL_UNDEF;
     const struct crule *by = NULL;
     if (!run_node(ev, n, &v, &by)) {
@@ -238,7 +238,7 @@ bool eval_node(struct eval *ev, struct node *n, struct val *out)
     }
     m->v = v;
     m->by = by;
-    m->state = MEMO_DONE;
+    m->stamp = ev->stamp + 1;
     *out = v;
     return true;
 }

@@ -192,11 +192,33 @@ static inline struct val short_string(struct reader *r)
 }
 #endif
 
+/* Passes over bytes that need no look of their own, sixteen at a time. */
+static inline const char *skip_plain(const char *p, const char *end)
+{
+#ifdef __SSE2__
+    for (; end - p >= 16; p += 16) {
+        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
+        __m128i stop = _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('"')),
+                                    _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('\\')),
+                                                 _mm_cmplt_epi8(v, _mm_set1_epi8(0x20))));
+        int mask = _mm_movemask_epi8(stop);
+        if (mask != 0) {
+            return p + __builtin_ctz((unsigned)mask);
+        }
+    }
+#endif
+    return p;
+}
+
 static struct val long_string(struct reader *r)
 {
     const char *from = r->p;
     bool escapes = false, high = false;
-    for (; r->p < r->end && *r->p != '"'; r->p++) {
+    for (;; r->p++) {
+        r->p = skip_plain(r->p, r->end);
+        if (r->p >= r->end || *r->p == '"') {
+            break;
+        }
         if (*r->p == '\\') {
             escapes = true;
             if (++r->p >= r->end) {
