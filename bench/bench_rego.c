@@ -145,7 +145,8 @@ int main(int argc, char **argv)
     char *slash = strrchr(argv[1], '/');
     char *dir = slash != NULL ? strndup(argv[1], (size_t)(slash - argv[1])) : strdup(".");
     arena_init(&a, SIZE_MAX / 4);
-    BUG_ON(failed(val_from_json(&a, slurp(&a, dir, str_of(slash != NULL ? slash + 1 : argv[1])), &all)));
+    BUG_ON(failed(
+        val_from_json(&a, slurp(&a, dir, str_of(slash != NULL ? slash + 1 : argv[1])), &all)));
     for (uint32_t i = 0; i < val_len(all); i++) {
         struct val c = val_nth(all, i);
         if (only == NULL || str_eq(val_text(val_get_str(c, "name")), str_of(only))) {

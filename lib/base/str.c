@@ -236,3 +236,21 @@ uint64_t str_hash(struct str s)
     }
     return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
+
+uint64_t str_hash_fast(struct str s)
+{
+    const char *p = s.p;
+    size_t n = s.n;
+    uint64_t h = hash_key()[0] ^ (n * UINT64_C(0x9e3779b97f4a7c15)), w;
+    for (; n >= 8; p += 8, n -= 8) {
+        memcpy(&w, p, 8);
+        unsigned __int128 m = (unsigned __int128)(h ^ w) * UINT64_C(0xa0761d6478bd642f);
+        h = (uint64_t)m ^ (uint64_t)(m >> 64);
+    }
+    w = 0;
+    if (n > 0) {
+        memcpy(&w, p, n);
+    }
+    unsigned __int128 m = (unsigned __int128)(h ^ w ^ hash_key()[1]) * UINT64_C(0xe7037ed1a0b428db);
+    return (uint64_t)m ^ (uint64_t)(m >> 64);
+}

@@ -1,18 +1,30 @@
 #include "regex.h"
 
-struct regex *regex_shim_new(const char *p, size_t n, unsigned flags, long mem, char *why,
-                             size_t why_size, int *limit);
-void regex_shim_free(struct regex *re);
-int regex_shim_groups(const struct regex *re);
-int regex_shim_match(const struct regex *re, const char *p, size_t n, size_t from, int full,
-                     struct str *groups, int n_groups);
-const char *regex_shim_name(const struct regex *re, int i);
+#include "quick.h"
 
-struct err regex_compile(struct str pattern, unsigned flags, struct regex **out)
+#include <stdlib.h>
+
+struct shim; /* RE2's own */
+struct shim *regex_shim_new(const char *p, size_t n, unsigned flags, long mem, char *why,
+                            size_t why_size, int *limit);
+void regex_shim_free(struct shim *re);
+int regex_shim_groups(const struct shim *re);
+int regex_shim_match(const struct shim *re, const char *p, size_t n, size_t from, int full,
+                     struct str *groups, int n_groups);
+const char *regex_shim_name(const struct shim *re, int i);
+
+struct regex {
+    struct quick *quick; /* NULL: RE2 alone */
+    struct shim *re2;    /* NULL until a quick pattern needs it */
+    char *pattern;       /* of a quick one */
+    size_t n;
+};
+
+static struct err shim_make(struct str pattern, unsigned flags, struct shim **out)
 {
     char why[256] = "";
     int limit = 0;
-    struct regex *re =
+    struct shim *re =
         regex_shim_new(pattern.p, pattern.n, flags, REGEX_MEM_MAX, why, sizeof why, &limit);
     ENSURE(re != NULL || !limit, ERR_LIMIT, "regular expression too large: %s", why);
     ENSURE(re != NULL, ERR_SYNTAX, "error parsing regexp: %s", why);
@@ -20,14 +32,54 @@ struct err regex_compile(struct str pattern, unsigned flags, struct regex **out)
     return OK;
 }
 
+struct err regex_compile(struct str pattern, unsigned flags, struct regex **out)
+{
+    struct shim *re2 = NULL;
+    struct quick *quick = flags == 0 ? quick_compile(pattern) : NULL;
+    if (quick == NULL) {
+        TRY(shim_make(pattern, flags, &re2));
+    }
+    struct regex *re = calloc(1, sizeof *re);
+    BUG_ON(re == NULL);
+    *re = (struct regex){.quick = quick, .re2 = re2};
+    if (quick != NULL) {
+        re->pattern = strndup(pattern.p, pattern.n); /* a quick pattern holds no NUL */
+        re->n = pattern.n;
+        BUG_ON(re->pattern == NULL);
+    }
+    *out = re;
+    return OK;
+}
+
 void regex_free(struct regex *re)
 {
-    regex_shim_free(re);
+    if (re != NULL) {
+        quick_free(re->quick);
+        regex_shim_free(re->re2);
+        free(re->pattern);
+        free(re);
+    }
+}
+
+/* What is quick is a valid pattern of a bounded size: RE2 takes it. */
+static const struct shim *shim_of(const struct regex *re)
+{
+    struct regex *mine = (struct regex *)(uintptr_t)re;
+    if (mine->re2 == NULL) {
+        struct err e = shim_make(str_n(mine->pattern, mine->n), 0, &mine->re2);
+        BUG_ON(failed(e));
+    }
+    return mine->re2;
+}
+
+bool regex_is_quick(const struct regex *re)
+{
+    return re->quick != NULL;
 }
 
 int regex_groups(const struct regex *re)
 {
-    return regex_shim_groups(re);
+    return re->quick != NULL ? 0 : regex_shim_groups(re->re2);
 }
 
 /* RE2 reports an empty match at the start of an absent text as a NULL pointer; keep it non-NULL. */
@@ -38,6 +90,12 @@ static struct str solid(struct str text)
 
 bool regex_match(const struct regex *re, struct str text, struct str *groups, int n)
 {
+    if (n == 0 && re->quick != NULL) {
+        enum quick_answer answer = quick_match(re->quick, text);
+        if (answer != QUICK_UNKNOWN) {
+            return answer == QUICK_YES;
+        }
+    }
     return regex_match_from(re, text, 0, groups, n);
 }
 
@@ -46,16 +104,16 @@ bool regex_match_from(const struct regex *re, struct str text, size_t from, stru
 {
     BUG_ON(n > REGEX_GROUPS_MAX + 1 || from > text.n);
     text = solid(text);
-    return regex_shim_match(re, text.p, text.n, from, 0, groups, n) != 0;
+    return regex_shim_match(shim_of(re), text.p, text.n, from, 0, groups, n) != 0;
 }
 
 bool regex_match_full(const struct regex *re, struct str text)
 {
     text = solid(text);
-    return regex_shim_match(re, text.p, text.n, 0, 1, NULL, 0) != 0;
+    return regex_shim_match(shim_of(re), text.p, text.n, 0, 1, NULL, 0) != 0;
 }
 
 struct str regex_group_name(const struct regex *re, int i)
 {
-    return str_of(regex_shim_name(re, i));
+    return re->quick != NULL ? STR_EMPTY : str_of(regex_shim_name(re->re2, i));
 }

@@ -29,6 +29,8 @@ enum { REGEX_MEM_MAX = 8 << 20, REGEX_GROUPS_MAX = 100 };
 struct err regex_compile(struct str pattern, unsigned flags, struct regex **out);
 void regex_free(struct regex *re); /* NULL is fine */
 
+/* Is it matched without RE2 (texts of ASCII, no groups wanted)? Such a one takes little memory. */
+bool regex_is_quick(const struct regex *re);
 int regex_groups(const struct regex *re); /* capture groups, the whole match not counted */
 
 /*

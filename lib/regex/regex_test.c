@@ -46,9 +46,52 @@ static void test_refused(void **state)
     assert_null(re);
 }
 
+/* Asking for no groups may take the quick way; asking for the whole match takes RE2's. */
+static void quick_patterns_agree_with_re2(void **state)
+{
+    static const char *const patterns[] = {
+        "abc",
+        "^abc$",
+        "/api/v1/res-5/*",
+        "^/api/[^/]+/\\d+$",
+        "a.c",
+        "x?y+z*$",
+        "[a-c-]+\\.rego$",
+        "^$",
+        "a*",
+        "\\W",
+        "^[^\\d]$",
+        "l*lo$",
+        "[]x]",
+        "^(a|b)$",
+        "a{2}",
+        "\\bx",
+    };
+    static const char *const texts[] = {
+        "",     "abc", "xabcx",    "/api/v1/res-5", "/api/v1/res-55", "/api/x/12", "/api/x/12/",
+        "a\nc", "aXc", "yy",       "xyzzz",         "b-a.rego",       "hello",     "]",
+        "b",    "aa",  "\xc3\xa9", "x y",           "\x7f",
+    };
+    unsigned quick = 0;
+    for (size_t i = 0; i < ARRAY_LEN(patterns); i++) {
+        struct regex *re;
+        assert_ok(regex_compile(str_of(patterns[i]), 0, &re));
+        quick += regex_is_quick(re);
+        for (size_t k = 0; k < ARRAY_LEN(texts); k++) {
+            struct str whole, text = str_of(texts[k]);
+            if (regex_match(re, text, NULL, 0) != regex_match(re, text, &whole, 1)) {
+                fail_msg("%s on %s", patterns[i], texts[k]);
+            }
+        }
+        regex_free(re);
+    }
+    assert_int_equal(quick, 13);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(quick_patterns_agree_with_re2),
         cmocka_unit_test(test_groups),
         cmocka_unit_test(test_anchors),
         cmocka_unit_test(test_refused),

@@ -4,26 +4,26 @@
 #include <cstring>
 
 extern "C" {
-struct regex;
+struct shim;
 struct shim_str {
     const char *p;
     size_t n;
 };
-struct regex *regex_shim_new(const char *p, size_t n, unsigned flags, long mem, char *why,
+struct shim *regex_shim_new(const char *p, size_t n, unsigned flags, long mem, char *why,
                              size_t why_size, int *limit);
-void regex_shim_free(struct regex *re);
-int regex_shim_groups(const struct regex *re);
-int regex_shim_match(const struct regex *re, const char *p, size_t n, size_t from, int full,
+void regex_shim_free(struct shim *re);
+int regex_shim_groups(const struct shim *re);
+int regex_shim_match(const struct shim *re, const char *p, size_t n, size_t from, int full,
                      struct shim_str *groups, int n_groups);
-const char *regex_shim_name(const struct regex *re, int i);
+const char *regex_shim_name(const struct shim *re, int i);
 }
 
-static const RE2 *inner(const struct regex *re)
+static const RE2 *inner(const struct shim *re)
 {
     return reinterpret_cast<const RE2 *>(re);
 }
 
-struct regex *regex_shim_new(const char *p, size_t n, unsigned flags, long mem, char *why,
+struct shim *regex_shim_new(const char *p, size_t n, unsigned flags, long mem, char *why,
                              size_t why_size, int *limit)
 {
     RE2::Options options;
@@ -35,7 +35,7 @@ struct regex *regex_shim_new(const char *p, size_t n, unsigned flags, long mem, 
     options.set_literal((flags & 4) != 0);
     RE2 *re = new RE2(re2::StringPiece(p, n), options);
     if (re->ok()) {
-        return reinterpret_cast<struct regex *>(re);
+        return reinterpret_cast<struct shim *>(re);
     }
     std::string text = re->error();
     size_t len = text.size() < why_size - 1 ? text.size() : why_size - 1;
@@ -46,19 +46,23 @@ struct regex *regex_shim_new(const char *p, size_t n, unsigned flags, long mem, 
     return nullptr;
 }
 
-void regex_shim_free(struct regex *re)
+void regex_shim_free(struct shim *re)
 {
     delete reinterpret_cast<RE2 *>(re);
 }
 
-int regex_shim_groups(const struct regex *re)
+int regex_shim_groups(const struct shim *re)
 {
     return inner(re)->NumberOfCapturingGroups();
 }
 
-int regex_shim_match(const struct regex *re, const char *p, size_t n, size_t from, int full,
+int regex_shim_match(const struct shim *re, const char *p, size_t n, size_t from, int full,
                      struct shim_str *groups, int n_groups)
 {
+    if (n_groups == 0) {
+        return inner(re)->Match(re2::StringPiece(p, n), from, n,
+                                full ? RE2::ANCHOR_BOTH : RE2::UNANCHORED, nullptr, 0);
+    }
     re2::StringPiece found[101];
     if (n_groups > 101) {
         n_groups = 101;
@@ -74,7 +78,7 @@ int regex_shim_match(const struct regex *re, const char *p, size_t n, size_t fro
     return 1;
 }
 
-const char *regex_shim_name(const struct regex *re, int i)
+const char *regex_shim_name(const struct shim *re, int i)
 {
     const auto &names = inner(re)->CapturingGroupNames();
     auto it = names.find(i);

@@ -4,6 +4,8 @@
 #include "lib/base/codec.h"
 #include "lib/x509/own.h"
 
+#include <inttypes.h>
+
 /* Section 4.2.2: the first certificate of x5c is the authority; an entry without one is left out. */
 static struct err read_x509(struct arena *a, const struct json *jwk, struct spiffe_bundle *b)
 {
@@ -160,7 +162,8 @@ struct json *spiffe_bundle_to_json(struct arena *a, const struct spiffe_bundle *
     add_signers(a, keys, b->wit, S("wit-svid"));
     json_set(a, doc, S("keys"), keys);
     if (b->has_sequence) {
-        json_set(a, doc, S("spiffe_sequence"), json_new_int(a, (int64_t)b->sequence));
+        json_set(a, doc, S("spiffe_sequence"),
+                 json_new_number_text(a, arena_printf(a, "%" PRIu64, b->sequence)));
     }
     if (b->refresh_hint_s > 0) {
         json_set(a, doc, S("spiffe_refresh_hint"), json_new_int(a, b->refresh_hint_s));

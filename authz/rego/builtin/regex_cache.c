@@ -6,26 +6,59 @@ struct slot {
     uint64_t hash;
     char *pattern;
     size_t n;
+    uint64_t used; /* when, in calls */
     struct regex *re;
 };
 
-static struct slot slots[REGEX_CACHE_MAX];
+enum { WAYS = 4, QUICK_SETS = REGEX_QUICK_MAX / WAYS, SETS = REGEX_CACHE_MAX / WAYS };
+
+/* Quick ones are small and many; the others may each grow to REGEX_MEM_MAX. */
+static struct slot quick[QUICK_SETS][WAYS], slots[SETS][WAYS];
+static uint64_t calls;
+
+static struct slot *oldest(struct slot *set)
+{
+    struct slot *s = &set[0];
+    for (int i = 1; i < WAYS; i++) {
+        s = set[i].used < s->used ? &set[i] : s;
+    }
+    return s;
+}
+
+static struct regex *find(struct slot *set, uint64_t hash, struct str pattern)
+{
+    for (int i = 0; i < WAYS; i++) {
+        struct slot *s = &set[i];
+        if (s->hash == hash && s->re != NULL && s->n == pattern.n &&
+            memcmp(s->pattern, pattern.p, pattern.n) == 0) {
+            s->used = calls;
+            return s->re;
+        }
+    }
+    return NULL;
+}
+
+static void put(struct slot *s, uint64_t hash, struct str pattern, struct regex *re)
+{
+    regex_free(s->re);
+    free(s->pattern);
+    *s = (struct slot){
+        .hash = hash, .re = re, .n = pattern.n, .used = calls, .pattern = malloc(pattern.n + 1)};
+    BUG_ON(s->pattern == NULL);
+    memcpy(s->pattern, pattern.p != NULL ? pattern.p : "", pattern.n);
+}
 
 struct err regex_cached(struct str pattern, struct regex **out)
 {
-    uint64_t hash = str_hash(pattern);
-    struct slot *s = &slots[hash % REGEX_CACHE_MAX];
-    if (s->re != NULL && s->hash == hash && str_eq(str_n(s->pattern, s->n), pattern)) {
-        *out = s->re;
-        return OK;
+    uint64_t hash = str_hash_fast(pattern);
+    struct slot *quick_set = quick[hash % QUICK_SETS], *set = slots[hash % SETS];
+    calls++;
+    struct regex *re = find(quick_set, hash, pattern);
+    re = re != NULL ? re : find(set, hash, pattern);
+    if (re == NULL) {
+        TRY(regex_compile(pattern, 0, &re));
+        put(oldest(regex_is_quick(re) ? quick_set : set), hash, pattern, re);
     }
-    struct regex *re;
-    TRY(regex_compile(pattern, 0, &re));
-    regex_free(s->re);
-    free(s->pattern);
-    *s = (struct slot){.hash = hash, .re = re, .n = pattern.n, .pattern = malloc(pattern.n + 1)};
-    BUG_ON(s->pattern == NULL);
-    memcpy(s->pattern, pattern.p != NULL ? pattern.p : "", pattern.n);
     *out = re;
     return OK;
 }

@@ -4,7 +4,7 @@
 
 #include "lib/regex/regex.h"
 
-enum { REGEX_CACHE_MAX = 512 };
+enum { REGEX_CACHE_MAX = 512, REGEX_QUICK_MAX = 4096 };
 
 /* The expression belongs to the cache: it is good until the next call. */
 struct err regex_cached(struct str pattern, struct regex **out);

@@ -2,28 +2,6 @@
 
 #include <stdlib.h>
 
-static uint64_t seed;
-
-/* Eight bytes at a time, keyed once per process: strangers choose many of these strings. */
-static uint64_t hash_bytes(const char *p, size_t n)
-{
-    if (unlikely(seed == 0)) {
-        seed = str_hash(S("seed")) | 1;
-    }
-    uint64_t h = seed ^ (n * UINT64_C(0x9e3779b97f4a7c15)), w;
-    while (n >= 8) {
-        memcpy(&w, p, 8);
-        unsigned __int128 m = (unsigned __int128)(h ^ w) * UINT64_C(0xa0761d6478bd642f);
-        h = (uint64_t)m ^ (uint64_t)(m >> 64);
-        p += 8, n -= 8;
-    }
-    w = 0;
-    memcpy(&w, p, n);
-    unsigned __int128 m = (unsigned __int128)(h ^ w ^ seed) * UINT64_C(0xe7037ed1a0b428db);
-    h = (uint64_t)m ^ (uint64_t)(m >> 64);
-    return h | 1;
-}
-
 static uint64_t mix(uint64_t h, uint64_t v)
 {
     unsigned __int128 m = (unsigned __int128)(h ^ v) * UINT64_C(0x9e3779b97f4a7c15);
@@ -159,9 +137,10 @@ struct val val_table(struct arena *a, enum vtype type, const struct val *v, size
     }
     bool indexed = n >= VAL_INDEX_FROM && scalar_keys(v, n, step);
     uint32_t slots = indexed ? index_slots((uint32_t)n) : 0;
-    struct vtab *t = arena_alloc_raw(
-        a, sizeof *t + n * step * sizeof *v + slots * sizeof(uint32_t), 8);
-    t->h = (struct vhead){.type = (uint8_t)type, .n = (uint32_t)n, .depth = depth_over(v, n * step)};
+    struct vtab *t =
+        arena_alloc_raw(a, sizeof *t + n * step * sizeof *v + slots * sizeof(uint32_t), 8);
+    t->h =
+        (struct vhead){.type = (uint8_t)type, .n = (uint32_t)n, .depth = depth_over(v, n * step)};
     memcpy(t->v, v, n * step * sizeof *v);
     if (indexed) {
         t->h.flags = VF_INDEX;
@@ -204,7 +183,8 @@ static int64_t find_indexed(const struct vtab *t, size_t step, struct val key)
 static int64_t table_find(const struct vtab *t, size_t step, struct val key)
 {
     if (t->h.n >= VAL_INDEX_FROM) {
-        return (t->h.flags & VF_INDEX) != 0 ? find_indexed(t, step, key) : find_sorted(t, step, key);
+        return (t->h.flags & VF_INDEX) != 0 ? find_indexed(t, step, key)
+                                            : find_sorted(t, step, key);
     }
     if (val_is_ptr(key) && val_head(key)->type == V_STRING) {
         for (uint32_t i = 0; i < t->h.n; i++) {
@@ -309,7 +289,7 @@ static const struct val *word_list(struct val v)
 
 static uint64_t hash_string(const struct vhead *h)
 {
-    return hash_bytes(((const struct vstr *)h)->p, h->n);
+    return str_hash_fast(str_n(((const struct vstr *)h)->p, h->n)) | 1;
 }
 
 uint64_t val_hash(struct val v)
@@ -347,7 +327,8 @@ uint64_t val_hash_quick(struct val v)
     size_t n = MIN(words(v), (size_t)QUICK_WORDS);
     const struct val *w = word_list(v);
     for (size_t i = 0; i < n; i++) {
-        r = mix(r, val_is_ptr(w[i]) && val_type(w[i]) >= V_ARRAY ? val_head(w[i])->n : val_hash(w[i]));
+        r = mix(r,
+                val_is_ptr(w[i]) && val_type(w[i]) >= V_ARRAY ? val_head(w[i])->n : val_hash(w[i]));
     }
     return r;
 }
