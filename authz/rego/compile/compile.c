@@ -1,5 +1,6 @@
 /* The compiler's stages in their order, and what holds their result. */
 #include "authz/rego/compile/compile_priv.h"
+#include "authz/rego/compile/index.h"
 #include "authz/rego/compile/resolve_priv.h"
 
 #include <stdlib.h>
@@ -136,6 +137,11 @@ static void compile_node(struct compiler *c, struct node *n)
     compile_list(c, n, n->dynamic, n->n_dynamic);
     compile_list(c, n, &n->fallback, n->fallback != NULL);
     settle_early_exit(n);
+    if (c->errors->n == 0) {
+        n->index = index_build(c, n->complete, n->n_complete);
+        n->set_index = index_build(c, n->sets, n->n_sets);
+        n->dynamic_index = index_build(c, n->dynamic, n->n_dynamic);
+    }
     for (size_t i = 0; i < n->n_children; i++) {
         compile_node(c, n->children[i]);
     }

@@ -52,7 +52,7 @@ struct node {
     size_t n_dynamic, cap_dynamic;
     struct crule *fallback; /* default */
     bool early_exit;        /* all definitions have one and the same constant value */
-    struct index *index;    /* over `complete`, or NULL */
+    struct index *index, *set_index, *dynamic_index; /* over these, or NULL: see index.h */
     struct rule *first;
     /* For the recursion check. */
     struct node **uses;

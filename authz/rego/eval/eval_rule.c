@@ -1,7 +1,40 @@
 /* Rules: complete ones with their conflicts, functions with their memory, sets and objects. */
+#include "authz/rego/compile/index.h"
 #include "authz/rego/eval/eval_priv.h"
 
 enum { EVAL_DEPTH_MAX = 1000 };
+
+/* Definitions that are to be tried, in order. */
+struct tries {
+    struct crule *const *v;
+    size_t n;
+};
+
+static struct tries candidates(const struct eval *ev, const struct index *x,
+                               struct crule *const *all, size_t n, const struct val *args)
+{
+    if (x == NULL || unlikely(ev->w.mocks != NULL)) {
+        return (struct tries){all, n};
+    }
+    while (x->slots != NULL) {
+        struct val v = x->arg < 0 ? ev->w.input : args[x->arg];
+        for (size_t i = 0; i < x->n_path && !val_undef(v); i++) {
+            v = val_member(v, x->path[i]);
+        }
+        const struct index *next = x->other;
+        if (!val_undef(v)) {
+            size_t at = val_hash(v) & x->mask;
+            for (; x->slots[at].key.w != 0; at = (at + 1) & x->mask) {
+                if (val_eq(x->slots[at].key, v)) {
+                    next = x->slots[at].child;
+                    break;
+                }
+            }
+        }
+        x = next;
+    }
+    return (struct tries){x->rules, x->n_rules};
+}
 
 bool eval_code(struct eval *ev, const struct code *k, const struct val *args, size_t n,
                struct sink *s)
@@ -98,10 +131,11 @@ static bool run_complete(struct eval *ev, const struct node *n, const struct val
                          size_t n_args, struct val *out, const struct crule **by)
 {
     struct val value = VAL_UNDEF;
-    for (size_t i = 0; i < n->n_complete; i++) {
+    struct tries t = candidates(ev, n->index, n->complete, n->n_complete, args);
+    for (size_t i = 0; i < t.n; i++) {
         struct sink s = {.kind = SINK_VALUE, .value = VAL_UNDEF};
         const struct crule *who = NULL;
-        if (!run_chain(ev, n->complete[i], args, n_args, &s, &who)) {
+        if (!run_chain(ev, t.v[i], args, n_args, &s, &who)) {
             return false;
         }
         if (s.clash) {
@@ -136,8 +170,9 @@ static bool run_complete(struct eval *ev, const struct node *n, const struct val
 static bool run_sets(struct eval *ev, const struct node *n, struct val *out)
 {
     struct sink s = {.kind = SINK_MEMBERS, .list = {.a = ev->a}};
-    for (size_t i = 0; i < n->n_sets; i++) {
-        if (!eval_code(ev, n->sets[i]->code, NULL, 0, &s)) {
+    struct tries t = candidates(ev, n->set_index, n->sets, n->n_sets, NULL);
+    for (size_t i = 0; i < t.n; i++) {
+        if (!eval_code(ev, t.v[i]->code, NULL, 0, &s)) {
             return false;
         }
     }
@@ -180,8 +215,9 @@ static bool run_dynamic(struct eval *ev, struct node *n, struct val *out)
 {
     struct val path[OBJECT_DEPTH_MAX];
     struct sink s = {.kind = SINK_PARTS, .parts = parts_new(ev)};
-    for (size_t i = 0; i < n->n_dynamic; i++) {
-        if (!eval_code(ev, n->dynamic[i]->code, NULL, 0, &s)) {
+    struct tries t = candidates(ev, n->dynamic_index, n->dynamic, n->n_dynamic, NULL);
+    for (size_t i = 0; i < t.n; i++) {
+        if (!eval_code(ev, t.v[i]->code, NULL, 0, &s)) {
             return false;
         }
     }
