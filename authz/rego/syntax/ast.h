@@ -86,6 +86,7 @@ struct expr {
     bool negated;   /* the old `not`, of one expression */
     bool generated; /* made by the compiler */
     struct loc loc;
+    struct loc word;       /* E_SOME, E_EVERY: of the keyword */
     struct term *term;     /* E_TERM: a T_CALL for calls, `:=` (assign) and `=` (eq) too */
     struct term **symbols; /* E_SOME: variables, or one call of internal.member_2/3 */
     size_t n_symbols;
@@ -110,6 +111,9 @@ struct head {
     size_t n_args;
     bool is_func;
     struct term *key, *value; /* key: a member of a partial set */
+    struct term *map_key;     /* the last part of `p[k] = v`, where the tree shows it as a key too */
+    bool named;               /* the tree shows a name beside the reference */
+    bool value_at_head;       /* the value was made up and stands where the head stands */
     bool assign, generated_value, uses_if, uses_contains;
 };
 
@@ -157,12 +161,15 @@ struct module {
     bool not_bodies; /* the new `not` is on somewhere */
 };
 
-/* Errors as upstream prints them: "file:row:col: code: message". */
+/* Errors as upstream prints them: "file:row: code: message". */
 struct rego_error {
     const char *code; /* "rego_parse_error", … */
     struct str message, file;
     struct loc loc;
     struct str details; /* further lines, or empty */
+    struct str line;    /* parse errors: the line of the text, and the byte in it that is meant */
+    size_t line_at;
+    bool has_line;
 };
 
 struct rego_errors {
@@ -210,6 +217,10 @@ static inline bool term_is_wildcard(const struct term *t)
 bool term_is_call_of(const struct term *t,
                      const char *name); /* also nested names: "io.jwt.decode" */
 struct str term_call_name(struct arena *a, const struct term *t); /* "plus", "data.a.f" … */
+/* The language's order over what is written: <0, 0, >0. Places don't count. */
+int term_cmp(const struct term *a, const struct term *b);
+/* Puts the members of a set or object in that order; of equal ones the first stays, with the last value. */
+void term_sort(struct arena *a, struct term *t);
 bool term_is_ground(const struct term *t); /* no variables in it (heads of refs aside) */
 void term_write(struct buf *out, const struct term *t); /* Rego notation, as upstream's String() */
 void body_write(struct buf *out, const struct body *b);

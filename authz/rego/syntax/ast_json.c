@@ -9,15 +9,12 @@ struct writer {
 static void put_term(struct writer *w, const struct term *t);
 static void put_body(struct writer *w, const struct body *b);
 
-/* The text of a location in base64, as upstream's marshaller writes bytes. */
-static void put_loc(struct writer *w, struct loc l)
+/* Bytes in base64, as upstream's marshaller writes them. */
+static void put_bytes(struct writer *w, struct str s)
 {
     static const char letters[] =
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    struct str s = str_sub(w->m->source, l.off, l.end);
-    buf_printf(w->out, "\"location\":{\"file\":");
-    val_json_string(w->out, w->m->file, true);
-    buf_printf(w->out, ",\"row\":%u,\"col\":%u,\"text\":\"", l.row, l.col);
+    buf_putc(w->out, '"');
     for (size_t i = 0; i < s.n; i += 3) {
         uint32_t v = 0;
         size_t n = MIN(s.n - i, (size_t)3);
@@ -28,14 +25,40 @@ static void put_loc(struct writer *w, struct loc l)
             buf_putc(w->out, k <= n ? letters[v >> (18 - 6 * k) & 63] : '=');
         }
     }
-    buf_puts(w->out, S("\"}"));
+    buf_putc(w->out, '"');
+}
+
+static void put_place(struct writer *w, struct loc l)
+{
+    buf_puts(w->out, S("{\"file\":"));
+    val_json_string(w->out, w->m->file, true);
+    buf_printf(w->out, ",\"row\":%u,\"col\":%u", l.row, l.col);
+    if (w->o != NULL && w->o->locations && l.end > l.off) {
+        buf_puts(w->out, S(",\"text\":"));
+        put_bytes(w, str_sub(w->m->source, l.off, l.end));
+    }
+    buf_putc(w->out, '}');
+}
+
+static bool wants_loc(const struct writer *w, struct loc l)
+{
+    return w->o != NULL && w->o->locations && l.row > 0;
 }
 
 static void lead_loc(struct writer *w, struct loc l)
 {
-    if (w->o != NULL && w->o->locations) {
-        put_loc(w, l);
+    if (wants_loc(w, l)) {
+        buf_puts(w->out, S("\"location\":"));
+        put_place(w, l);
         buf_putc(w->out, ',');
+    }
+}
+
+static void trail_loc(struct writer *w, struct loc l)
+{
+    if (wants_loc(w, l)) {
+        buf_puts(w->out, S(",\"location\":"));
+        put_place(w, l);
     }
 }
 
@@ -121,7 +144,7 @@ static void put_value(struct writer *w, const struct term *t)
 {
     switch (t->type) {
     case T_NULL:
-        buf_puts(w->out, S("null"));
+        buf_puts(w->out, S("{}")); /* upstream's spelling of null */
         break;
     case T_BOOL:
         buf_puts(w->out, t->boolean ? S("true") : S("false"));
@@ -205,7 +228,7 @@ static void put_terms(struct writer *w, const struct expr *e)
 {
     if (e->kind == E_SOME) {
         buf_puts(w->out, S("{"));
-        lead_loc(w, e->loc);
+        lead_loc(w, e->word);
         buf_puts(w->out, S("\"symbols\":"));
         put_list(w, e->symbols, e->n_symbols);
         buf_putc(w->out, '}');
@@ -213,7 +236,7 @@ static void put_terms(struct writer *w, const struct expr *e)
     }
     if (e->kind == E_EVERY) {
         buf_puts(w->out, S("{"));
-        lead_loc(w, e->loc);
+        lead_loc(w, e->word);
         buf_puts(w->out, S("\"key\":"));
         if (e->every.key != NULL) {
             put_term(w, e->every.key);
@@ -275,9 +298,9 @@ static void put_body(struct writer *w, const struct body *b)
 
 static void put_head(struct writer *w, const struct head *h)
 {
+    const struct term *key = h->key != NULL ? h->key : h->map_key;
     buf_putc(w->out, '{');
-    bool single = h->ref->list.n == 1;
-    if (single || (h->ref->list.n == 2 && h->key == NULL && !h->is_func)) {
+    if (h->named) {
         buf_puts(w->out, S("\"name\":"));
         val_json_string(w->out, h->ref->list.v[0]->var.name, true);
         buf_putc(w->out, ',');
@@ -286,10 +309,6 @@ static void put_head(struct writer *w, const struct head *h)
         buf_puts(w->out, S("\"args\":"));
         put_list(w, h->args, h->n_args);
         buf_putc(w->out, ',');
-    }
-    const struct term *key = h->key;
-    if (key == NULL && h->ref->list.n == 2 && !h->is_func && !term_is_ground(h->ref->list.v[1])) {
-        key = h->ref->list.v[1];
     }
     if (key != NULL) {
         buf_puts(w->out, S("\"key\":"));
@@ -304,10 +323,7 @@ static void put_head(struct writer *w, const struct head *h)
     buf_puts(w->out, h->assign ? S("\"assign\":true,") : S(""));
     buf_puts(w->out, S("\"ref\":"));
     put_list(w, h->ref->list.v, h->ref->list.n);
-    if (w->o != NULL && w->o->locations) {
-        buf_putc(w->out, ',');
-        put_loc(w, h->loc);
-    }
+    trail_loc(w, h->loc);
     buf_putc(w->out, '}');
 }
 
@@ -323,10 +339,7 @@ static void put_rule(struct writer *w, const struct rule *r)
     }
     buf_puts(w->out, S(",\"head\":"));
     put_head(w, r->head);
-    if (w->o != NULL && w->o->locations) {
-        buf_putc(w->out, ',');
-        put_loc(w, r->loc);
-    }
+    trail_loc(w, r->loc);
     buf_putc(w->out, '}');
 }
 
@@ -341,6 +354,11 @@ static void put_imports(struct writer *w)
             buf_putc(w->out, ',');
         }
         lead_loc(w, imp->loc);
+        if (wants_loc(w, imp->alias_loc)) {
+            buf_puts(w->out, S("\"alias_location\":"));
+            put_place(w, imp->alias_loc);
+            buf_putc(w->out, ',');
+        }
         buf_puts(w->out, S("\"path\":"));
         put_term(w, imp->path);
         buf_putc(w->out, '}');
@@ -364,7 +382,9 @@ void ast_to_json(struct buf *out, const struct module *m, const struct ast_json_
     buf_puts(out, m->n_rules > 0 ? S("]") : S(""));
     for (size_t i = 0; o != NULL && o->comments && i < m->n_comments; i++) {
         buf_puts(out, i == 0 ? S(",\"comments\":[{\"Text\":") : S(",{\"Text\":"));
-        val_json_string(out, m->comments[i].text, true);
+        put_bytes(&w, m->comments[i].text);
+        buf_puts(out, S(",\"Location\":"));
+        put_place(&w, m->comments[i].loc);
         buf_putc(out, '}');
     }
     buf_puts(out, o != NULL && o->comments && m->n_comments > 0 ? S("]}") : S("}"));

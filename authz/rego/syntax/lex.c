@@ -1,5 +1,7 @@
 #include "authz/rego/syntax/lex.h"
 
+#include "authz/rego/value/utf8.h"
+
 const char *token_name(enum token t)
 {
     static const char *const names[] = {
@@ -64,59 +66,67 @@ bool is_keyword_in_version(struct str name, enum rego_version v)
     return keyword_token(name, on) != TOK_IDENT;
 }
 
-void lexer_init(struct lexer *x, struct str source)
+static void fault(struct lexer *x, const char *what)
 {
-    *x = (struct lexer){.p = source.p, .end = source.p + source.n, .row = 1, .col = 1};
-    if (source.n >= 3 && memcmp(source.p, "\xef\xbb\xbf", 3) == 0) {
-        x->p += 3;
-        x->off = 3;
+    if (x->errors->n < LEX_ERRORS_MAX) {
+        x->errors->v[x->errors->n++] = what;
     }
 }
 
-static int peek(const struct lexer *x)
+enum { BOM = 0xfeff };
+
+/* A character outside of ASCII. Faults belong to the token at whose end they come into sight. */
+static void decode(struct lexer *x)
 {
-    return x->p < x->end ? (unsigned char)*x->p : -1;
+    size_t at = x->pos;
+    struct str rest = str_sub(x->text, 0, MIN((size_t)x->pos + 4, x->text.n));
+    x->cur = (int32_t)utf8_next(rest, &at);
+    x->width = (uint32_t)(at - x->pos);
+    if (x->cur == 0xfffd && x->width == 1) {
+        fault(x, "illegal utf-8 character");
+    } else if (x->cur == BOM && x->pos > 0) {
+        fault(x, "illegal byte-order mark");
+    }
 }
 
-/* Length of the UTF-8 sequence at `p`, or 0 when it is malformed. */
-static size_t sequence(const char *p, const char *end)
+static void step(struct lexer *x)
 {
-    unsigned char c = (unsigned char)*p;
-    size_t n = c < 0x80 ? 1 : c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2;
-    return n <= (size_t)(end - p) && str_is_utf8(str_n(p, n)) ? n : 0;
-}
-
-static void step(struct lexer *x, const char **error)
-{
-    if (x->p >= x->end) {
+    x->pos += x->width;
+    if (x->pos >= x->text.n) { /* the end keeps the column of the last character */
+        x->cur = -1;
+        x->width = 0;
         return;
     }
-    size_t n = 1;
-    if (*x->p == '\n') {
+    x->cur = (unsigned char)x->text.p[x->pos];
+    x->width = 1;
+    if (x->cur == '\n') {
         x->row++;
         x->col = 0;
-    } else if (*x->p == '\0' && error != NULL) {
-        *error = "illegal null character";
-    } else if ((unsigned char)*x->p >= 0x80) {
-        n = sequence(x->p, x->end);
-        if (n == 0) {
-            n = 1;
-            if (error != NULL) {
-                *error = "illegal utf-8 character";
-            }
-        }
+        return;
     }
-    x->p += n;
-    x->off += (uint32_t)n;
     x->col++;
+    if (x->cur == 0) {
+        fault(x, "illegal null character");
+    } else if (x->cur >= 0x80) {
+        decode(x);
+    }
 }
 
-static bool is_letter(int c)
+void lexer_init(struct lexer *x, struct str source, struct lex_errors *errors)
+{
+    *x = (struct lexer){.text = source, .row = 1, .errors = errors};
+    step(x);
+    if (x->cur == BOM) {
+        step(x);
+    }
+}
+
+static bool is_letter(int32_t c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
 }
 
-static bool is_digit(int c)
+static bool is_digit(int32_t c)
 {
     return c >= '0' && c <= '9';
 }
@@ -124,96 +134,100 @@ static bool is_digit(int c)
 static bool digits(struct lexer *x)
 {
     bool any = false;
-    for (; is_digit(peek(x)); any = true) {
-        step(x, NULL);
+    for (; is_digit(x->cur); any = true) {
+        step(x);
     }
     return any;
 }
 
-static const char *scan_number(struct lexer *x)
+static void scan_word(struct lexer *x)
 {
-    const char *error = NULL;
+    while (is_letter(x->cur) || is_digit(x->cur)) {
+        step(x);
+    }
+}
+
+static void scan_number(struct lexer *x)
+{
     digits(x);
-    if (peek(x) == '.') {
-        step(x, NULL);
-        error = digits(x) ? error : "expected fraction";
-    }
-    if (peek(x) == 'e' || peek(x) == 'E') {
-        step(x, NULL);
-        if (peek(x) == '+' || peek(x) == '-') {
-            step(x, NULL);
-        }
-        error = digits(x) ? error : "expected exponent";
-    }
-    if (is_letter(peek(x))) {
-        error = "illegal number format";
-        while (is_letter(peek(x)) || is_digit(peek(x))) {
-            step(x, NULL);
+    if (x->cur == '.') {
+        step(x);
+        if (!digits(x)) {
+            fault(x, "expected fraction");
         }
     }
-    return error;
+    if (x->cur == 'e' || x->cur == 'E') {
+        step(x);
+        if (x->cur == '+' || x->cur == '-') {
+            step(x);
+        }
+        if (!digits(x)) {
+            fault(x, "expected exponent");
+        }
+    }
+    if (is_letter(x->cur)) {
+        fault(x, "illegal number format");
+        scan_word(x);
+    }
 }
 
 /* One escape, the backslash being behind us. In templates `\{` is one more. */
-static const char *scan_escape(struct lexer *x, bool template)
+static void scan_escape(struct lexer *x, bool template)
 {
-    int c = peek(x);
-    if (c > 0 && (strchr("\\\"/bfnrt", c) != NULL || (template && c == '{'))) {
-        step(x, NULL);
-        return NULL;
-    }
-    if (c == 'u') {
+    if (x->cur > 0 && x->cur < 0x80 &&
+        (strchr("\\\"/bfnrt", x->cur) != NULL || (template && x->cur == '{'))) {
+        step(x);
+    } else if (x->cur == 'u') {
         for (int i = 0; i < 4; i++) {
-            step(x, NULL);
+            step(x);
         }
-        return NULL;
+    } else {
+        fault(x, "illegal escape sequence");
     }
-    return "illegal escape sequence";
 }
 
-static const char *scan_string(struct lexer *x)
+static void scan_string(struct lexer *x)
 {
-    const char *error = NULL;
     for (;;) {
-        int c = peek(x);
+        int32_t c = x->cur;
         if (c == '\n' || c < 0) {
-            return "non-terminated string";
+            fault(x, "non-terminated string");
+            return;
         }
-        step(x, &error);
+        step(x);
         if (c == '"') {
-            return error;
+            return;
         }
         if (c == '\\') {
-            const char *e = scan_escape(x, false);
-            error = e != NULL ? e : error;
+            scan_escape(x, false);
         }
     }
 }
 
-static const char *scan_raw(struct lexer *x)
+static void scan_raw(struct lexer *x)
 {
-    const char *error = NULL;
     for (;;) {
-        int c = peek(x);
+        int32_t c = x->cur;
         if (c < 0) {
-            return "non-terminated string";
+            fault(x, "non-terminated string");
+            return;
         }
-        step(x, &error);
+        step(x);
         if (c == '`') {
-            return error;
+            return;
         }
     }
 }
 
-static enum token scan_template(struct lexer *x, bool raw, const char **error)
+static enum token scan_template(struct lexer *x, bool raw)
 {
     for (;;) {
-        int c = peek(x);
+        int32_t c = x->cur;
         if (c < 0 || (c == '\n' && !raw)) {
-            *error = "non-terminated string";
-            return TOK_ILLEGAL;
+            fault(x, "non-terminated string");
+            return raw ? TOK_RAW_TEMPLATE_PART : TOK_TEMPLATE_PART;
         }
-        step(x, error);
+        step(x);
         if (c == (raw ? '`' : '"')) {
             return raw ? TOK_RAW_TEMPLATE_END : TOK_TEMPLATE_END;
         }
@@ -221,56 +235,53 @@ static enum token scan_template(struct lexer *x, bool raw, const char **error)
             return raw ? TOK_RAW_TEMPLATE_PART : TOK_TEMPLATE_PART;
         }
         if (c == '\\' && raw) {
-            if (peek(x) == '{') {
-                step(x, NULL);
+            if (x->cur == '{') {
+                step(x);
             }
         } else if (c == '\\') {
-            const char *e = scan_escape(x, true);
-            *error = e != NULL ? e : *error;
+            scan_escape(x, true);
         }
     }
 }
 
-static struct lexeme finish(struct lexer *x, struct lexeme l, const char *from)
+static struct lexeme begin(const struct lexer *x)
 {
-    l.loc.end = x->off;
-    l.lit = str_n(from, (size_t)(x->p - from));
-    if (l.error != NULL) {
-        l.tok = TOK_ILLEGAL;
-    }
+    return (struct lexeme){.loc = {.row = x->row, .col = x->col, .off = x->pos}};
+}
+
+static struct lexeme finish(const struct lexer *x, struct lexeme l, uint32_t from)
+{
+    l.loc.end = x->pos;
+    l.lit = str_sub(x->text, from, x->pos);
     return l;
 }
 
 struct lexeme lexer_template_rest(struct lexer *x, bool raw)
 {
-    struct lexeme l = {.loc = {.row = x->row, .col = x->col, .off = x->off}};
-    const char *from = x->p - 1; /* the `}`, so that every part has one delimiter at each end */
-    l.tok = scan_template(x, raw, &l.error);
-    return finish(x, l, from);
+    struct lexeme l = begin(x);
+    l.tok = scan_template(x, raw);
+    return finish(x, l, l.loc.off - 1); /* with the `}`: every part has a delimiter at each end */
 }
 
 static enum token either(struct lexer *x, char next, enum token with, enum token without)
 {
-    if (peek(x) != next) {
+    if (x->cur != next) {
         return without;
     }
-    step(x, NULL);
+    step(x);
     return with;
 }
 
-static enum token scan_symbol(struct lexer *x, int c, const char **error)
+static enum token scan_symbol(struct lexer *x, int32_t c)
 {
-    static const struct {
-        char c;
-        enum token tok;
-    } singles[] = {{'[', TOK_LBRACK}, {']', TOK_RBRACK}, {'{', TOK_LBRACE},    {'}', TOK_RBRACE},
-                   {'(', TOK_LPAREN}, {')', TOK_RPAREN}, {',', TOK_COMMA},     {'+', TOK_ADD},
-                   {'-', TOK_SUB},    {'*', TOK_MUL},    {'/', TOK_QUO},       {'%', TOK_REM},
-                   {'&', TOK_AND},    {'|', TOK_OR},     {';', TOK_SEMICOLON}, {'.', TOK_DOT}};
-    for (size_t i = 0; i < ARRAY_LEN(singles); i++) {
-        if (singles[i].c == c) {
-            return singles[i].tok;
-        }
+    static const unsigned char singles[128] = {
+        ['['] = TOK_LBRACK, [']'] = TOK_RBRACK, ['{'] = TOK_LBRACE, ['}'] = TOK_RBRACE,
+        ['('] = TOK_LPAREN, [')'] = TOK_RPAREN, [','] = TOK_COMMA,  ['+'] = TOK_ADD,
+        ['-'] = TOK_SUB,    ['*'] = TOK_MUL,    ['/'] = TOK_QUO,    ['%'] = TOK_REM,
+        ['&'] = TOK_AND,    ['|'] = TOK_OR,     [';'] = TOK_SEMICOLON, ['.'] = TOK_DOT,
+    };
+    if (c > 0 && c < 128 && singles[c] != 0) {
+        return (enum token)singles[c];
     }
     switch (c) {
     case ':':
@@ -282,48 +293,50 @@ static enum token scan_symbol(struct lexer *x, int c, const char **error)
     case '<':
         return either(x, '=', TOK_LTE, TOK_LT);
     case '!':
-        if (peek(x) != '=') {
-            *error = "illegal ! character";
+        if (x->cur != '=') {
+            fault(x, "illegal ! character");
         }
         return either(x, '=', TOK_NEQ, TOK_ILLEGAL);
+    case 0xa0:
+        fault(x, "illegal non-breaking space character, use a regular space instead");
+        return TOK_ILLEGAL;
     default:
         return TOK_ILLEGAL;
     }
 }
 
-static enum token scan_quoted(struct lexer *x, int c, const char **error)
+static enum token scan_quoted(struct lexer *x, int32_t c)
 {
     if (c == '"') {
-        *error = scan_string(x);
+        scan_string(x);
         return TOK_STRING;
     }
     if (c == '`') {
-        *error = scan_raw(x);
+        scan_raw(x);
         return TOK_STRING;
     }
-    bool raw = peek(x) == '`';
-    if (!raw && peek(x) != '"') {
-        *error = "illegal $ character";
+    bool raw = x->cur == '`';
+    if (!raw && x->cur != '"') {
+        fault(x, "illegal $ character");
         return TOK_ILLEGAL;
     }
-    step(x, NULL);
-    return scan_template(x, raw, error);
+    step(x);
+    return scan_template(x, raw);
 }
 
-static enum token scan_token(struct lexer *x, const char *from, const char **error)
+static enum token scan_token(struct lexer *x)
 {
-    int c = peek(x);
+    int32_t c = x->cur;
+    uint32_t from = x->pos;
     if (is_letter(c)) {
-        while (is_letter(peek(x)) || is_digit(peek(x))) {
-            step(x, NULL);
-        }
-        return keyword_token(str_n(from, (size_t)(x->p - from)), x->keywords);
+        scan_word(x);
+        return keyword_token(str_sub(x->text, from, x->pos), x->keywords);
     }
     if (is_digit(c)) {
-        *error = scan_number(x);
+        scan_number(x);
         return TOK_NUMBER;
     }
-    step(x, error);
+    step(x);
     switch (c) {
     case -1:
         return TOK_EOF;
@@ -333,31 +346,23 @@ static enum token scan_token(struct lexer *x, const char *from, const char **err
     case '\r':
         return TOK_WHITESPACE;
     case '#':
-        while (peek(x) >= 0 && peek(x) != '\n') {
-            step(x, error);
+        while (x->cur >= 0 && x->cur != '\n') {
+            step(x);
         }
         return TOK_COMMENT;
     case '"':
     case '`':
     case '$':
-        return scan_quoted(x, c, error);
+        return scan_quoted(x, c);
     default:
-        break;
+        return scan_symbol(x, c);
     }
-    if (c == 0xc2 && (unsigned char)from[1] == 0xa0) {
-        *error = "illegal non-breaking space character, use a regular space instead";
-    }
-    return scan_symbol(x, c, error);
 }
 
 struct lexeme lexer_next(struct lexer *x)
 {
-    struct lexeme l = {.loc = {.row = x->row, .col = x->col, .off = x->off}};
-    const char *from = x->p;
-    l.tok = scan_token(x, from, &l.error);
-    if ((l.tok == TOK_TEMPLATE_PART || l.tok == TOK_TEMPLATE_END ||
-         l.tok == TOK_RAW_TEMPLATE_PART || l.tok == TOK_RAW_TEMPLATE_END)) {
-        from++; /* the $ */
-    }
-    return finish(x, l, from);
+    struct lexeme l = begin(x);
+    l.tok = scan_token(x);
+    bool template = l.tok >= TOK_TEMPLATE_PART && l.tok <= TOK_RAW_TEMPLATE_END;
+    return finish(x, l, l.loc.off + template); /* without the $ */
 }

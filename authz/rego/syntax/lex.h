@@ -45,21 +45,31 @@ enum {
     KW_V2 = 127
 };
 
+/* What is wrong with the token just read; one token may have several faults. */
+enum { LEX_ERRORS_MAX = 64 };
+struct lex_errors {
+    size_t n;
+    const char *v[LEX_ERRORS_MAX];
+};
+
+/* A plain value: copying one and going on from the copy is how the parser looks ahead. */
 struct lexer {
-    const char *p, *end; /* the next character and the end of the text */
-    uint32_t off, row, col;
+    struct str text;
+    uint32_t pos, width; /* the current character */
+    int32_t cur;         /* its code point, -1 at the end */
+    uint32_t row, col;
     unsigned keywords;
+    struct lex_errors *errors; /* the parser's; filled by lexer_next */
 };
 
 struct lexeme {
     enum token tok;
     struct loc loc;
-    struct str lit;    /* the text as it stands */
-    const char *error; /* for TOK_ILLEGAL: what is wrong */
+    struct str lit; /* the text as it stands */
 };
 
 const char *token_name(enum token t);
-void lexer_init(struct lexer *x, struct str source);
+void lexer_init(struct lexer *x, struct str source, struct lex_errors *errors);
 struct lexeme lexer_next(struct lexer *x);
 /* The rest of a template string behind the `}` of an expression. */
 struct lexeme lexer_template_rest(struct lexer *x, bool raw);

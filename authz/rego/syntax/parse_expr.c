@@ -139,6 +139,7 @@ static struct expr *some_in(struct parser *p, struct loc loc, bool *bad)
     }
     struct expr *e = expr_of(p, NULL, loc);
     e->kind = E_SOME;
+    e->word = loc;
     e->symbols = arena_new(p->a, struct term *);
     e->symbols[0] = t;
     e->n_symbols = 1;
@@ -185,6 +186,7 @@ static struct expr *parse_some(struct parser *p)
     } while (tok(p) == TOK_COMMA);
     e = expr_of(p, NULL, loc);
     e->kind = E_SOME;
+    e->word = loc;
     e->symbols = list->list.v;
     e->n_symbols = list->list.n;
     return e;
@@ -221,6 +223,7 @@ static bool every_head(struct parser *p, struct expr *e)
 static struct expr *parse_every(struct parser *p)
 {
     struct expr *e = expr_of(p, NULL, here(p));
+    e->word = here(p);
     e->kind = E_EVERY;
     parser_scan(p);
     if (!every_head(p, e)) {

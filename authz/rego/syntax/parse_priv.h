@@ -4,7 +4,13 @@
 
 #include "authz/rego/syntax/lex.h"
 
-enum { PARSE_DEPTH_MAX = 400, PARSE_HINTS_MAX = 4, PARSE_ERRORS_MAX = 1000 };
+enum {
+    PARSE_DEPTH_MAX = 400,
+    PARSE_HINTS_MAX = 4,
+    PARSE_ERRORS_MAX = 1000,
+    PARSE_TOKENS_PER_BYTE = 200, /* tokens read at most: so many a byte, and a constant */
+    PARSE_TOKENS_BASE = 1 << 16,
+};
 
 /* What is saved and restored when the parser tries one reading and falls back on another. */
 struct parse_state {
@@ -18,29 +24,44 @@ struct parse_state {
     struct str hints[PARSE_HINTS_MAX];
 };
 
+/* A term that was read at an offset, also when it failed; newest first, offsets descending. */
 struct parsed_term {
     uint32_t off;
-    unsigned keywords;
-    enum token first;
     struct term *term;
     struct parse_state after;
     struct parsed_term *next;
 };
 
-enum { PARSE_CACHE_SLOTS = 256 };
+enum statement_kind { ST_PACKAGE, ST_IMPORT, ST_RULE, ST_BODY };
+
+struct statement {
+    enum statement_kind kind;
+    struct loc loc;
+    union {
+        struct term *package;
+        struct import *import;
+        struct rule *rule;
+        struct body *body;
+    };
+};
 
 struct parser {
     struct arena *a;
+    struct arena scratch; /* of the statement being read: what was tried */
     struct str file, source;
     struct parse_options o;
     struct parse_state s;
+    struct lex_errors lex_errors;
     struct rego_errors errors;
     struct comment *comments;
     size_t cap_comments;
+    struct statement *statements;
+    size_t n_statements, cap_statements;
     unsigned allowed; /* keywords that imports may turn on */
     bool not_bodies;
     int depth;
-    struct parsed_term *cache[PARSE_CACHE_SLOTS];
+    size_t tokens, tokens_max; /* read again and again in ambiguous places: bounded */
+    struct parsed_term *cache;
 };
 
 static inline enum token tok(const struct parser *p)
@@ -118,8 +139,22 @@ struct body *body_of(struct parser *p, struct expr *e);
 
 /* parse_rule.c */
 struct rule *parse_rules(struct parser *p); /* a chain through next_in_chain, or NULL */
-struct rule *rule_from_body(struct parser *p, struct body *b);
-void check_v1_rule(struct parser *p, const struct rule *r);
 struct body *true_body(struct parser *p, struct loc loc);
+bool keyword_as_name(struct parser *p, bool is_default); /* reports `every := 1` and the like */
+struct term *single_ref(struct parser *p, struct term *t);
+
+/* parse_bare.c: statements that are rules without saying so */
+struct rule *rule_from_body(struct parser *p, const struct body *b, const char **why);
+
+/* parse_import.c */
+struct term *parse_package(struct parser *p); /* its path below data, or NULL */
+struct import *parse_import(struct parser *p);
+void apply_import(struct parser *p, const struct import *imp);
+
+/* parse_module.c: what a whole module must fulfil */
+bool assemble_module(struct parser *p, struct module *m);
+
+void loc_set_deep(struct body *b, struct loc loc); /* everything in it stands there */
+void loc_set_head(struct head *h, struct loc loc);
 
 #endif

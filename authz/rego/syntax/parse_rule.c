@@ -1,4 +1,4 @@
-/* Rules: heads, bodies, else branches, and the statements that are rules without saying so. */
+/* Rules: heads, bodies, else branches. */
 #include "authz/rego/syntax/parse_priv.h"
 
 struct body *true_body(struct parser *p, struct loc loc)
@@ -10,7 +10,7 @@ struct body *true_body(struct parser *p, struct loc loc)
     return b;
 }
 
-static struct term *single_ref(struct parser *p, struct term *t)
+struct term *single_ref(struct parser *p, struct term *t)
 {
     if (t->type == T_REF) {
         return t;
@@ -53,9 +53,11 @@ static bool take_reference(struct parser *p, struct head *h, struct term *t)
 {
     if (t->type != T_CALL) {
         h->ref = single_ref(p, t);
+        h->named = h->ref->list.n == 1;
         return h->ref->list.v[0]->type == T_VAR;
     }
     h->ref = single_ref(p, t->list.v[0]);
+    h->named = h->ref->list.n == 1;
     if (h->ref->list.v[0]->type != T_VAR) {
         parser_illegal(p, "rule head ref %.*s invalid", STR_FMT(head_name(p, h)));
         return false;
@@ -69,7 +71,10 @@ static bool take_reference(struct parser *p, struct head *h, struct term *t)
 static void missing_value(struct parser *p, const struct head *h, bool is_default)
 {
     struct str name = head_name(p, h);
-    if (h->n_args > 0) {
+    if (!h->assign) {
+        parser_illegal(p, "expected rule value term (e.g., %.*s[%%!s(<nil>)] = <VALUE> { ... })",
+                       STR_FMT(name));
+    } else if (h->n_args > 0) {
         parser_illegal(p, "expected function value term (e.g., %.*s(...) := <VALUE> { ... })",
                        STR_FMT(name));
     } else if (is_default) {
@@ -95,9 +100,8 @@ static bool head_contains(struct parser *p, struct head *h)
     if (h->key == NULL) {
         parser_illegal(p, "expected rule key term (e.g., %.*s contains <VALUE> { ... })",
                        STR_FMT(head_name(p, h)));
-        return false;
     }
-    return true;
+    return h->key != NULL;
 }
 
 static struct head *parse_head(struct parser *p, bool is_default)
@@ -124,95 +128,106 @@ static struct head *parse_head(struct parser *p, bool is_default)
             missing_value(p, h, is_default);
             return NULL;
         }
-    } else if (h->ref->list.n != 2 || h->is_func) {
+    } else if (h->ref->list.n != 2 || h->n_args > 0) {
         h->generated_value = true;
-        h->value = term_bool(p->a, true, h->loc);
+        h->value = term_bool(p->a, true, (struct loc){0});
     }
     h->loc.end = p->s.last_end;
     return h;
 }
 
-static const char *default_refuses(const struct term *t)
+/* Everything in the value of a default that is not constant is an error of its own. */
+static bool check_default_value(struct parser *p, const struct rule *r, const struct term *t)
 {
+    bool ok = true;
     switch (t->type) {
     case T_VAR:
-        return "var";
     case T_REF:
-        return "ref";
     case T_CALL:
-        return "call";
+        parser_error(p, r->loc, "illegal default rule (value cannot contain %s)", term_kind(t));
+        return false;
     case T_ARRAY:
     case T_SET:
     case T_OBJECT:
+    case T_TEMPLATE:
         for (size_t i = 0; i < t->list.n; i++) {
-            const char *why = default_refuses(t->list.v[i]);
-            if (why != NULL) {
-                return why;
-            }
+            ok &= check_default_value(p, r, t->list.v[i]);
         }
-        return NULL;
+        return ok;
+    case T_EXPR:
+        return t->expr->term->type >= T_AND || check_default_value(p, r, t->expr->term);
     default:
-        return NULL;
+        return true;
     }
 }
 
 static bool check_default_args(struct parser *p, const struct rule *r)
 {
     const struct head *h = r->head;
+    bool ok = true;
     for (size_t i = 0; i < h->n_args; i++) {
-        if (h->args[i]->type != T_VAR) {
+        const struct term *t = h->args[i];
+        if (t->type != T_VAR) {
             parser_error(p, r->loc, "illegal default rule (arguments cannot contain %s)",
-                         term_kind(h->args[i]));
-            return false;
+                         term_kind(t));
+            ok = false;
+            continue;
         }
         for (size_t k = 0; k < i; k++) {
-            if (str_eq(h->args[k]->var.name, h->args[i]->var.name)) {
+            if (h->args[k]->type == T_VAR && str_eq(h->args[k]->var.name, t->var.name)) {
                 parser_error(p, r->loc, "illegal default rule (arguments cannot be repeated %.*s)",
-                             STR_FMT(h->args[i]->var.name));
-                return false;
+                             STR_FMT(t->var.name));
+                ok = false;
+                break;
             }
         }
     }
-    return true;
+    return ok;
 }
 
 static struct rule *default_rule(struct parser *p, struct rule *r)
 {
-    if (r->head->value == NULL || r->head->key != NULL || r->head->generated_value) {
+    if (r->head->value == NULL) {
         parser_error(p, r->loc, "illegal default rule (must have a value)");
         return NULL;
     }
-    const char *why = default_refuses(r->head->value);
-    if (why != NULL) {
-        parser_error(p, r->loc, "illegal default rule (value cannot contain %s)", why);
-        return NULL;
-    }
-    if (!check_default_args(p, r)) {
+    if (!check_default_value(p, r, r->head->value) || !check_default_args(p, r)) {
         return NULL;
     }
     r->body = true_body(p, r->loc);
-    r->loc.end = p->s.last_end;
     return r;
 }
 
 /* Old heads: `p[x] { … }` is a member of the set p unless a value or `if` says otherwise. */
-static void old_style_head(struct parser *p, struct head *h, bool has_if)
+static bool old_style_head(struct parser *p, struct head *h, bool has_if)
 {
-    if (h->is_func || h->key != NULL || h->ref->list.n != 2) {
-        return;
+    struct term **v = h->ref->list.v;
+    if (h->uses_contains || h->ref->list.n != 2 || (h->n_args > 0 && !has_if)) {
+        return true;
     }
-    if (h->value != NULL) {
-        return;
+    if (v[0]->type != T_VAR) {
+        return false;
     }
-    if (has_if) {
-        h->generated_value = true;
+    if (!has_if) {
+        h->named = true;
+        if (h->value != NULL) {
+            h->map_key = v[1];
+            return true;
+        }
+        h->ref = single_ref(p, v[0]);
+        h->ref->loc = v[0]->loc;
+        h->key = v[1];
+        return true;
+    }
+    if (h->n_args == 0 && (!term_is_ground(v[1]) || v[1]->type == T_REF)) {
+        h->map_key = v[1];
+    }
+    h->named |= h->value != NULL;
+    if (h->value == NULL) {
+        h->generated_value = h->value_at_head = true;
         h->value = term_bool(p->a, true, h->loc);
-        return;
     }
-    struct term *ref = term_new(p->a, T_REF, h->ref->loc);
-    term_push(p->a, ref, h->ref->list.v[0]);
-    h->key = h->ref->list.v[1];
-    h->ref = ref;
+    return true;
 }
 
 static struct body *braced_body(struct parser *p)
@@ -257,7 +272,9 @@ static struct head *copy_head(struct parser *p, const struct head *h)
     struct head *c = arena_new(p->a, struct head);
     *c = *h;
     c->ref = term_copy(p->a, h->ref);
+    c->map_key = term_copy(p->a, h->map_key);
     c->key = term_copy(p->a, h->key);
+    c->uses_if = false;
     c->value = term_copy(p->a, h->value);
     c->args = arena_array(p->a, struct term *, h->n_args + 1);
     for (size_t i = 0; i < h->n_args; i++) {
@@ -270,9 +287,10 @@ static struct head *copy_head(struct parser *p, const struct head *h)
 static bool else_value(struct parser *p, struct head *h)
 {
     h->generated_value = false;
+    h->value_at_head = false;
     if (tok(p) == TOK_LBRACE || tok(p) == TOK_IF) {
         h->generated_value = true;
-        h->value = term_bool(p->a, true, h->loc);
+        h->value = term_bool(p->a, true, (struct loc){0});
         return true;
     }
     if (tok(p) != TOK_ASSIGN && tok(p) != TOK_UNIFY) {
@@ -294,15 +312,17 @@ static bool else_body(struct parser *p, struct rule *r, const struct head *head)
     if (r->head->uses_if) {
         parser_scan(p);
     } else if (tok(p) != TOK_LBRACE) {
-        r->body = true_body(p, r->loc);
+        r->body = true_body(p, span(r->loc, p->s.last_end));
         r->generated_body = true;
         return true;
     }
+    bool bare = false;
     if (tok(p) == TOK_LBRACE) {
         r->body = braced_body(p);
     } else if (tok(p) != TOK_EOF) {
         struct expr *e = parse_literal(p);
         r->body = e != NULL ? body_of(p, e) : NULL;
+        bare = e != NULL;
     } else {
         parser_illegal(p, "rule body expected");
     }
@@ -311,9 +331,12 @@ static bool else_body(struct parser *p, struct rule *r, const struct head *head)
     }
     if (tok(p) == TOK_ELSE) {
         r->otherwise = parse_else(p, head);
-        return r->otherwise != NULL;
     }
-    return true;
+    if (bare || r->generated_body) {
+        r->loc.end = p->s.last_end;
+        loc_set_deep(r->body, r->loc);
+    }
+    return tok(p) != TOK_ELSE || r->otherwise != NULL;
 }
 
 static struct rule *parse_else(struct parser *p, const struct head *head)
@@ -342,7 +365,7 @@ static bool rule_else(struct parser *p, struct rule *r)
         parser_error(p, here(p), "else keyword cannot be used on rules with variables in head");
         return false;
     }
-    if (r->head->key != NULL) {
+    if (r->head->key != NULL || r->head->map_key != NULL) {
         parser_error(p, here(p), "else keyword cannot be used on multi-value rules");
         return false;
     }
@@ -367,7 +390,8 @@ static bool further_bodies(struct parser *p, struct rule *first)
         }
         r->loc.end = p->s.last_end;
         r->head = copy_head(p, first->head);
-        r->head->loc = r->loc;
+        r->head->uses_if = first->head->uses_if;
+        loc_set_head(r->head, r->loc);
         r->chained = true;
         last->next_in_chain = r;
         last = r;
@@ -386,8 +410,8 @@ struct rule *parse_rules(struct parser *p)
         scan_ahead_ref(p);
     }
     if (tok(p) != TOK_IDENT) {
-        if (r->is_default && tok(p) >= TOK_PACKAGE && keyword_token(lit(p), KW_V2) != TOK_IDENT) {
-            parser_error(p, here(p), "%s keyword cannot be used for rule name", token_name(tok(p)));
+        if (r->is_default) {
+            (void)keyword_as_name(p, true);
         }
         return NULL;
     }
@@ -409,7 +433,9 @@ struct rule *parse_rules(struct parser *p)
         r->loc = r->head->loc;
         return r;
     }
-    old_style_head(p, r->head, has_if);
+    if (!old_style_head(p, r->head, has_if)) {
+        return NULL;
+    }
     r->body = has_if ? if_body(p) : braced_body(p);
     if (r->body == NULL || !rule_else(p, r)) {
         return NULL;
@@ -418,110 +444,29 @@ struct rule *parse_rules(struct parser *p)
     return further_bodies(p, r) ? r : NULL;
 }
 
-static struct rule *bare_rule(struct parser *p, struct term *target, struct term *value,
-                              struct loc loc)
+/* `every := 1` and the like: a keyword where only a rule's name makes sense. */
+bool keyword_as_name(struct parser *p, bool is_default)
 {
-    struct rule *r = arena_new(p->a, struct rule);
-    struct head *h = arena_new(p->a, struct head);
-    r->head = h;
-    r->loc = h->loc = loc;
-    r->generated_body = true;
-    if (target->type == T_CALL) {
-        h->ref = single_ref(p, target->list.v[0]);
-        h->is_func = true;
-        h->args = target->list.v + 1;
-        h->n_args = target->list.n - 1;
-    } else {
-        h->ref = single_ref(p, target);
+    enum token t = tok(p);
+    bool name = t == TOK_EVERY || t == TOK_IF || t == TOK_IN || t == TOK_SOME || t == TOK_AS;
+    bool operator= t == TOK_NOT || t == TOK_LOGICAL_AND || t == TOK_LOGICAL_OR;
+    bool path = t == TOK_PACKAGE || t == TOK_IMPORT;
+    if (!name && !operator&& !path && t != TOK_CONTAINS) {
+        return false;
     }
-    h->value = value;
-    h->generated_value = value == NULL;
-    if (value == NULL && !h->is_func && h->ref->list.n == 2) {
-        h->generated_value = false;
-        old_style_head(p, h, false);
-    } else if (value == NULL) {
-        h->value = term_bool(p->a, true, loc);
-    }
-    r->body = true_body(p, loc);
-    return r;
-}
-
-static const char *not_a_rule(const struct expr *e)
-{
-    if (e->n_with > 0) {
-        return "expressions using with keyword cannot be used for rule head";
-    }
-    if (e->negated) {
-        return "negated expressions cannot be used for rule head";
-    }
-    if (e->kind == E_SOME) {
-        return "'some' declarations cannot be used for rule head";
-    }
-    return e->kind != E_TERM || e->term->type == T_AND || e->term->type == T_OR ||
-                   e->term->type == T_NOT
-               ? "expression cannot be used for rule head"
-               : NULL;
-}
-
-static bool head_var(const struct term *t)
-{
-    if (t->type == T_CALL) {
-        t = t->list.v[0];
-    }
-    return t->type == T_VAR || (t->type == T_REF && t->list.v[0]->type == T_VAR);
-}
-
-struct rule *rule_from_body(struct parser *p, struct body *b)
-{
-    struct expr *e = b->v[0];
-    const char *why =
-        b->n != 1 ? "multiple expressions cannot be used for rule head" : not_a_rule(e);
-    if (why != NULL) {
-        parser_error(p, e->loc, "%s", why);
-        return NULL;
-    }
-    struct term *t = e->term, *value = NULL;
-    bool assign = term_is_call_of(t, "assign");
-    if ((assign || term_is_call_of(t, "eq")) && t->infix) {
-        value = t->list.v[2];
-        t = t->list.v[1];
-    }
-    if (t->type == T_CALL && t->infix) {
-        parser_error(p, e->loc, "rule name conflicts with built-in function");
-        return NULL;
-    }
-    if (!head_var(t) || (value == NULL && t->type == T_VAR)) {
-        const char *hint = "";
-        if (p->o.version == REGO_V0 && t->type == T_VAR) {
-            struct str next = tok(p) == TOK_IDENT && here(p).row == e->loc.row ? lit(p) : STR_EMPTY;
-            hint = str_is(next, "if") || str_is(t->var.name, "if")
-                       ? " (hint: `import future.keywords.if` for `p if { ... }` rules)"
-                   : str_is(next, "contains") || str_is(t->var.name, "contains")
-                       ? " (hint: `import future.keywords.contains` for `p contains x` rules)"
-                       : "";
+    struct loc loc = here(p);
+    if (!is_default) {
+        struct parse_state before = p->s;
+        parser_scan(p);
+        enum token next = tok(p);
+        parser_restore(p, &before);
+        bool equation = (next == TOK_ASSIGN || next == TOK_UNIFY) && t != TOK_CONTAINS;
+        bool word = (next == TOK_IF || next == TOK_CONTAINS) && !path;
+        bool call = next == TOK_LPAREN && (name || path);
+        if (!equation && !word && !call) {
+            return false;
         }
-        parser_error(p, e->loc, "%s cannot be used for rule name%s", term_kind(t), hint);
-        return NULL;
     }
-    struct rule *r = bare_rule(p, t, value, e->loc);
-    r->head->assign = assign;
-    return r;
-}
-
-void check_v1_rule(struct parser *p, const struct rule *r)
-{
-    const char *what = r->head->is_func ? "function" : "rule";
-    struct str name = r->head->ref->list.v[0]->var.name;
-    if (r->head->ref->list.n < 2 && is_keyword_in_version(name, REGO_V1)) {
-        parser_error(p, r->loc, "%.*s keyword cannot be used for rule name", STR_FMT(name));
-    }
-    if (r->generated_body && r->head->generated_value && !r->head->is_func) {
-        parser_error(p, r->loc, "%s must have value assignment and/or body declaration", what);
-    }
-    if (!r->generated_body && !r->head->uses_if && !r->is_default) {
-        parser_error(p, r->loc, "`if` keyword is required before %s body", what);
-    }
-    if (r->head->key != NULL && !r->head->uses_contains) {
-        parser_error(p, r->loc, "`contains` keyword is required for partial set rules");
-    }
+    parser_error(p, loc, "%s keyword cannot be used for rule name", token_name(t));
+    return true;
 }

@@ -198,7 +198,7 @@ static struct term *parse_number(struct parser *p)
         parser_illegal(p, "%s", "illegal number format");
         return NULL;
     }
-    struct term *t = term_new(p->a, T_NUMBER, span(loc, p->s.tok_end));
+    struct term *t = term_new(p->a, T_NUMBER, loc);
     t->num = n;
     return t;
 }
@@ -350,8 +350,13 @@ static bool is_root(const struct term *t)
     return t->type == T_VAR && (str_is(t->var.name, "input") || str_is(t->var.name, "data"));
 }
 
-static struct term *finish_term(struct parser *p, struct term *head, uint32_t offset)
+/*
+ * What may follow the start of a term: a reference or a call. The text of those begins where the
+ * last token of the start does, which for brackets is the closing one.
+ */
+static struct term *finish_term(struct parser *p, struct term *head)
 {
+    uint32_t offset = here(p).off;
     parser_scan_ws(p);
     if (tok(p) == TOK_LPAREN || tok(p) == TOK_DOT || tok(p) == TOK_LBRACK) {
         return parse_ref_tail(p, head, offset);
@@ -360,9 +365,7 @@ static struct term *finish_term(struct parser *p, struct term *head, uint32_t of
         parser_scan(p);
     }
     if (is_root(head)) {
-        struct term *ref = term_new(p->a, T_REF, head->loc);
-        term_push(p->a, ref, head);
-        return ref;
+        return single_ref(p, head);
     }
     return head;
 }
@@ -390,17 +393,16 @@ static struct term *parse_minus(struct parser *p)
     if (tok(p) != TOK_IDENT && tok(p) != TOK_CONTAINS) {
         parser_restore(p, &before);
         struct term *n = parse_number(p);
-        return n != NULL ? finish_term(p, n, here(p).off) : NULL;
+        return n != NULL ? finish_term(p, n) : NULL;
     }
-    uint32_t offset = here(p).off;
-    struct term *t = finish_term(p, parse_var(p), offset);
+    struct term *t = finish_term(p, parse_var(p));
     if (t == NULL) {
         return NULL;
     }
     struct term *zero = term_new(p->a, T_NUMBER, loc);
     zero->num = num_int(0);
-    struct term *c = call_of(p, term_var(p->a, S("minus"), loc), zero, t, loc, loc.off);
-    return c;
+    struct term *op = term_var(p->a, S("minus"), (struct loc){0});
+    return call_of(p, op, zero, t, loc, loc.off);
 }
 
 static struct term *term_start(struct parser *p)
@@ -439,24 +441,32 @@ static struct term *term_start(struct parser *p)
     }
 }
 
-static struct parsed_term **cache_slot(struct parser *p, uint32_t off)
-{
-    return &p->cache[(off * 2654435761u) >> 24];
-}
-
 /* The same place is read several times when braces turn out to be something else: remember it. */
 static bool cached(struct parser *p, struct term **out)
 {
-    for (struct parsed_term *c = *cache_slot(p, here(p).off); c != NULL; c = c->next) {
-        if (c->off == here(p).off && c->keywords == p->s.lex.keywords && c->first == tok(p)) {
-            size_t errors = p->s.n_errors; /* those of another reading must not come back */
-            parser_restore(p, &c->after);
-            p->s.n_errors = p->errors.n = errors;
-            *out = c->term;
-            return true;
-        }
+    uint32_t off = here(p).off;
+    const struct parsed_term *c = p->cache;
+    while (c != NULL && c->off > off) {
+        c = c->next;
     }
-    return false;
+    if (c == NULL || c->off != off) {
+        return false;
+    }
+    size_t errors = p->s.n_errors;
+    parser_restore(p, &c->after);
+    p->s.n_errors = p->errors.n = errors; /* those of a reading given up must not come back */
+    *out = c->term;
+    return true;
+}
+
+static void remember(struct parser *p, uint32_t off, struct term *t)
+{
+    struct parsed_term *next = p->cache, *c = arena_new(&p->scratch, struct parsed_term);
+    while (next != NULL && next->off >= off) {
+        next = next->next;
+    }
+    *c = (struct parsed_term){.off = off, .term = t, .after = p->s, .next = next};
+    p->cache = c;
 }
 
 struct term *parse_term(struct parser *p)
@@ -470,25 +480,16 @@ struct term *parse_term(struct parser *p)
         return t;
     }
     uint32_t offset = here(p).off;
-    unsigned keywords = p->s.lex.keywords;
-    enum token first = tok(p);
     size_t errors = p->s.n_errors;
     scan_ahead_logic_call(p);
     if (tok(p) == TOK_SUB) {
         t = parse_minus(p);
     } else {
         t = term_start(p);
-        t = t != NULL ? finish_term(p, t, offset) : NULL;
+        t = t != NULL ? finish_term(p, t) : NULL;
     }
     if (t != NULL && p->s.n_errors == errors) {
-        struct parsed_term **slot = cache_slot(p, offset), *c = arena_new(p->a, struct parsed_term);
-        *c = (struct parsed_term){.off = offset,
-                                  .keywords = keywords,
-                                  .first = first,
-                                  .term = t,
-                                  .after = p->s,
-                                  .next = *slot};
-        *slot = c;
+        remember(p, offset, t);
     }
     parser_leave(p);
     return t;
