@@ -207,22 +207,23 @@ bool term_is_call_of(const struct term *t, const char *name)
 void rego_errors_add(struct rego_errors *e, const char *code, struct str file, struct loc loc,
                      const char *fmt, ...)
 {
-    char text[4096];
-    va_list ap;
+    va_list ap, again;
     va_start(ap, fmt);
-    int n = vsnprintf(text, sizeof text, fmt, ap);
+    va_copy(again, ap);
+    int n = vsnprintf(NULL, 0, fmt, ap);
+    size_t len = n < 0 ? 0 : (size_t)n;
+    char *text = arena_alloc_raw(e->a, len + 1, 1);
+    vsnprintf(text, len + 1, fmt, again);
+    va_end(again);
     va_end(ap);
     e->v = arena_grow(e->a, e->v, e->n, e->n + 1, &e->cap, sizeof *e->v);
-    size_t len = n < 0 ? 0 : MIN((size_t)n, sizeof text - 1);
-    e->v[e->n++] = (struct rego_error){.code = code,
-                                       .file = arena_str(e->a, file),
-                                       .loc = loc,
-                                       .message = arena_str(e->a, str_n(text, len))};
+    e->v[e->n++] = (struct rego_error){
+        .code = code, .file = arena_str(e->a, file), .loc = loc, .message = str_n(text, len)};
 }
 
 static void write_place(struct buf *out, const struct rego_error *e, bool column)
 {
-    if (e->loc.row == 0) {
+    if (e->loc.row == 0 && !e->whole_file) {
         return;
     }
     if (e->file.n > 0) {
@@ -243,7 +244,11 @@ void rego_error_write(struct buf *out, const struct rego_error *e)
 
 void rego_errors_write(struct buf *out, const struct rego_errors *e)
 {
-    buf_printf(out, e->n == 1 ? "1 error occurred: " : "%zu errors occurred:\n", e->n);
+    if (e->n != 1) {
+        buf_printf(out, "%zu errors occurred:\n", e->n);
+    } else if (!e->v[0].whole_file) {
+        buf_puts(out, S("1 error occurred: "));
+    }
     for (size_t i = 0; i < e->n; i++) {
         buf_puts(out, i > 0 ? S("\n") : S(""));
         write_place(out, &e->v[i], true);

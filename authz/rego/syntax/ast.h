@@ -170,6 +170,7 @@ struct rego_error {
     struct str line;    /* parse errors: the line of the text, and the byte in it that is meant */
     size_t line_at;
     bool has_line;
+    bool whole_file; /* printed with the file and row 0 */
 };
 
 struct rego_errors {
@@ -219,7 +220,7 @@ bool term_is_call_of(const struct term *t,
 struct str term_call_name(struct arena *a, const struct term *t); /* "plus", "data.a.f" … */
 /* The language's order over what is written: <0, 0, >0. Places don't count. */
 int term_cmp(const struct term *a, const struct term *b);
-/* Puts the members of a set or object in that order; of equal ones the first stays, with the last value. */
+/* Puts members in that order. Of equal ones in a set the first stays; an object keeps equal keys. */
 void term_sort(struct arena *a, struct term *t);
 bool term_is_ground(const struct term *t); /* no variables in it (heads of refs aside) */
 void term_write(struct buf *out, const struct term *t); /* Rego notation, as upstream's String() */

@@ -206,9 +206,7 @@ void term_sort(struct arena *a, struct term *t)
     }
     qsort(v, n, sizeof *v, members_cmp);
     for (size_t i = 0; i < n; i++) {
-        if (kept > 0 && term_cmp(v[kept - 1].key, v[i].key) == 0) {
-            v[kept - 1].value = step == 2 ? v[i].value : v[kept - 1].value;
-        } else {
+        if (step == 2 || kept == 0 || term_cmp(v[kept - 1].key, v[i].key) != 0) {
             v[kept++] = v[i];
         }
     }

@@ -14,6 +14,10 @@ static void put_bytes(struct writer *w, struct str s)
 {
     static const char letters[] =
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    if (s.p == NULL) {
+        buf_puts(w->out, S("null"));
+        return;
+    }
     buf_putc(w->out, '"');
     for (size_t i = 0; i < s.n; i += 3) {
         uint32_t v = 0;
@@ -128,6 +132,10 @@ static void put_expr(struct writer *w, const struct expr *e, size_t index, bool 
 
 static void put_template(struct writer *w, const struct term *t)
 {
+    if (t->list.n == 0) {
+        buf_printf(w->out, "{\"parts\":null,\"multi_line\":%s}", t->raw ? "true" : "false");
+        return;
+    }
     buf_puts(w->out, S("{\"parts\":["));
     for (size_t i = 0; i < t->list.n; i++) {
         buf_puts(w->out, i > 0 ? S(",") : S(""));

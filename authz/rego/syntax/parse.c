@@ -89,7 +89,6 @@ void parser_template_rest(struct parser *p, bool raw)
 void parser_restore(struct parser *p, const struct parse_state *s)
 {
     p->s = *s;
-    p->errors.n = s->n_errors;
 }
 
 bool parser_enter(struct parser *p)
@@ -195,13 +194,17 @@ static struct str line_and_caret(struct arena *a, const struct rego_error *e)
 static void add_error(struct parser *p, struct loc loc, struct str message)
 {
     message = with_hints(p, message);
-    if (p->errors.n < PARSE_ERRORS_MAX) {
-        rego_errors_add(&p->errors, "rego_parse_error", p->file, loc, "%.*s", STR_FMT(message));
-        struct rego_error *e = &p->errors.v[p->errors.n - 1];
-        add_line(e, p->source);
-        e->details = line_and_caret(p->a, e);
+    if (p->s.n_errors >= PARSE_ERRORS_MAX) {
+        return;
     }
-    p->s.n_errors = p->errors.n;
+    struct parse_error *x = arena_new(p->a, struct parse_error);
+    x->e = (struct rego_error){
+        .code = "rego_parse_error", .file = p->file, .loc = loc, .message = message};
+    add_line(&x->e, p->source);
+    x->e.details = line_and_caret(p->a, &x->e);
+    x->before = p->s.last_error;
+    p->s.last_error = x;
+    p->s.n_errors++;
 }
 
 void parser_error(struct parser *p, struct loc loc, const char *fmt, ...)
@@ -367,9 +370,16 @@ static void read_statements(struct parser *p, bool rules)
         arena_reset(&p->scratch);
         p->cache = NULL;
     }
-    if (arena_exhausted(p->a) && p->errors.n == 0) {
+    if (arena_exhausted(p->a) && p->s.n_errors == 0) {
         parser_error(p, here(p), "the module needs more memory than a parse may take");
     }
+    p->errors.v = arena_array(p->a, struct rego_error, p->s.n_errors + 1);
+    p->errors.n = p->errors.cap = p->s.n_errors;
+    size_t i = p->errors.n;
+    for (const struct parse_error *x = p->s.last_error; x != NULL; x = x->before) {
+        p->errors.v[--i] = x->e;
+    }
+    arena_release(&p->scratch);
 }
 
 enum { PARSE_SCRATCH_MAX = 256 << 20 };
@@ -399,8 +409,8 @@ static void hand_over(struct parser *p, struct rego_errors *errors)
         copy->line = arena_str(errors->a, e->line);
         copy->line_at = e->line_at;
         copy->has_line = e->has_line;
+        copy->whole_file = e->whole_file;
     }
-    arena_release(&p->scratch);
 }
 
 bool rego_parse_module(struct arena *a, struct str file, struct str source,
@@ -433,8 +443,9 @@ bool rego_parse_query(struct arena *a, struct str source, const struct parse_opt
     for (size_t i = 0; i < p->n_statements; i++) {
         const struct statement *s = &p->statements[i];
         if (s->kind != ST_BODY) {
-            parser_error(p, s->loc, "expected body but got %s",
-                         s->kind == ST_PACKAGE ? "*ast.Package" : "*ast.Import");
+            rego_errors_add(&p->errors, "rego_parse_error", STR_EMPTY, s->loc,
+                            "expected body but got *ast.%s",
+                            s->kind == ST_PACKAGE ? "Package" : "Import");
             break;
         }
         for (size_t k = 0; k < s->body->n; k++) {

@@ -26,6 +26,20 @@ struct body *parse_body(struct parser *p, enum token end)
     return b;
 }
 
+/* Would what follows the current token be `x in xs` or `x, y in xs` with all keywords on? */
+static bool future_membership(struct parser *p)
+{
+    struct parse_state before = p->s;
+    struct parsed_term *cache = p->cache;
+    parser_scan(p);
+    p->s.lex.keywords |= KW_V2;
+    p->cache = NULL;
+    struct term *t = parse_infix(p);
+    p->cache = cache;
+    parser_restore(p, &before);
+    return term_is_call_of(t, "internal.member_2") || term_is_call_of(t, "internal.member_3");
+}
+
 /* A body that goes on with a word that would be an operator had it been imported. */
 static void hint_missing_keyword(struct parser *p)
 {
@@ -36,15 +50,8 @@ static void hint_missing_keyword(struct parser *p)
         return;
     }
     struct str word = tok(p) == TOK_IDENT ? lit(p) : STR_EMPTY;
-    if (tok(p) == TOK_COMMA && (p->s.lex.keywords & KW_IN) == 0) {
-        struct parse_state before = p->s;
-        p->s.lex.keywords |= KW_IN;
-        parser_scan(p);
-        struct term *t = parse_infix(p);
-        parser_restore(p, &before);
-        bool member = t != NULL && (term_is_call_of(t, "internal.member_2") ||
-                                    term_is_call_of(t, "internal.member_3"));
-        word = member ? S("in") : STR_EMPTY;
+    if (tok(p) == TOK_COMMA && future_membership(p)) {
+        word = S("in");
     }
     for (size_t i = 0; i < ARRAY_LEN(infix); i++) {
         if (str_is(word, infix[i].word)) {
@@ -133,8 +140,13 @@ static struct expr *some_in(struct parser *p, struct loc loc, bool *bad)
         return NULL;
     }
     *bad = true;
-    if (!term_is_call_of(t, "internal.member_2") && !term_is_call_of(t, "internal.member_3")) {
+    bool two = term_is_call_of(t, "internal.member_3");
+    if (!two && !term_is_call_of(t, "internal.member_2")) {
         parser_illegal(p, "expected `x in xs` or `x, y in xs` expression");
+        return NULL;
+    }
+    if (t->list.n != (two ? 4u : 3u)) {
+        parser_illegal(p, "illegal domain");
         return NULL;
     }
     struct expr *e = expr_of(p, NULL, loc);
@@ -148,16 +160,7 @@ static struct expr *some_in(struct parser *p, struct loc loc, bool *bad)
 
 static void hint_some_in(struct parser *p)
 {
-    if ((p->s.lex.keywords & KW_IN) != 0 || p->o.version != REGO_V0) {
-        return;
-    }
-    struct parse_state before = p->s;
-    p->s.lex.keywords |= KW_IN;
-    parser_scan(p);
-    struct term *t = parse_infix(p);
-    parser_restore(p, &before);
-    if (t != NULL &&
-        (term_is_call_of(t, "internal.member_2") || term_is_call_of(t, "internal.member_3"))) {
+    if (p->o.version == REGO_V0 && future_membership(p)) {
         parser_hint(p, "`import future.keywords.in` for `some x in xs` expressions");
     }
 }
@@ -202,6 +205,10 @@ static bool every_head(struct parser *p, struct expr *e)
     bool two = term_is_call_of(t, "internal.member_3");
     if (!two && !term_is_call_of(t, "internal.member_2")) {
         parser_illegal(p, "expected `x[, y] in xs { ... }` expression");
+        return false;
+    }
+    if (t->list.n != (two ? 4u : 3u)) {
+        parser_illegal(p, "illegal domain");
         return false;
     }
     if (two) {
@@ -318,9 +325,12 @@ static void hint_every(struct parser *p, const struct expr *e, const struct pars
         return;
     }
     struct parse_state after = p->s;
+    struct parsed_term *cache = p->cache;
     parser_restore(p, start);
-    p->s.lex.keywords |= KW_IN;
+    p->s.lex.keywords |= KW_V2;
+    p->cache = NULL;
     bool hint = parse_every(p) != NULL;
+    p->cache = cache;
     parser_restore(p, &after);
     if (hint) {
         parser_hint(p, "`import future.keywords.every` for `every x in xs { ... }` expressions");
@@ -398,6 +408,7 @@ static struct expr *literal_expr(struct parser *p, bool negated, struct loc not_
 static struct expr *leading_operand(struct parser *p, bool *done)
 {
     struct parse_state before = p->s;
+    struct parsed_term *cache = p->cache;
     struct loc loc = here(p);
     parser_scan(p);
     struct body *b = parse_body(p, TOK_RBRACE);
@@ -413,6 +424,7 @@ static struct expr *leading_operand(struct parser *p, bool *done)
         }
     }
     parser_restore(p, &before);
+    p->cache = cache;
     return NULL;
 }
 

@@ -299,6 +299,10 @@ struct term *parse_template(struct parser *p, bool raw)
 {
     struct term *t = term_new(p->a, T_TEMPLATE, here(p));
     t->raw = raw;
+    if (p->o.version == REGO_V0) {
+        parser_error(p, t->loc, "template strings are not supported by current capabilities");
+        return NULL;
+    }
     for (;;) {
         struct str text;
         if (!template_text(p, raw, &text)) {
@@ -317,6 +321,7 @@ struct term *parse_template(struct parser *p, bool raw)
         }
         parser_template_rest(p, raw);
         if (tok(p) == TOK_ILLEGAL) {
+            parser_error(p, here(p), "expected template-string part");
             return NULL;
         }
     }

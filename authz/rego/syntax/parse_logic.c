@@ -132,6 +132,7 @@ static struct body *logic_operand(struct parser *p, const char *op, bool *explic
             *explicit = false;
             return b;
         }
+        *explicit = false;
     }
     *loc = here(p);
     struct expr *e = parse_plain_expr(p);

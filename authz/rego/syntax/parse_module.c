@@ -135,6 +135,7 @@ bool assemble_module(struct parser *p, struct module *m)
 {
     if (p->n_statements == 0) {
         module_error(p, (struct loc){0}, "empty module");
+        p->errors.v[0].whole_file = true;
         return false;
     }
     const struct statement *first = &p->statements[0];

@@ -12,12 +12,19 @@ enum {
     PARSE_TOKENS_BASE = 1 << 16,
 };
 
+/* Errors hang together backwards, so that going back to an earlier state forgets the later ones. */
+struct parse_error {
+    struct rego_error e;
+    struct parse_error *before;
+};
+
 /* What is saved and restored when the parser tries one reading and falls back on another. */
 struct parse_state {
     struct lexer lex;
     struct lexeme cur;
     uint32_t tok_end, last_end; /* ends of the current token and of the one before (no blanks) */
     bool skipped_nl;
+    struct parse_error *last_error;
     size_t n_errors, n_comments;
     unsigned wildcard;
     int n_hints;

@@ -72,7 +72,7 @@ static void missing_value(struct parser *p, const struct head *h, bool is_defaul
 {
     struct str name = head_name(p, h);
     if (!h->assign) {
-        parser_illegal(p, "expected rule value term (e.g., %.*s[%%!s(<nil>)] = <VALUE> { ... })",
+        parser_illegal(p, "expected rule value term (e.g., %.*s[<nil>] = <VALUE> { ... })",
                        STR_FMT(name));
     } else if (h->n_args > 0) {
         parser_illegal(p, "expected function value term (e.g., %.*s(...) := <VALUE> { ... })",

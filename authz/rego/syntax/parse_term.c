@@ -159,6 +159,21 @@ struct term *parse_infix_in_list(struct parser *p)
     return t;
 }
 
+/* Beyond 32 bits upstream does not see a number at all. */
+static bool huge_exponent(struct str s)
+{
+    size_t at = 0;
+    while (at < s.n && s.p[at] != 'e' && s.p[at] != 'E') {
+        at++;
+    }
+    at += at + 1 < s.n && (s.p[at + 1] == '+' || s.p[at + 1] == '-');
+    while (at + 1 < s.n && s.p[at + 1] == '0') {
+        at++;
+    }
+    uint64_t v = 0;
+    return at < s.n && (failed(str_to_u64(str_sub(s, at + 1, s.n), &v)) || v > INT32_MAX);
+}
+
 static struct term *parse_number(struct parser *p)
 {
     struct loc loc = here(p);
@@ -190,12 +205,12 @@ static struct term *parse_number(struct parser *p)
         arena_printf(p->a, "%s%s%.*s", minus ? "-" : "", point ? "0." : "", STR_FMT(s));
     struct num n;
     struct err e = num_parse(text, &n);
-    if (failed(e) && e.code == ERR_RANGE) {
+    if (failed(e) && e.code == ERR_RANGE && !huge_exponent(text)) {
         parser_error(p, here(p), "number too big");
         return NULL;
     }
     if (failed(e)) {
-        parser_illegal(p, "%s", "illegal number format");
+        parser_illegal(p, "invalid float");
         return NULL;
     }
     struct term *t = term_new(p->a, T_NUMBER, loc);
@@ -452,9 +467,7 @@ static bool cached(struct parser *p, struct term **out)
     if (c == NULL || c->off != off) {
         return false;
     }
-    size_t errors = p->s.n_errors;
     parser_restore(p, &c->after);
-    p->s.n_errors = p->errors.n = errors; /* those of a reading given up must not come back */
     *out = c->term;
     return true;
 }
@@ -480,7 +493,6 @@ struct term *parse_term(struct parser *p)
         return t;
     }
     uint32_t offset = here(p).off;
-    size_t errors = p->s.n_errors;
     scan_ahead_logic_call(p);
     if (tok(p) == TOK_SUB) {
         t = parse_minus(p);
@@ -488,9 +500,7 @@ struct term *parse_term(struct parser *p)
         t = term_start(p);
         t = t != NULL ? finish_term(p, t) : NULL;
     }
-    if (t != NULL && p->s.n_errors == errors) {
-        remember(p, offset, t);
-    }
+    remember(p, offset, t);
     parser_leave(p);
     return t;
 }
