@@ -111,9 +111,9 @@ struct head {
     size_t n_args;
     bool is_func;
     struct term *key, *value; /* key: a member of a partial set */
-    struct term *map_key;     /* the last part of `p[k] = v`, where the tree shows it as a key too */
-    bool named;               /* the tree shows a name beside the reference */
-    bool value_at_head;       /* the value was made up and stands where the head stands */
+    struct term *map_key; /* the last part of `p[k] = v`, where the tree shows it as a key too */
+    bool named;           /* the tree shows a name beside the reference */
+    bool value_at_head;   /* the value was made up and stands where the head stands */
     bool assign, generated_value, uses_if, uses_contains;
 };
 

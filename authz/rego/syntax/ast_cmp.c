@@ -8,10 +8,11 @@ static int expr_cmp(const struct expr *a, const struct expr *b);
 static int rank(const struct term *t)
 {
     static const unsigned char ranks[] = {
-        [T_NULL] = 0,      [T_BOOL] = 1,        [T_NUMBER] = 2,      [T_STRING] = 3, [T_TEMPLATE] = 4,
-        [T_VAR] = 5,       [T_REF] = 6,         [T_ARRAY] = 7,       [T_OBJECT] = 8, [T_SET] = 9,
-        [T_ARRAY_COMP] = 10, [T_OBJECT_COMP] = 11, [T_SET_COMP] = 12, [T_CALL] = 13, [T_EXPR] = 100,
-        [T_NOT] = 111,     [T_AND] = 103,       [T_OR] = 104,
+        [T_NULL] = 0,      [T_BOOL] = 1,  [T_NUMBER] = 2,      [T_STRING] = 3,
+        [T_TEMPLATE] = 4,  [T_VAR] = 5,   [T_REF] = 6,         [T_ARRAY] = 7,
+        [T_OBJECT] = 8,    [T_SET] = 9,   [T_ARRAY_COMP] = 10, [T_OBJECT_COMP] = 11,
+        [T_SET_COMP] = 12, [T_CALL] = 13, [T_EXPR] = 100,      [T_NOT] = 111,
+        [T_AND] = 103,     [T_OR] = 104,
     };
     return ranks[t->type];
 }
@@ -50,8 +51,9 @@ static int operator_cmp(const struct term *a, const struct term *b)
         return lists_cmp(a->list.v, a->list.n, b->list.v, b->list.n);
     }
     int c = term_cmp(a->type == T_REF ? a->list.v[0] : a, b->type == T_REF ? b->list.v[0] : b);
-    return c != 0 ? c : order(a->type == T_REF ? (long)a->list.n : 1,
-                              b->type == T_REF ? (long)b->list.n : 1);
+    return c != 0 ? c
+                  : order(a->type == T_REF ? (long)a->list.n : 1,
+                          b->type == T_REF ? (long)b->list.n : 1);
 }
 
 static int calls_cmp(const struct term *a, const struct term *b)

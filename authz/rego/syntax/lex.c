@@ -275,9 +275,9 @@ static enum token either(struct lexer *x, char next, enum token with, enum token
 static enum token scan_symbol(struct lexer *x, int32_t c)
 {
     static const unsigned char singles[128] = {
-        ['['] = TOK_LBRACK, [']'] = TOK_RBRACK, ['{'] = TOK_LBRACE, ['}'] = TOK_RBRACE,
-        ['('] = TOK_LPAREN, [')'] = TOK_RPAREN, [','] = TOK_COMMA,  ['+'] = TOK_ADD,
-        ['-'] = TOK_SUB,    ['*'] = TOK_MUL,    ['/'] = TOK_QUO,    ['%'] = TOK_REM,
+        ['['] = TOK_LBRACK, [']'] = TOK_RBRACK, ['{'] = TOK_LBRACE,    ['}'] = TOK_RBRACE,
+        ['('] = TOK_LPAREN, [')'] = TOK_RPAREN, [','] = TOK_COMMA,     ['+'] = TOK_ADD,
+        ['-'] = TOK_SUB,    ['*'] = TOK_MUL,    ['/'] = TOK_QUO,       ['%'] = TOK_REM,
         ['&'] = TOK_AND,    ['|'] = TOK_OR,     [';'] = TOK_SEMICOLON, ['.'] = TOK_DOT,
     };
     if (c > 0 && c < 128 && singles[c] != 0) {

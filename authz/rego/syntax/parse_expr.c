@@ -390,6 +390,7 @@ static struct expr *literal_expr(struct parser *p, bool negated, struct loc not_
         *inner = *e;
         inner->n_with = inner->cap_with = 0;
         inner->with = NULL;
+        inner->loc = (struct loc){0}; /* parse_literal gives it the place of the whole */
         struct expr *outer = wrap_not(p, body_of(p, inner), false, not_loc);
         outer->with = e->with;
         outer->n_with = e->n_with;

@@ -3,8 +3,7 @@
 
 #include <stdarg.h>
 
-static void module_error(struct parser *p, struct loc loc, const char *fmt, ...)
-    PRINTF_LIKE(3, 4);
+static void module_error(struct parser *p, struct loc loc, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
 static void module_error(struct parser *p, struct loc loc, const char *fmt, ...)
 {
