@@ -1,6 +1,6 @@
 /* graphql.*: documents of the GraphQL language, as texts or as the objects that parsing them gives. */
-#include "authz/rego/builtin/builtin.h"
 #include "authz/rego/builtin/graphql/graphql.h"
+#include "authz/rego/builtin/builtin.h"
 
 /* "input:LINE:COL: text" becomes "text in GraphQL string at location LINE:COL". */
 static bool located(struct str error, struct str *line, struct str *col, struct str *text)

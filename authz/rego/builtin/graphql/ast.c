@@ -130,8 +130,8 @@ struct str gql_quoted(struct gql *g, struct str s)
             buf_printf(&out, "\\x%02x", (unsigned char)s.p[start]);
         } else if (c < 0x20 || c == 0x7f) {
             buf_printf(&out, "\\x%02x", (unsigned)c);
-        } else if ((c >= 0x80 && c < 0xa1) || c == 0xad || c == 0xfeff || (c >= 0x2000 && c < 0x2010) ||
-                   (c >= 0x2028 && c < 0x2030)) {
+        } else if ((c >= 0x80 && c < 0xa1) || c == 0xad || c == 0xfeff ||
+                   (c >= 0x2000 && c < 0x2010) || (c >= 0x2028 && c < 0x2030)) {
             buf_printf(&out, "\\u%04x", (unsigned)c);
         } else {
             buf_puts(&out, str_sub(s, start, at));

@@ -97,8 +97,8 @@ struct gql_selection {
     struct gql_pos pos;
     struct gql_comments *comment;
     struct gql_definition *object;
-    struct gql_field *def;            /* of a field */
-    struct gql_fragment *fragment;    /* of a spread */
+    struct gql_field *def;         /* of a field */
+    struct gql_fragment *fragment; /* of a spread */
 };
 
 struct gql_variable {
@@ -199,10 +199,9 @@ bool gql_has_str(struct gql *g, const struct gql_strs *l, struct str s);
 /* Counts work; true: stop, g->error says why. */
 bool gql_spend(struct gql *g, uint64_t work);
 /* Records the one error of a parser or a schema; false, for `return`. */
-bool gql_fail_at(struct gql *g, const struct gql_pos *pos, const char *fmt, ...)
-    PRINTF_LIKE(3, 4);
+bool gql_fail_at(struct gql *g, const struct gql_pos *pos, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
-struct str gql_type_name(const struct gql_type *t);            /* inside all lists */
+struct str gql_type_name(const struct gql_type *t);                /* inside all lists */
 struct str gql_type_text(struct gql *g, const struct gql_type *t); /* "[Int!]!" */
 struct str gql_value_text(struct gql *g, const struct gql_value *v);
 struct str gql_quoted(struct gql *g, struct str s); /* in double quotes, with Go's escapes */

@@ -23,10 +23,10 @@
 #include "lib/base/map.h"
 
 enum {
-    GQL_DEPTH_MAX = 300,           /* selections, list and object literals, list types */
+    GQL_DEPTH_MAX = 300,             /* selections, list and object literals, list types */
     GQL_WORK_MAX = 50 * 1000 * 1000, /* comparisons and visits of one call */
-    GQL_WALK_MAX = 1500,            /* the same with fragments followed */
-    GQL_ERRORS_MAX = 64 * 1024,     /* bytes of findings */
+    GQL_WALK_MAX = 1000,             /* the same with fragments followed */
+    GQL_ERRORS_MAX = 64 * 1024,      /* bytes of findings */
 };
 
 struct gql {
@@ -54,9 +54,9 @@ bool gql_types_of_value(struct gql *g, struct val v, struct gql_types **out);
 
 struct gql_schema {
     struct gql_definition *query, *mutation, *subscription; /* NULL: no such operations */
-    struct map types;      /* name -> struct gql_definition */
-    struct map directives; /* name -> struct gql_directive_def */
-    struct map possible;   /* name -> struct gql_list of the types that can stand for it */
+    struct map types;                                       /* name -> struct gql_definition */
+    struct map directives;                                  /* name -> struct gql_directive_def */
+    struct map possible; /* name -> struct gql_list of the types that can stand for it */
 };
 
 /* Joins `t` with what every schema has and checks it. Release `out` whatever is returned. */

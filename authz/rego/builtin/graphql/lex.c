@@ -17,8 +17,9 @@ void gql_lex_init(struct gql_lexer *x, struct gql *g, struct str text)
 const char *gql_tok_text(enum gql_tok kind)
 {
     static const char *const texts[] = {
-        "<Invalid>", "<EOF>", "!", "$", "&", "(",    ")",   "...",   ":",      "=",           "@",
-        "[",         "]",     "{", "}", "|", "Name", "Int", "Float", "String", "BlockString", "Comment",
+        "<Invalid>", "<EOF>", "!",     "$",      "&",           "(",       ")", "...",
+        ":",         "=",     "@",     "[",      "]",           "{",       "}", "|",
+        "Name",      "Int",   "Float", "String", "BlockString", "Comment",
     };
     return texts[kind];
 }
@@ -192,8 +193,8 @@ static bool escape(struct gql_lexer *x, struct buf *out, struct gql_token *bad)
         size_t to_end = x->end + 6 >= x->text.n ? x->text.n : x->end + 6;
         advance(x, 1);
         struct str seen = str_sub(x->text, x->end, to_end);
-        *bad = invalid(x, arena_printf(a, "Invalid character escape sequence: \\%.*s.",
-                                       STR_FMT(seen)));
+        *bad = invalid(
+            x, arena_printf(a, "Invalid character escape sequence: \\%.*s.", STR_FMT(seen)));
         return false;
     }
     utf8_put(out, code);
@@ -249,7 +250,8 @@ static size_t common_indent(struct str raw)
 {
     size_t least = STR_NPOS;
     for (struct str rest = raw; rest.p != NULL;) {
-        least = MIN(least, indent_of(str_split(&rest, '\n')));
+        size_t indent = indent_of(str_split(&rest, '\n'));
+        least = MIN(least, indent);
     }
     return least;
 }
@@ -348,8 +350,8 @@ static struct gql_token unexpected(struct gql_lexer *x, int c)
     x->end = x->start;
     x->end_col = x->start_col;
     if (c < 0x20) {
-        return invalid(x, arena_printf(a, "Cannot contain the invalid character \"\\u%04x\"",
-                                       (unsigned)c));
+        return invalid(
+            x, arena_printf(a, "Cannot contain the invalid character \"\\u%04x\"", (unsigned)c));
     }
     if (c == '\'') {
         return invalid(x, S("Unexpected single quote character ('), did you mean to use a double "
@@ -367,10 +369,9 @@ static struct gql_token unexpected(struct gql_lexer *x, int c)
 struct gql_token gql_lex(struct gql_lexer *x)
 {
     static const char marks[] = "!$&():=@[]{}|";
-    static const enum gql_tok kinds[] = {GT_BANG,      GT_DOLLAR,  GT_AMP,     GT_PAREN_L,
-                                         GT_PAREN_R,   GT_COLON,   GT_EQUALS,  GT_AT,
-                                         GT_BRACKET_L, GT_BRACKET_R, GT_BRACE_L, GT_BRACE_R,
-                                         GT_PIPE};
+    static const enum gql_tok kinds[] = {GT_BANG,    GT_DOLLAR,  GT_AMP, GT_PAREN_L,   GT_PAREN_R,
+                                         GT_COLON,   GT_EQUALS,  GT_AT,  GT_BRACKET_L, GT_BRACKET_R,
+                                         GT_BRACE_L, GT_BRACE_R, GT_PIPE};
     skip_blanks(x);
     x->start = x->end;
     x->start_col = x->end_col;

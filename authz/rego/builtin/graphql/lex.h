@@ -39,8 +39,8 @@ struct gql_token {
 struct gql_lexer {
     struct gql *g;
     struct str text;
-    size_t start, end;         /* bytes */
-    long start_col, end_col;   /* code points from the beginning of the text */
+    size_t start, end;       /* bytes */
+    long start_col, end_col; /* code points from the beginning of the text */
     long line, line_start;
     bool builtin;
 };

@@ -126,9 +126,12 @@ struct form {
 };
 
 static const struct form forms[] = {
-    {"scalar", "SCALAR", NULL, false},       {"type", "OBJECT", field_item, true},
-    {"interface", "INTERFACE", field_item, true}, {"union", "UNION", NULL, false},
-    {"enum", "ENUM", enum_item, false},      {"input", "INPUT_OBJECT", input_item, false},
+    {"scalar", "SCALAR", NULL, false},
+    {"type", "OBJECT", field_item, true},
+    {"interface", "INTERFACE", field_item, true},
+    {"union", "UNION", NULL, false},
+    {"enum", "ENUM", enum_item, false},
+    {"input", "INPUT_OBJECT", input_item, false},
 };
 
 static const struct form *form_of(struct str word)

@@ -143,9 +143,10 @@ static void check_required_arguments(struct gql_walk *w, const struct gql_list *
         const struct gql_field *f = declared->v[i];
         if (f->type->non_null && f->fallback == NULL &&
             gql_named(w->g, arguments, f->name) == NULL) {
-            gql_report(w, pos,
-                       "%.*s argument \"%.*s\" of type \"%.*s\" is required, but it was not provided.",
-                       STR_FMT(where), STR_FMT(f->name), STR_FMT(gql_type_text(w->g, f->type)));
+            gql_report(
+                w, pos,
+                "%.*s argument \"%.*s\" of type \"%.*s\" is required, but it was not provided.",
+                STR_FMT(where), STR_FMT(f->name), STR_FMT(gql_type_text(w->g, f->type)));
         }
     }
 }
@@ -162,10 +163,11 @@ static void check_leaf(struct gql_walk *w, const struct gql_selection *f)
                    "Field \"%.*s\" must not have a selection since type \"%.*s\" has no subfields.",
                    STR_FMT(f->name), STR_FMT(t->name));
     } else if (!gql_is_leaf(t) && f->selections.n == 0) {
-        gql_report(w, &f->pos,
-                   "Field \"%.*s\" of type \"%.*s\" must have a selection of subfields. Did you mean "
-                   "\"%.*s { ... }\"?",
-                   STR_FMT(f->name), STR_FMT(gql_type_text(w->g, f->def->type)), STR_FMT(f->name));
+        gql_report(
+            w, &f->pos,
+            "Field \"%.*s\" of type \"%.*s\" must have a selection of subfields. Did you mean "
+            "\"%.*s { ... }\"?",
+            STR_FMT(f->name), STR_FMT(gql_type_text(w->g, f->def->type)), STR_FMT(f->name));
     }
 }
 
@@ -190,8 +192,8 @@ void gql_on_field(struct gql_walk *w, struct gql_selection *f)
     struct arena *a = w->g->a;
     check_field_exists(w, f);
     if (f->def != NULL && f->object != NULL && f->arguments.n > 0) {
-        struct str where = arena_printf(a, "field \"%.*s.%.*s\"", STR_FMT(f->object->name),
-                                        STR_FMT(f->name));
+        struct str where =
+            arena_printf(a, "field \"%.*s.%.*s\"", STR_FMT(f->object->name), STR_FMT(f->name));
         check_known_arguments(w, &f->arguments, &f->def->arguments, where, &f->pos);
     }
     gql_check_introspection(w, f);
@@ -228,7 +230,8 @@ void gql_on_directives(struct gql_walk *w, const struct gql_list *directives)
         const struct gql_directive *d = directives->v[i];
         struct gql_list before = {directives->v, i, i};
         if ((d->def == NULL || !d->def->repeatable) && gql_named(w->g, &before, d->name) != NULL) {
-            gql_report(w, &d->pos, "The directive \"@%.*s\" can only be used once at this location.",
+            gql_report(w, &d->pos,
+                       "The directive \"@%.*s\" can only be used once at this location.",
                        STR_FMT(d->name));
         }
     }
@@ -289,10 +292,9 @@ static void check_variable_types(struct gql_walk *w, const struct gql_operation 
 
 void gql_on_operation(struct gql_walk *w, struct gql_operation *o)
 {
-    const struct gql_definition *root = str_is(o->operation, "mutation") ? w->s->mutation
-                                        : str_is(o->operation, "subscription")
-                                            ? w->s->subscription
-                                            : w->s->query;
+    const struct gql_definition *root = str_is(o->operation, "mutation")       ? w->s->mutation
+                                        : str_is(o->operation, "subscription") ? w->s->subscription
+                                                                               : w->s->query;
     if (root == NULL) { /* KnownRootType */
         gql_report(w, &o->pos, "Schema does not support operation type \"%.*s\"",
                    STR_FMT(o->operation));

@@ -18,15 +18,17 @@ void gql_check_spread(struct gql_walk *w, const struct gql_selection *s, struct 
         }
     }
     if (s->kind == GQL_INLINE) {
-        gql_report(w, &s->pos,
-                   "Fragment cannot be spread here as objects of type \"%.*s\" can never be of type "
-                   "\"%.*s\".",
-                   STR_FMT(parent->name), STR_FMT(condition));
+        gql_report(
+            w, &s->pos,
+            "Fragment cannot be spread here as objects of type \"%.*s\" can never be of type "
+            "\"%.*s\".",
+            STR_FMT(parent->name), STR_FMT(condition));
     } else {
-        gql_report(w, &s->pos,
-                   "Fragment \"%.*s\" cannot be spread here as objects of type \"%.*s\" can never be "
-                   "of type \"%.*s\".",
-                   STR_FMT(s->name), STR_FMT(parent->name), STR_FMT(condition));
+        gql_report(
+            w, &s->pos,
+            "Fragment \"%.*s\" cannot be spread here as objects of type \"%.*s\" can never be "
+            "of type \"%.*s\".",
+            STR_FMT(s->name), STR_FMT(parent->name), STR_FMT(condition));
     }
 }
 

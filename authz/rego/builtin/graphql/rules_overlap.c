@@ -148,7 +148,8 @@ static bool types_conflict(struct gql_walk *w, const struct gql_type *a, const s
     if (a->elem != NULL || b->elem != NULL || a->non_null != b->non_null) {
         return true;
     }
-    const struct gql_definition *x = gql_type_def(w->s, a->named), *y = gql_type_def(w->s, b->named);
+    const struct gql_definition *x = gql_type_def(w->s, a->named),
+                                *y = gql_type_def(w->s, b->named);
     return x != NULL && y != NULL && gql_is_leaf(x) && gql_is_leaf(y) && !str_eq(x->name, y->name);
 }
 
@@ -287,8 +288,8 @@ static void compare_fragments(struct gql_walk *w, bool exclusive, const struct g
                               const struct gql_selection *b, struct gql_list *out)
 {
     if (str_eq(a->name, b->name) || gql_spend(w->g, 1) ||
-        was_compared(w, exclusive, a->name, b->name) || a->fragment == NULL || b->fragment == NULL ||
-        !gql_walk_enter(w)) {
+        was_compared(w, exclusive, a->name, b->name) || a->fragment == NULL ||
+        b->fragment == NULL || !gql_walk_enter(w)) {
         return;
     }
     struct answers x = answers_of(w, &a->fragment->selections);
@@ -346,10 +347,11 @@ static void report(struct gql_walk *w, const struct conflict *c)
     struct buf why;
     buf_init(&why, GQL_ERRORS_MAX);
     put_reason(&why, c);
-    gql_report(w, &c->pos,
-               "Fields \"%.*s\" conflict because %.*s. Use different aliases on the fields to fetch "
-               "both if this was intentional.",
-               STR_FMT(c->name), STR_FMT(buf_str(&why)));
+    gql_report(
+        w, &c->pos,
+        "Fields \"%.*s\" conflict because %.*s. Use different aliases on the fields to fetch "
+        "both if this was intentional.",
+        STR_FMT(c->name), STR_FMT(buf_str(&why)));
     buf_release(&why);
 }
 

@@ -120,8 +120,8 @@ static struct str unexpected(struct gql_walk *w, const struct gql_value *v)
                             STR_FMT(text));
     }
     if (gql_kind_is(v->def, "ENUM")) {
-        return arena_printf(a, "Enum \"%.*s\" cannot represent non-enum value: %.*s.", STR_FMT(type),
-                            STR_FMT(text));
+        return arena_printf(a, "Enum \"%.*s\" cannot represent non-enum value: %.*s.",
+                            STR_FMT(type), STR_FMT(text));
     }
     return arena_printf(a, "Expected value of type \"%.*s\", found %.*s.", STR_FMT(type),
                         STR_FMT(text));
@@ -186,9 +186,9 @@ static void check_object(struct gql_walk *w, const struct gql_value *v)
         const struct gql_field *f = fields->v[i];
         if (f->type->non_null && f->fallback == NULL &&
             gql_named(w->g, &v->children, f->name) == NULL) {
-            gql_report(w, &v->pos, "Field \"%.*s.%.*s\" of required type \"%.*s\" was not provided.",
-                       STR_FMT(v->def->name), STR_FMT(f->name),
-                       STR_FMT(gql_type_text(w->g, f->type)));
+            gql_report(
+                w, &v->pos, "Field \"%.*s.%.*s\" of required type \"%.*s\" was not provided.",
+                STR_FMT(v->def->name), STR_FMT(f->name), STR_FMT(gql_type_text(w->g, f->type)));
         }
     }
     for (size_t i = 0; i < v->def->directives.n; i++) {

@@ -96,9 +96,9 @@ static bool extend(struct gql *g, struct gql_schema *s, const struct gql_definit
         gql_push(g, all, d);
     }
     if (!str_eq(d->kind, e->kind)) {
-        return gql_fail_at(
-            g, &e->pos, "Cannot extend type %.*s because the base type is a %.*s, not %.*s.",
-            STR_FMT(e->name), STR_FMT(d->kind), STR_FMT(e->kind));
+        return gql_fail_at(g, &e->pos,
+                           "Cannot extend type %.*s because the base type is a %.*s, not %.*s.",
+                           STR_FMT(e->name), STR_FMT(d->kind), STR_FMT(e->kind));
     }
     append(g, &d->directives, &e->directives);
     append(g, &d->fields, &e->fields);
@@ -132,8 +132,8 @@ static void relate(struct gql *g, struct gql_schema *s, struct gql_definition *d
 /* Schemas may declare again what the specification declares; the last one counts. */
 static bool may_be_redeclared(struct str name)
 {
-    static const char *const known[] = {"include", "skip", "deprecated", "specifiedBy",
-                                        "defer",   "oneOf"};
+    static const char *const known[] = {"include",     "skip",  "deprecated",
+                                        "specifiedBy", "defer", "oneOf"};
     for (size_t i = 0; i < ARRAY_LEN(known); i++) {
         if (str_is(name, known[i])) {
             return true;
@@ -223,7 +223,8 @@ static void default_entry_points(struct gql_schema *s)
 {
     s->query = s->query != NULL ? s->query : gql_type_def(s, S("Query"));
     s->mutation = s->mutation != NULL ? s->mutation : gql_type_def(s, S("Mutation"));
-    s->subscription = s->subscription != NULL ? s->subscription : gql_type_def(s, S("Subscription"));
+    s->subscription =
+        s->subscription != NULL ? s->subscription : gql_type_def(s, S("Subscription"));
 }
 
 bool gql_schema_build(struct gql *g, struct gql_types *user, struct gql_schema *s)

@@ -94,7 +94,8 @@ bool gql_check_applied(struct gql *g, struct gql_schema *s, const struct gql_lis
             return gql_fail_at(g, &d->pos, "Undefined directive %.*s.", STR_FMT(d->name));
         }
         if (once && !def->repeatable && used_before(g, directives, i)) {
-            return gql_fail_at(g, &d->pos, "The directive %.*s can only be used once at this location.",
+            return gql_fail_at(g, &d->pos,
+                               "The directive %.*s can only be used once at this location.",
                                STR_FMT(d->name));
         }
         if (!gql_has_str(g, &def->locations, location)) {
@@ -111,8 +112,8 @@ bool gql_check_applied(struct gql *g, struct gql_schema *s, const struct gql_lis
 
 static bool check_fields(struct gql *g, struct gql_schema *s, const struct gql_definition *d)
 {
-    struct str location = gql_kind_is(d, "INPUT_OBJECT") ? S("INPUT_FIELD_DEFINITION")
-                                                         : S("FIELD_DEFINITION");
+    struct str location =
+        gql_kind_is(d, "INPUT_OBJECT") ? S("INPUT_FIELD_DEFINITION") : S("FIELD_DEFINITION");
     for (size_t i = 0; i < d->fields.n; i++) {
         const struct gql_field *f = d->fields.v[i];
         if (!check_name(g, &f->pos, f->name) || !check_ref(g, s, f->type) ||
@@ -185,11 +186,11 @@ static bool implements_args(struct gql *g, const struct gql_definition *d,
         const struct gql_field *got = f->arguments.v[k];
         if (got->type->non_null && got->fallback == NULL &&
             gql_named(g, &wanted->arguments, got->name) == NULL) {
-            return gql_fail_at(g, &got->pos,
-                               "For %.*s to implement %.*s any additional arguments on %.*s must be "
-                               "optional or have a default value but %.*s is required.",
-                               STR_FMT(d->name), STR_FMT(i->name), STR_FMT(f->name),
-                               STR_FMT(got->name));
+            return gql_fail_at(
+                g, &got->pos,
+                "For %.*s to implement %.*s any additional arguments on %.*s must be "
+                "optional or have a default value but %.*s is required.",
+                STR_FMT(d->name), STR_FMT(i->name), STR_FMT(f->name), STR_FMT(got->name));
         }
     }
     return true;
@@ -200,11 +201,13 @@ static bool implements_field(struct gql *g, struct gql_schema *s, const struct g
 {
     const struct gql_field *f = gql_named(g, &d->fields, wanted->name);
     if (f == NULL) {
-        return gql_fail_at(g, &d->pos, "For %.*s to implement %.*s it must have a field called %.*s.",
+        return gql_fail_at(g, &d->pos,
+                           "For %.*s to implement %.*s it must have a field called %.*s.",
                            STR_FMT(d->name), STR_FMT(i->name), STR_FMT(wanted->name));
     }
     if (!covariant(g, s, wanted->type, f->type)) {
-        return gql_fail_at(g, &f->pos, "For %.*s to implement %.*s the field %.*s must have type %.*s.",
+        return gql_fail_at(g, &f->pos,
+                           "For %.*s to implement %.*s the field %.*s must have type %.*s.",
                            STR_FMT(d->name), STR_FMT(i->name), STR_FMT(wanted->name),
                            STR_FMT(gql_type_text(g, wanted->type)));
     }
@@ -390,10 +393,11 @@ static bool report_cycle(struct search *x, size_t from, struct str type)
         buf_puts(&path, i > from ? S(".") : STR_EMPTY);
         buf_puts(&path, f->name);
     }
-    (void)gql_fail_at(x->g, &first->pos,
-                      "Cannot reference Input Object %.*s within itself through a series of non-null "
-                      "fields: %.*s.",
-                      STR_FMT(gql_quoted(x->g, type)), STR_FMT(gql_quoted(x->g, buf_str(&path))));
+    (void)gql_fail_at(
+        x->g, &first->pos,
+        "Cannot reference Input Object %.*s within itself through a series of non-null "
+        "fields: %.*s.",
+        STR_FMT(gql_quoted(x->g, type)), STR_FMT(gql_quoted(x->g, buf_str(&path))));
     buf_release(&path);
     return false;
 }

@@ -31,16 +31,37 @@ struct shape {
 
 #define MEMBERS(s, ...) static const struct member members_##s[] = {__VA_ARGS__ __VA_OPT__(, ){0}}
 #define AT(type, field) offsetof(struct gql_##type, field)
-#define STRING(name, type, field) {name, AT(type, field), M_STR, 0, NULL, "string"}
-#define BOOLEAN(name, type, field) {name, AT(type, field), M_BOOL, 0, NULL, "bool"}
-#define COMMENT(name, type, field) {name, AT(type, field), M_ONE, 0, &comments, "ast.CommentGroup"}
-#define COMMENT_OUT(type) {"Comment", AT(type, comment), M_ONE, OUT, &comments, ""}
-#define ONE(name, type, field, shape) {name, AT(type, field), M_ONE, 0, &shape, "ast." #shape}
-#define LIST(name, type, field, shape, go) {name, AT(type, field), M_LIST, 0, &shape, go}
+#define STRING(name, type, field)                                                                  \
+    {                                                                                              \
+        name, AT(type, field), M_STR, 0, NULL, "string"                                            \
+    }
+#define BOOLEAN(name, type, field)                                                                 \
+    {                                                                                              \
+        name, AT(type, field), M_BOOL, 0, NULL, "bool"                                             \
+    }
+#define COMMENT(name, type, field)                                                                 \
+    {                                                                                              \
+        name, AT(type, field), M_ONE, 0, &comments, "ast.CommentGroup"                             \
+    }
+#define COMMENT_OUT(type)                                                                          \
+    {                                                                                              \
+        "Comment", AT(type, comment), M_ONE, OUT, &comments, ""                                    \
+    }
+#define ONE(name, type, field, shape)                                                              \
+    {                                                                                              \
+        name, AT(type, field), M_ONE, 0, &shape, "ast." #shape                                     \
+    }
+#define LIST(name, type, field, shape, go)                                                         \
+    {                                                                                              \
+        name, AT(type, field), M_LIST, 0, &shape, go                                               \
+    }
 #define DIRECTIVES(type) LIST("Directives", type, directives, directive, "ast.DirectiveList")
 #define SELECTIONS(type)                                                                           \
-    {"SelectionSet", AT(type, selections), M_SELECTIONS, 0, &field_sel, "[]json.RawMessage"}
-#define SHAPE(s, c, go, exact) static const struct shape s = {go, sizeof(struct gql_##c), exact, members_##s}
+    {                                                                                              \
+        "SelectionSet", AT(type, selections), M_SELECTIONS, 0, &field_sel, "[]json.RawMessage"     \
+    }
+#define SHAPE(s, c, go, exact)                                                                     \
+    static const struct shape s = {go, sizeof(struct gql_##c), exact, members_##s}
 
 static const struct shape type, value, definition, directive_def, field_def, argument_def, variable,
     fragment, field_sel;
@@ -76,8 +97,7 @@ SHAPE(argument, argument, "Argument", false);
 MEMBERS(directive, STRING("Name", directive, name),
         LIST("Arguments", directive, arguments, argument, "ast.ArgumentList"),
         ONE("ParentDefinition", directive, parent, definition),
-        ONE("Definition", directive, def, directive_def),
-        STRING("Location", directive, location));
+        ONE("Definition", directive, def, directive_def), STRING("Location", directive, location));
 SHAPE(directive, directive, "Directive", false);
 
 MEMBERS(field_sel, STRING("Alias", selection, alias), STRING("Name", selection, name),
@@ -178,7 +198,9 @@ static struct val out_struct(struct gql *g, const struct shape *s, const void *p
 
 static const struct shape *selection_shape(const struct gql_selection *sel)
 {
-    return sel->kind == GQL_FIELD ? &field_sel : sel->kind == GQL_SPREAD ? &spread_sel : &inline_sel;
+    return sel->kind == GQL_FIELD    ? &field_sel
+           : sel->kind == GQL_SPREAD ? &spread_sel
+                                     : &inline_sel;
 }
 
 static struct val out_list(struct gql *g, const struct member *m, const struct gql_list *l)
@@ -265,8 +287,9 @@ static bool wrong_type(struct gql *g, const struct shape *s, const struct member
     const char *got = val_is(v, V_BOOL) ? "bool" : val_is(v, V_SET) ? "array" : val_type_name(v);
     if (!g->failed) {
         g->failed = true;
-        g->error = arena_printf(g->a, "json: cannot unmarshal %s into Go struct field %s.%s of type %s",
-                                got, s->name, m->name, m->go);
+        g->error =
+            arena_printf(g->a, "json: cannot unmarshal %s into Go struct field %s.%s of type %s",
+                         got, s->name, m->name, m->go);
     }
     return false;
 }
@@ -374,7 +397,8 @@ static bool incomplete(struct gql *g, const struct shape *s, const char *what)
 static bool complete(struct gql *g, const struct shape *s, const void *p)
 {
     for (const struct member *m = s->members; m->name != NULL; m++) {
-        if ((m->flags & NEEDED) && *(void *const *)(const void *)((const char *)p + m->offset) == NULL) {
+        if ((m->flags & NEEDED) &&
+            *(void *const *)(const void *)((const char *)p + m->offset) == NULL) {
             return incomplete(g, s, m->name);
         }
     }
@@ -384,7 +408,8 @@ static bool complete(struct gql *g, const struct shape *s, const void *p)
     }
     if (s == &value) {
         const struct gql_value *v = p;
-        return (v->kind >= GQL_VARIABLE && v->kind <= GQL_OBJECT) || incomplete(g, s, "a known Kind");
+        return (v->kind >= GQL_VARIABLE && v->kind <= GQL_OBJECT) ||
+               incomplete(g, s, "a known Kind");
     }
     if (s == &operation) {
         const struct gql_operation *o = p;

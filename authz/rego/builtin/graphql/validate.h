@@ -18,11 +18,11 @@ struct gql_walk {
     struct gql_list entered;  /* fragments that this definition's walk went into */
     bool in_fragments;        /* the operations are done */
     /* What rules remember. */
-    struct gql_list spread_used;   /* gql_selection */
-    struct gql_list misplaced;     /* gql_directive that was reported */
-    struct gql_list operations;    /* gql_operation that were seen */
-    struct gql_list fragments;     /* gql_fragment that were seen */
-    struct gql_list cycles_seen;   /* gql_fragment whose spreads were followed */
+    struct gql_list spread_used; /* gql_selection */
+    struct gql_list misplaced;   /* gql_directive that was reported */
+    struct gql_list operations;  /* gql_operation that were seen */
+    struct gql_list fragments;   /* gql_fragment that were seen */
+    struct gql_list cycles_seen; /* gql_fragment whose spreads were followed */
     struct gql_overlap *overlap;
     struct gql_field *typename; /* __typename, which every type has */
     unsigned depth;
