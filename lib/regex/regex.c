@@ -1,5 +1,6 @@
 #include "regex.h"
 
+#include "lib/base/buf.h"
 #include "quick.h"
 
 #include <stdlib.h>
@@ -20,12 +21,57 @@ struct regex {
     size_t n;
 };
 
+/* Where the class that begins at `at` ends: a ] right at its start is one of its characters. */
+static size_t class_end(struct str s, size_t at)
+{
+    size_t i = at + 1;
+    i += i < s.n && s.p[i] == '^';
+    i += i < s.n && s.p[i] == ']';
+    for (; i < s.n && s.p[i] != ']'; i++) {
+        if (s.p[i] == '\\') {
+            i++;
+        } else if (s.p[i] == '[' && i + 1 < s.n && s.p[i + 1] == ':') {
+            size_t end = str_find(str_sub(s, i, s.n), S(":]"));
+            i += end != STR_NPOS ? end + 1 : 0;
+        }
+    }
+    return i;
+}
+
+/* (?<name>…) is (?P<name>…) to RE2 of this age. */
+static void name_groups(struct buf *out, struct str s)
+{
+    size_t from = 0;
+    for (size_t i = 0; i < s.n; i++) {
+        if (s.p[i] == '\\' && i + 1 < s.n && s.p[i + 1] == 'Q') {
+            size_t end = str_find(str_sub(s, i, s.n), S("\\E"));
+            i = end != STR_NPOS ? i + end + 1 : s.n;
+        } else if (s.p[i] == '\\') {
+            i++;
+        } else if (s.p[i] == '[') {
+            i = class_end(s, i);
+        } else if (str_starts(str_sub(s, i, s.n), S("(?<"))) {
+            buf_puts(out, str_sub(s, from, i));
+            buf_puts(out, S("(?P<"));
+            from = i + 3;
+        }
+    }
+    buf_puts(out, str_sub(s, from, s.n));
+}
+
 static struct err shim_make(struct str pattern, unsigned flags, struct shim **out)
 {
     char why[256] = "";
     int limit = 0;
+    struct buf text;
+    buf_init(&text, 2 * pattern.n + 8);
+    if (str_find(pattern, S("(?<")) != STR_NPOS && (flags & REGEX_LITERAL) == 0) {
+        name_groups(&text, pattern);
+        pattern = buf_str(&text);
+    }
     struct shim *re =
         regex_shim_new(pattern.p, pattern.n, flags, REGEX_MEM_MAX, why, sizeof why, &limit);
+    buf_release(&text);
     ENSURE(re != NULL || !limit, ERR_LIMIT, "regular expression too large: %s", why);
     ENSURE(re != NULL, ERR_SYNTAX, "error parsing regexp: %s", why);
     *out = re;

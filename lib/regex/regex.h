@@ -25,7 +25,7 @@ enum regex_flags {
 
 enum { REGEX_MEM_MAX = 8 << 20, REGEX_GROUPS_MAX = 100 };
 
-/* ERR_SYNTAX with RE2's own words, ERR_LIMIT when the budget is too small. */
+/* ERR_SYNTAX in the words of Go's package of the same syntax, ERR_LIMIT when the budget is too small. */
 struct err regex_compile(struct str pattern, unsigned flags, struct regex **out);
 void regex_free(struct regex *re); /* NULL is fine */
 

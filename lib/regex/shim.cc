@@ -23,6 +23,29 @@ static const RE2 *inner(const struct shim *re)
     return reinterpret_cast<const RE2 *>(re);
 }
 
+/* In the words of Go's package of the same syntax: policies' authors and their tests know those. */
+static std::string describe(const RE2 &re)
+{
+    static const char *const words[][2] = {
+        {"missing ]", "missing closing ]"},
+        {"missing )", "missing closing )"},
+        {"trailing \\", "trailing backslash at end of expression"},
+        {"no argument for repetition operator", "missing argument to repetition operator"},
+        {"invalid repetition size", "invalid repeat count"},
+        {"bad repetition operator", "invalid nested repetition operator"},
+        {"invalid perl operator", "invalid or unsupported Perl syntax"},
+        {"invalid named capture group", "invalid named capture"},
+    };
+    std::string text = re.error(), what = text.substr(0, text.find(": "));
+    for (const auto &w : words) {
+        if (what == w[0]) {
+            what = w[1];
+            break;
+        }
+    }
+    return what + ": `" + re.error_arg() + "`";
+}
+
 struct shim *regex_shim_new(const char *p, size_t n, unsigned flags, long mem, char *why,
                              size_t why_size, int *limit)
 {
@@ -37,7 +60,7 @@ struct shim *regex_shim_new(const char *p, size_t n, unsigned flags, long mem, c
     if (re->ok()) {
         return reinterpret_cast<struct shim *>(re);
     }
-    std::string text = re->error();
+    std::string text = describe(*re);
     size_t len = text.size() < why_size - 1 ? text.size() : why_size - 1;
     memcpy(why, text.data(), len);
     why[len] = '\0';

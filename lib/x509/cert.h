@@ -59,6 +59,11 @@ void x509_chain_pem(const struct x509_chain *c, struct buf *out);
 void pem_put(struct buf *out, const char *label, struct str der);
 /* The first block with `label` at or after *rest, decoded; *rest moves behind it. ERR_NOT_FOUND, ERR_SYNTAX. */
 struct err pem_next(struct arena *a, struct str *rest, const char *label, struct str *der);
+/*
+ * The next block with any label, blocks that are no PEM skipped, headers ignored (RFC 1421's). ERR_NOT_FOUND
+ * when none is left; *label points into the text.
+ */
+struct err pem_next_any(struct str *rest, struct str *label, struct buf *der);
 struct err pem_next_buf(struct str *rest, const char *label,
                         struct buf *der); /* replaces what is in `der` */
 

@@ -23,6 +23,7 @@ enum {
     DER_OID = 0x06,
     DER_UTF8 = 0x0c,
     DER_PRINTABLE = 0x13,
+    DER_IA5 = 0x16,
     DER_UTC_TIME = 0x17,
     DER_GENERALIZED_TIME = 0x18,
     DER_SEQUENCE = 0x30,

@@ -62,6 +62,11 @@ enum sig_alg key_default_alg(const struct key *k);    /* ES256/384/512, EdDSA or
 /* Decoders. ERR_SYNTAX (not a key), ERR_UNSUPPORTED (another kind), ERR_RANGE (size, bad point). */
 struct err key_from_pkcs8(struct str der, struct key **out);
 struct err key_from_spki(struct str der, struct key **out);
+/* Does an SPKI of whatever kind and size decode, points on their curves? For showing, not for use. */
+bool key_spki_is_sound(struct str spki);
+/* Do the numbers of a private RSA key, big endian, belong together? ERR_RANGE, ERR_LIMIT. */
+struct err rsa_numbers_check(struct str n, struct str e, struct str d, struct str p, struct str q,
+                             struct str dp, struct str dq, struct str qi);
 /* One PEM block: PRIVATE KEY, EC PRIVATE KEY, RSA PRIVATE KEY (none encrypted), or PUBLIC KEY. */
 struct err key_from_pem(struct str pem, struct key **out);
 

@@ -140,6 +140,22 @@ struct err key_from_spki(struct str der, struct key **out)
     return key_adopt(pkey, false, out);
 }
 
+bool key_spki_is_sound(struct str spki)
+{
+    if (spki.n == 0 || spki.n > KEY_DER_MAX) {
+        return false;
+    }
+    ossl_init();
+    const unsigned char *p = (const unsigned char *)spki.p;
+    EVP_PKEY *pkey = d2i_PUBKEY(NULL, &p, (long)spki.n);
+    bool sound = pkey != NULL && p == (const unsigned char *)spki.p + spki.n;
+    EVP_PKEY_free(pkey);
+    if (!sound) {
+        ignore_err(ossl_err(ERR_SYNTAX, "public key"));
+    }
+    return sound;
+}
+
 /* ---- private keys ---- */
 
 struct err key_from_pkcs8(struct str der, struct key **out)

@@ -1,5 +1,5 @@
 /* Path building and validation (RFC 5280 section 6) on OpenSSL, with our own names for what failed. */
-#include "verify.h"
+#include "verify_priv.h"
 
 #include "cert_priv.h"
 #include "der.h"
@@ -174,9 +174,9 @@ static int openssl_purpose(enum x509_purpose p)
                                   : X509_PURPOSE_ANY;
 }
 
-static struct err verify_with(X509_STORE_CTX *ctx, const struct x509_chain *chain,
-                              STACK_OF(X509) * others, const struct x509_anchors *anchors,
-                              enum x509_purpose purpose, int64_t now_s)
+struct err x509_verify_begin(X509_STORE_CTX *ctx, const struct x509_chain *chain,
+                             STACK_OF(X509) * others, const struct x509_anchors *anchors,
+                             int64_t now_s)
 {
     X509 *leaf, *x;
     TRY(x509_cert_openssl(chain->certs[0], &leaf));
@@ -187,15 +187,29 @@ static struct err verify_with(X509_STORE_CTX *ctx, const struct x509_chain *chai
     BUG_ON(X509_STORE_CTX_init(ctx, anchors->store, leaf, others) != 1);
     X509_VERIFY_PARAM *param = X509_STORE_CTX_get0_param(ctx);
     X509_VERIFY_PARAM_set_time(param, (time_t)now_s);
-    /* An intermediate may be an anchor (SPIFFE bundles); 112 bits of security at least. */
+    /* An intermediate may be an anchor (SPIFFE bundles). */
     X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_PARTIAL_CHAIN);
-    X509_VERIFY_PARAM_set_auth_level(param, 2);
     X509_VERIFY_PARAM_set_depth(param, X509_CHAIN_MAX);
-    X509_VERIFY_PARAM_set_purpose(param, openssl_purpose(purpose));
+    return OK;
+}
+
+struct err x509_verify_run(X509_STORE_CTX *ctx)
+{
     if (X509_verify_cert(ctx) != 1) {
         return verdict(X509_STORE_CTX_get_error(ctx), X509_STORE_CTX_get_error_depth(ctx));
     }
     return OK;
+}
+
+static struct err verify_with(X509_STORE_CTX *ctx, const struct x509_chain *chain,
+                              STACK_OF(X509) * others, const struct x509_anchors *anchors,
+                              enum x509_purpose purpose, int64_t now_s)
+{
+    TRY(x509_verify_begin(ctx, chain, others, anchors, now_s));
+    X509_VERIFY_PARAM *param = X509_STORE_CTX_get0_param(ctx);
+    X509_VERIFY_PARAM_set_auth_level(param, 2); /* 112 bits of security at least */
+    X509_VERIFY_PARAM_set_purpose(param, openssl_purpose(purpose));
+    return x509_verify_run(ctx);
 }
 
 struct err x509_verify(const struct x509_chain *chain, const struct x509_anchors *anchors,

@@ -30,6 +30,19 @@ enum x509_purpose { X509_FOR_SERVER /* the peer is a server */, X509_FOR_CLIENT,
 /* RFC 5280 section 6 at time `now_s`. ERR_EXPIRED, ERR_SIGNATURE, ERR_DENIED (no anchor), ERR_INVALID. */
 struct err x509_verify(const struct x509_chain *chain, const struct x509_anchors *anchors,
                        enum x509_purpose purpose, int64_t now_s);
+/*
+ * A path for those who judge keys themselves: 80 bits of security, the usages (OIDs as DER content) given; one of
+ * them must be allowed by all certificates that restrict usages. None given: no restriction. `path`
+ * goes from the leaf to the anchor and is released by the caller.
+ */
+enum { X509_USAGES_MAX = 32 };
+struct x509_path_opts {
+    int64_t now_s;
+    const struct str *usages;
+    size_t n_usages;
+};
+struct err x509_verify_path(const struct x509_chain *chain, const struct x509_anchors *anchors,
+                            const struct x509_path_opts *o, struct x509_chain *path);
 /* RFC 6125: is `name` (a DNS name or an IP address) among the names of the leaf? ERR_DENIED. */
 struct err x509_verify_name(const struct x509_cert *leaf, struct str name);
 

@@ -148,8 +148,12 @@ static struct err scalar_meaning(struct reader *r, const yaml_event_t *ev, struc
 {
     const char *tag = (const char *)ev->data.scalar.tag;
     enum json_type wanted = JSON_STRING;
-    if (tag != NULL) {
-        TRY(tag_type(tag, &wanted));
+    struct err e = tag != NULL ? tag_type(tag, &wanted) : OK;
+    if (failed(e)) {
+        if (!r->lim.lenient) {
+            return e;
+        }
+        tag = NULL;
     }
     bool plain = ev->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
     *type = JSON_STRING;
@@ -197,7 +201,10 @@ static struct err open_collection(struct reader *r, const yaml_event_t *ev, enum
 {
     enum json_type wanted = type;
     if (tag != NULL && strcmp((const char *)tag, "!") != 0) {
-        TRY(tag_type((const char *)tag, &wanted));
+        struct err e = tag_type((const char *)tag, &wanted);
+        if (failed(e) && !r->lim.lenient) {
+            return e;
+        }
     }
     ENSURE(wanted == type, ERR_INVALID, "the tag '%.100s' does not fit a%s", (const char *)tag,
            type == JSON_OBJECT ? " mapping" : " sequence");
@@ -216,7 +223,7 @@ static struct err open_collection(struct reader *r, const yaml_event_t *ev, enum
 static struct err close_collection(struct reader *r)
 {
     struct frame f = r->frames[--r->depth];
-    if (f.node->type == JSON_OBJECT) {
+    if (f.node->type == JSON_OBJECT && !r->lim.lenient) {
         const struct json_member *twice = json_duplicate(f.node);
         if (twice != NULL) {
             struct err e = err_make(ERR_INVALID, "the key '%.*s' stands twice in one mapping",

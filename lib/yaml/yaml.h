@@ -24,6 +24,7 @@ struct yaml_limits {
     unsigned max_depth;
     size_t max_values;  /* values of the tree, each use of an alias counted with all it contains */
     size_t max_aliases; /* uses of an alias */
+    bool lenient; /* a key may stand twice (both members are there), foreign tags mean nothing */
 };
 
 enum {

@@ -5,8 +5,10 @@
 
 #define GROUPS(X)                                                                                  \
     X(core)                                                                                        \
-    X(number) X(collection) X(object) X(string) X(format) X(regex) X(glob) X(encoding) X(json)     \
-        X(time) X(net) X(token) X(crypto) X(misc) X(graph) X(units) X(uri) X(aws) X(globs) X(graphql)
+    X(number)                                                                                      \
+    X(collection) X(object) X(string) X(format) X(regex) X(glob) X(encoding) X(json) X(time)       \
+        X(net) X(token) X(crypto) X(misc) X(graph) X(units) X(uri) X(aws) X(globs) X(graphql)      \
+            X(x509)
 
 #define X(group) extern const struct builtin builtins_##group[];
 GROUPS(X)
@@ -42,4 +44,12 @@ const struct builtin *builtin_find(struct str name)
         }
     }
     return map_get(&by_name, name);
+}
+
+void builtin_extend(const struct builtin *list)
+{
+    (void)builtin_find(S("")); /* ours first */
+    for (; list->name != NULL; list++) {
+        map_set(&by_name, str_of(list->name), (void *)(uintptr_t)list);
+    }
 }

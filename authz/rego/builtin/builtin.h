@@ -56,6 +56,12 @@ struct builtin {
 const struct builtin *builtin_find(struct str name); /* NULL when there is none */
 const struct builtin *builtin_at(size_t i); /* all of them by index; NULL behind the last */
 
+/*
+ * Adds builtins of the embedding program (a list that ends with an empty entry and lives as long as the
+ * program) before the first policy is compiled. Their names hide ours.
+ */
+void builtin_extend(const struct builtin *list);
+
 static inline enum b_status b_out(struct bcall *b, struct val v)
 {
     b->out = v;

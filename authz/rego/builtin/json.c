@@ -180,9 +180,35 @@ static enum b_status b_yaml_marshal(struct bcall *b)
 static struct err yaml_value(struct arena *a, struct str text, struct val *out)
 {
     struct json *docs;
-    TRY(yaml_parse(a, text, S("yaml"), NULL, &docs));
+    struct yaml_limits limits = {.lenient = true};
+    TRY(yaml_parse(a, text, S("yaml"), &limits, &docs));
     *out = docs->n > 0 ? val_of_json(a, docs->items[0]) : VAL_NULL;
     return OK;
+}
+
+/*
+ * "yaml: line N: what", as Go's reader counts: a line of its grammar from 0, one of its scanner from 1, and
+ * the first line of either is not told. Our line counts from 1.
+ */
+static enum b_status yaml_failed(struct bcall *b)
+{
+    static const char *const grammar[] = {"',' or", "'-'", "node content", "key", "<"};
+    unsigned line = err_line();
+    struct str text = str_of(err_detail());
+    size_t at = str_find(text, S(": ")), context;
+    text = at != STR_NPOS ? str_sub(text, at + 2, text.n) : text;
+    context = str_find(text, S(" while "));
+    text = str_sub(text, 0, context);
+    bool first = line <= 1;
+    for (size_t i = 0; i < ARRAY_LEN(grammar); i++) {
+        struct buf begin;
+        buf_init(&begin, 100);
+        buf_printf(&begin, "did not find expected %s", grammar[i]);
+        line -= str_starts(text, buf_str(&begin)) && line > 0;
+        buf_release(&begin);
+    }
+    return first ? b_fail(b, "yaml: %.*s", STR_FMT(text))
+                 : b_fail(b, "yaml: line %u: %.*s", line, STR_FMT(text));
 }
 
 static enum b_status b_yaml_unmarshal(struct bcall *b)
@@ -193,11 +219,7 @@ static enum b_status b_yaml_unmarshal(struct bcall *b)
         return B_ERROR;
     }
     struct err e = yaml_value(b->a, s, &v);
-    if (failed(e)) {
-        const char *detail = err_detail(), *text = strstr(detail, ": ");
-        return b_fail(b, "yaml: line %u: %s", err_line(), text != NULL ? text + 2 : detail);
-    }
-    return b_out(b, v);
+    return failed(e) ? yaml_failed(b) : b_out(b, v);
 }
 
 static enum b_status b_yaml_is_valid(struct bcall *b)

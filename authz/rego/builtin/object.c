@@ -173,15 +173,12 @@ static bool json_path_segments(struct bcall *b, int pos, struct val path, struct
         return false;
     }
     struct str rest = val_text(path);
-    while (rest.n > 0 && rest.p[0] == '/') {
-        rest = str_sub(rest, 1, rest.n);
-    }
-    while (rest.n > 0 && rest.p[rest.n - 1] == '/') {
-        rest.n--;
-    }
     if (rest.n == 0) {
         *out = val_empty_array();
         return true;
+    }
+    while (rest.n > 0 && rest.p[0] == '/') {
+        rest = str_sub(rest, 1, rest.n);
     }
     while (rest.p != NULL) {
         struct str part = str_split(&rest, '/');
@@ -217,16 +214,25 @@ static bool path_list(struct bcall *b, struct vlist *out)
     return true;
 }
 
+/* A position in an array as a path names it: digits without leading zeros, or a number. */
+static bool path_index(struct val key, int64_t *at)
+{
+    uint64_t n;
+    if (!val_is(key, V_STRING)) {
+        return val_to_i64(key, at);
+    }
+    if (failed(str_to_u64(val_text(key), &n)) || n > UINT32_MAX) {
+        return false;
+    }
+    *at = (int64_t)n;
+    return true;
+}
+
 static struct val step_of(struct val v, struct val key)
 {
     if (val_is(v, V_ARRAY) && val_is(key, V_STRING)) {
-        struct num n;
         int64_t i;
-        if (failed(num_parse(val_text(key), &n)) || !num_to_i64(n, &i) || i < 0 ||
-            i >= val_len(v)) {
-            return VAL_UNDEF;
-        }
-        return val_nth(v, (uint32_t)i);
+        return path_index(key, &i) && i < val_len(v) ? val_nth(v, (uint32_t)i) : VAL_UNDEF;
     }
     return val_index(v, key);
 }
@@ -315,19 +321,11 @@ enum patch_op { PATCH_ADD, PATCH_REMOVE, PATCH_REPLACE };
 
 static bool array_slot(struct val key, uint32_t n, bool append, int64_t *at)
 {
-    if (val_is(key, V_STRING)) {
-        struct num x;
-        if (append && str_is(val_text(key), "-")) {
-            *at = n;
-            return true;
-        }
-        if (failed(num_parse(val_text(key), &x)) || !num_to_i64(x, at)) {
-            return false;
-        }
-    } else if (!val_to_i64(key, at)) {
-        return false;
+    if (append && val_is(key, V_STRING) && str_is(val_text(key), "-")) {
+        *at = n;
+        return true;
     }
-    return *at >= 0 && *at < (int64_t)n + append;
+    return path_index(key, at) && *at >= 0 && *at < (int64_t)n + append;
 }
 
 static struct val patch_list(struct bcall *b, struct val v, int64_t at, enum patch_op op,
@@ -387,7 +385,7 @@ static struct val patched(struct bcall *b, struct val v, struct val path, uint32
     bool last = depth + 1 == val_len(path);
     int64_t at = 0;
     bool array = val_is(v, V_ARRAY), set = val_is(v, V_SET);
-    if (!val_is_collection(v) ||
+    if (!val_is_collection(v) || b_budget(b, 1 + val_len(v) / 4) ||
         (array && !array_slot(key, val_len(v), last && op == PATCH_ADD, &at))) {
         return VAL_UNDEF;
     }
@@ -490,7 +488,7 @@ static enum b_status b_json_patch(struct bcall *b)
             return b_fail(b, "invalid patch operation");
         }
     }
-    return val_undef(doc) ? B_UNDEF : b_out(b, doc);
+    return val_undef(doc) ? b_fail(b, "a path leads nowhere, or a test failed") : b_out(b, doc);
 }
 
 const struct builtin builtins_object[] = {

@@ -110,19 +110,22 @@ static bool verify_secret(struct str secret, enum jose_alg alg, struct str input
     return str_eq_secret(str_n(mac, n), signature);
 }
 
+/* The key named by the token's kid counts alone; else those whose "alg" does not say otherwise. */
 bool token_keys_verify(const struct token_keys *k, enum jose_alg alg, struct str kid,
                        struct str input, struct str signature)
 {
-    if (k->set == NULL) {
-        return alg >= JOSE_HS256 && verify_secret(k->secret, alg, input, signature);
+    if (k->set == NULL || alg >= JOSE_HS256) {
+        return k->set == NULL && alg >= JOSE_HS256 &&
+               verify_secret(k->secret, alg, input, signature);
     }
     bool named = kid.n > 0 && jwks_find(k->set, kid) != NULL;
     for (size_t i = 0; i < k->set->n; i++) {
         const struct jwk *key = k->set->keys[i];
-        if (named && !str_eq(key->kid, kid)) {
-            continue;
-        }
-        if (!failed(jose_verify(key, alg, input, signature))) {
+        bool meant = named ? str_eq(key->kid, kid)
+                           : key->alg_name.n == 0 || str_is(key->alg_name, jose_alg_name(alg));
+        /* "use" and "key_ops" were never looked at here. */
+        if (meant && key->key != NULL && key_fits(key->key, (enum sig_alg)alg) &&
+            !failed(key_verify_raw(key->key, (enum sig_alg)alg, input, signature))) {
             return true;
         }
     }

@@ -1,11 +1,14 @@
 /* URIs, taken apart as Go's net/url does it. */
 #include "authz/rego/builtin/builtin.h"
+#include "authz/rego/builtin/x509/go.h"
 
 #include "lib/base/codec.h"
 
 struct uri {
     struct str scheme, user, host, port, path, query, fragment;
-    bool has_authority, opaque;
+    struct str host_port;   /* with brackets and colon, decoded */
+    struct str opaque_text; /* of "scheme:text" */
+    bool has_authority, has_user, has_query, opaque;
 };
 
 static int hex(char c)
@@ -135,6 +138,10 @@ static bool take_authority(struct arena *a, struct uri *u, struct str authority,
     size_t at = str_rfind_char(authority, '@');
     struct str host = at == STR_NPOS ? authority : str_sub(authority, at + 1, authority.n);
     u->has_authority = true;
+    u->has_user = at != STR_NPOS;
+    if (!decode(a, host, &u->host_port)) {
+        u->host_port = host;
+    }
     if (at != STR_NPOS) {
         u->user = str_sub(authority, 0, at);
         if (!fine_userinfo(u->user)) {
@@ -219,10 +226,12 @@ static bool uri_parse(struct arena *a, struct str text, struct uri *u, struct st
     size_t mark = str_find_char(rest, '?');
     if (mark != STR_NPOS) {
         u->query = str_sub(rest, mark + 1, rest.n);
+        u->has_query = true;
         rest = str_sub(rest, 0, mark);
     }
     if (!str_starts(rest, S("/")) && u->scheme.n > 0) {
         u->opaque = true;
+        u->opaque_text = rest;
         return true;
     }
     if (!str_starts(rest, S("/")) && u->scheme.n == 0) {
@@ -256,24 +265,36 @@ static void put(struct vlist *l, const char *name, struct str s)
     }
 }
 
-/* The path as written, unless writing it anew gives the same: then as decoded. */
-static struct str raw_path(struct arena *a, struct str written, struct str decoded)
+/* Characters that need no escape in a path, and in a fragment. */
+static const char path_plain[] = "-_.~$&+,/:;=@", fragment_plain[] = "-_.~$&+,/:;=?@!()*";
+
+static bool is_plain(unsigned char c, const char *plain)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           (c != 0 && strchr(plain, c) != NULL);
+}
+
+static struct str escape(struct arena *a, struct str decoded, const char *plain)
 {
     struct buf b;
     buf_init(&b, 3 * decoded.n + 1);
     for (size_t i = 0; i < decoded.n; i++) {
         unsigned char c = (unsigned char)decoded.p[i];
-        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                     (c != 0 && strchr("-_.~$&+,/:;=@", c) != NULL);
-        if (plain) {
+        if (is_plain(c, plain)) {
             buf_putc(&b, (char)c);
         } else {
             buf_printf(&b, "%%%02X", c);
         }
     }
-    struct str r = str_eq(buf_str(&b), written) ? decoded : arena_str(a, written);
+    struct str r = arena_str(a, buf_str(&b));
     buf_release(&b);
     return r;
+}
+
+/* The path as written, unless writing it anew gives the same: then as decoded. */
+static struct str raw_path(struct arena *a, struct str written, struct str decoded)
+{
+    return str_eq(escape(a, decoded, path_plain), written) ? decoded : written;
 }
 
 static enum b_status b_parse(struct bcall *b)
@@ -304,6 +325,84 @@ static enum b_status b_is_valid(struct bcall *b)
     bool ok = val_is(b->args[0], V_STRING) && val_len(b->args[0]) > 0 &&
               uri_parse(b->a, val_text(b->args[0]), &u, &why);
     return b_out(b, val_bool(ok));
+}
+
+/* ---- url.URL ---- */
+
+/* As written where that is well-formed; else written anew. */
+static struct str printed_part(struct arena *a, struct str written, struct str decoded,
+                               const char *plain)
+{
+    for (size_t i = 0; i < written.n; i++) {
+        if (!is_plain((unsigned char)written.p[i], plain) &&
+            (written.p[i] == '\0' || strchr("!$&'()*+,;=:@[]%", written.p[i]) == NULL)) {
+            return escape(a, decoded, plain);
+        }
+    }
+    return written;
+}
+
+static struct val print_url(struct arena *a, const struct uri *u, struct str path,
+                            struct str fragment)
+{
+    struct buf b;
+    buf_init(&b, 1 << 20);
+    if (u->scheme.n > 0) {
+        buf_puts(&b, u->scheme);
+        buf_putc(&b, ':');
+    }
+    if (u->opaque) {
+        buf_puts(&b, u->opaque_text);
+    } else {
+        if (u->has_authority && (u->host_port.n > 0 || u->path.n > 0 || u->has_user)) {
+            buf_puts(&b, S("//"));
+            buf_puts(&b, u->user);
+            buf_puts(&b, u->has_user ? S("@") : S(""));
+            buf_puts(&b, u->host_port);
+        }
+        buf_puts(&b, printed_part(a, u->path, path, path_plain));
+    }
+    if (u->has_query) {
+        buf_putc(&b, '?');
+        buf_puts(&b, u->query);
+    }
+    if (u->fragment.n > 0) {
+        buf_putc(&b, '#');
+        buf_puts(&b, printed_part(a, u->fragment, fragment, fragment_plain));
+    }
+    struct val v = val_str(a, buf_str(&b));
+    buf_release(&b);
+    return v;
+}
+
+struct err go_url(struct arena *a, struct str text, struct val *out, struct val *printed)
+{
+    struct uri u;
+    struct str why = STR_EMPTY, path = STR_EMPTY, fragment = STR_EMPTY;
+    struct vlist l = {.a = a};
+    if (!uri_parse(a, text, &u, &why)) {
+        FAIL(ERR_SYNTAX, "parse \"%.*s\": %.*s", STR_FMT(str_sub(text, 0, 400)),
+             STR_FMT(str_sub(why, 0, 400)));
+    }
+    path = decode(a, u.path, &path) ? path : u.path;
+    fragment = decode(a, u.fragment, &fragment) ? fragment : u.fragment;
+    bool same_path = str_eq(escape(a, path, path_plain), u.path);
+    bool same_fragment = str_eq(escape(a, fragment, fragment_plain), u.fragment);
+    bool rooted = u.scheme.n > 0 && !u.opaque && !u.has_authority;
+    vlist_put(&l, "Scheme", val_str(a, u.scheme));
+    vlist_put(&l, "Opaque", val_str(a, u.opaque_text));
+    vlist_put(&l, "User", u.has_user ? val_empty_object() : VAL_NULL);
+    vlist_put(&l, "Host", val_str(a, u.host_port));
+    vlist_put(&l, "Path", go_text(a, path));
+    vlist_put(&l, "RawPath", val_str(a, same_path ? S("") : u.path));
+    vlist_put(&l, "OmitHost", val_bool(rooted));
+    vlist_put(&l, "ForceQuery", val_bool(u.has_query && u.query.n == 0));
+    vlist_put(&l, "RawQuery", val_str(a, u.query));
+    vlist_put(&l, "Fragment", go_text(a, fragment));
+    vlist_put(&l, "RawFragment", val_str(a, same_fragment ? S("") : u.fragment));
+    *out = vlist_object(&l);
+    *printed = print_url(a, &u, path, fragment);
+    return OK;
 }
 
 const struct builtin builtins_uri[] = {

@@ -140,7 +140,7 @@ static void add_rule(struct compiler *c, struct policy_unit *u, struct rule *r)
     for (struct node *up = n->parent; up != NULL && !up->has_rules_below; up = up->parent) {
         up->has_rules_below = true;
     }
-    if (r->head->is_func) {
+    if (r->head->n_args > 0) { /* f() of old is a rule like any other */
         n->func = true;
         n->arity = (int)r->head->n_args;
     }
