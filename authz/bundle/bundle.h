@@ -100,7 +100,7 @@ struct bundle_blob {
     struct str path, bytes;
 };
 
-enum bundle_op { BUNDLE_UPSERT, BUNDLE_REMOVE, BUNDLE_REPLACE };
+enum bundle_op { BUNDLE_UPSERT, BUNDLE_REMOVE, BUNDLE_REPLACE, BUNDLE_BAD_OP };
 struct bundle_patch {
     enum bundle_op op;
     struct str path; /* as written: a JSON pointer */

@@ -19,7 +19,9 @@ enum digest_alg {
     DIGEST_SHA224,
     DIGEST_SHA256,
     DIGEST_SHA384,
-    DIGEST_SHA512
+    DIGEST_SHA512,
+    DIGEST_SHA512_224, /* FIPS 180-4 section 5.3.6: SHA-512 cut, from starting values of its own */
+    DIGEST_SHA512_256,
 };
 enum { DIGEST_MAX = 64 };
 

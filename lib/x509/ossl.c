@@ -16,8 +16,8 @@ void ossl_init(void)
 
 EVP_MD *ossl_md(enum digest_alg alg)
 {
-    static const char *const names[] = {"MD5",      "SHA1",     "SHA2-224",
-                                        "SHA2-256", "SHA2-384", "SHA2-512"};
+    static const char *const names[] = {"MD5",      "SHA1",     "SHA2-224",     "SHA2-256",
+                                        "SHA2-384", "SHA2-512", "SHA2-512/224", "SHA2-512/256"};
     static EVP_MD *fetched[ARRAY_LEN(names)];
     BUG_ON(alg >= ARRAY_LEN(names));
     if (unlikely(fetched[alg] == NULL)) {

@@ -3,6 +3,7 @@
  * inside of what the delimiters divide, `**` does not, `?` is one character that is no delimiter,
  * [abc] [a-z] [!a] one of a class, {x,y} alternatives, \ takes the next character as it is.
  */
+#include "authz/rego/builtin/glob.h"
 #include "authz/rego/builtin/builtin.h"
 #include "authz/rego/value/utf8.h"
 
@@ -217,11 +218,11 @@ static bool is_delimiter(const struct val *delimiters, uint32_t n, uint32_t c)
     return false;
 }
 
-static bool matches(struct bcall *b, const struct glob *g, const struct val *delimiters, uint32_t n,
+static bool matches(struct arena *a, const struct glob *g, const struct val *delimiters, uint32_t n,
                     struct str text)
 {
-    struct front x = {arena_alloc(b->a, g->n + 1), arena_array(b->a, uint32_t, g->n + 1), 0};
-    struct front y = {arena_alloc(b->a, g->n + 1), arena_array(b->a, uint32_t, g->n + 1), 0};
+    struct front x = {arena_alloc(a, g->n + 1), arena_array(a, uint32_t, g->n + 1), 0};
+    struct front y = {arena_alloc(a, g->n + 1), arena_array(a, uint32_t, g->n + 1), 0};
     enter(g, &x, 0);
     for (size_t at = 0; at < text.n && x.n > 0;) {
         uint32_t c = utf8_next(text, &at);
@@ -230,6 +231,16 @@ static bool matches(struct bcall *b, const struct glob *g, const struct val *del
         x = y, y = t;
     }
     return x.on[g->n - 1] != 0;
+}
+
+struct err glob_matches_text(struct arena *a, struct str pattern, struct str text, bool *out)
+{
+    struct glob g = {.a = a};
+    compile(&g, pattern, 0);
+    add(&g, (struct state){.kind = G_END});
+    ENSURE(!g.bad, ERR_SYNTAX, "unexpected end of input");
+    *out = matches(a, &g, NULL, 0, text);
+    return OK;
 }
 
 static enum b_status b_match(struct bcall *b)
@@ -260,7 +271,7 @@ static enum b_status b_match(struct bcall *b)
     if (g.bad) {
         return b_fail(b, "unexpected end of input");
     }
-    return b_out(b, val_bool(matches(b, &g, delimiters, n, text)));
+    return b_out(b, val_bool(matches(b->a, &g, delimiters, n, text)));
 }
 
 static enum b_status b_quote_meta(struct bcall *b)
