@@ -1,205 +1,53 @@
 #include "cmd.h"
 
-#include "lib/base/clock.h"
-#include "lib/json/json.h"
-#include "lib/yaml/yaml.h"
+#include "load.h"
 
+#include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-enum kind { FLAG, TEXT, NUMBER, TIME, PATH, BUNDLE, ADDR, IMPORT, IGNORED, IGNORED_VALUE };
+static const size_t COMMAND_MEMORY_MAX = (size_t)16 << 30;
 
-struct option {
-    const char *name;
-    char letter;
-    enum kind kind;
-    size_t offset;
-};
-
-#define AT(f) offsetof(struct cmd, f)
-
-static const struct option options[] = {
-    {"data", 'd', PATH, 0},
-    {"bundle", 'b', BUNDLE, 0},
-    {"format", 'f', TEXT, AT(format)},
-    {"input", 'i', TEXT, AT(input)},
-    {"stdin-input", 'I', FLAG, AT(stdin_input)},
-    {"stdin", 0, FLAG, AT(stdin_query)},
-    {"strict", 'S', FLAG, AT(strict)},
-    {"strict-builtin-errors", 0, FLAG, AT(strict_errors)},
-    {"show-builtin-errors", 0, FLAG, AT(show_errors)},
-    {"fail", 0, FLAG, AT(fail)},
-    {"fail-defined", 0, FLAG, AT(fail_defined)},
-    {"verbose", 'v', FLAG, AT(verbose)},
-    {"v0-compatible", 0, FLAG, AT(v0)},
-    {"v1-compatible", 0, IGNORED, 0},
-    {"rego-v1", 0, FLAG, AT(v1_from_v0)},
-    {"v0-v1", 0, FLAG, AT(v1_from_v0)},
-    {"write", 'w', FLAG, AT(write)},
-    {"list", 'l', FLAG, AT(list)},
-    {"diff", 0, FLAG, AT(diff)},
-    {"run", 'r', TEXT, AT(run)},
-    {"package", 0, TEXT, AT(package)},
-    {"import", 0, IMPORT, 0},
-    {"count", 0, NUMBER, AT(count)},
-    {"timeout", 0, TIME, AT(timeout_ns)},
-    {"current", 0, FLAG, AT(current)},
-    {"server", 's', FLAG, AT(server)},
-    {"addr", 'a', ADDR, 0},
-    {"config-file", 'c', TEXT, AT(config)},
-    {"fail-on-empty", 'z', FLAG, AT(fail_on_empty)},
-    {"benchmem", 0, FLAG, AT(benchmem)},
-    {"drop-v0-imports", 0, FLAG, AT(drop_imports)},
-    {"check-result", 0, FLAG, AT(check_result)},
-    {"coverage", 0, FLAG, AT(coverage)},
-    {"metrics", 0, FLAG, AT(metrics)},
-    {"json-include", 0, TEXT, AT(json_include)},
-    {"max-errors", 'm', IGNORED_VALUE, 0},
-    {"ignore", 0, IGNORED_VALUE, 0},
-    {"log-level", 0, IGNORED_VALUE, 0},
-    {"log-format", 0, IGNORED_VALUE, 0},
-    {"skip-version-check", 0, IGNORED, 0},
-    {"disable-telemetry", 0, IGNORED, 0},
-    {"watch", 0, IGNORED, 0},
-    {"parallel", 'p', IGNORED_VALUE, 0},
-    {"sort", 0, IGNORED_VALUE, 0},
-    {"set", 0, IGNORED_VALUE, 0},
-    {"instrument", 0, IGNORED, 0},
-    {"var-values", 0, IGNORED, 0},
-};
-
-static const struct option *find(const char *name, size_t n, char letter)
+struct cmd *cmd_new(const struct flag_command *fc, int argc, char **argv, int *code)
 {
-    for (size_t i = 0; i < ARRAY_LEN(options); i++) {
-        const struct option *o = &options[i];
-        if (name != NULL ? strlen(o->name) == n && strncmp(o->name, name, n) == 0
-                         : o->letter == letter && letter != 0) {
-            return o;
-        }
+    struct cmd *c = calloc(1, sizeof *c);
+    BUG_ON(c == NULL);
+    arena_init(&c->a, COMMAND_MEMORY_MAX);
+    enum flags_result r = flags_parse(fc, c, &c->a, argc, argv, &c->args);
+    if (r == FLAGS_OK && c->target != NULL && strcmp(c->target, "wasm") == 0) {
+        fprintf(stderr, "Error: WebAssembly is not supported: policies run as Rego\n");
+        r = FLAGS_WRONG;
     }
+    if (r == FLAGS_OK) {
+        return c;
+    }
+    *code = r == FLAGS_WRONG;
+    cmd_free(c);
     return NULL;
 }
 
-static bool store_value(struct cmd *c, const struct option *o, const char *value)
-{
-    char *field = (char *)c + o->offset;
-    struct err e = OK;
-    switch (o->kind) {
-    case TEXT:
-        *(const char **)(void *)field = value;
-        return true;
-    case NUMBER:
-        *(int64_t *)(void *)field = strtoll(value, NULL, 10);
-        return true;
-    case TIME:
-        e = duration_parse(str_of(value), (int64_t *)(void *)field);
-        if (failed(e)) {
-            fprintf(stderr, "error: --%s: %s\n", o->name, err_detail());
-        }
-        return !failed(e);
-    case PATH:
-    case BUNDLE:
-        if (c->n_paths < CMD_PATHS_MAX) {
-            c->bundle[c->n_paths] = o->kind == BUNDLE;
-            c->paths[c->n_paths++] = value;
-        }
-        return true;
-    case ADDR:
-        if (c->n_addr < ARRAY_LEN(c->addr)) {
-            c->addr[c->n_addr++] = value;
-        }
-        return true;
-    case IMPORT:
-        if (c->n_imports < ARRAY_LEN(c->imports)) {
-            c->imports[c->n_imports++] = value;
-        }
-        return true;
-    default:
-        return true;
-    }
-}
-
-/* `-b` before a test's or a server's positional paths says that those are bundles, too. */
-static bool one_option(struct cmd *c, int argc, char **argv, int *i)
-{
-    const char *arg = argv[*i], *value = NULL;
-    bool longer = arg[1] == '-';
-    const char *name = longer ? arg + 2 : NULL, *equal = longer ? strchr(name, '=') : NULL;
-    size_t n = longer ? (equal != NULL ? (size_t)(equal - name) : strlen(name)) : 0;
-    const struct option *o = find(name, n, longer ? 0 : arg[1]);
-    if (o == NULL) {
-        fprintf(stderr, "Error: unknown flag: %s\n", arg);
-        return false;
-    }
-    if (o->kind == FLAG || o->kind == IGNORED) {
-        if (o->kind == FLAG) {
-            *((bool *)c + o->offset) = equal == NULL || strcmp(equal + 1, "false") != 0;
-        }
-        if (!longer && arg[2] != '\0') {
-            argv[*i] += 1;
-            argv[*i][0] = '-';
-            (*i)--;
-        }
-        return true;
-    }
-    if (equal != NULL) {
-        value = equal + 1;
-    } else if (!longer && arg[2] != '\0') {
-        value = arg + 2;
-    } else if (*i + 1 < argc) {
-        value = argv[++*i];
-    } else {
-        fprintf(stderr, "Error: flag needs an argument: %s\n", arg);
-        return false;
-    }
-    return store_value(c, o, value);
-}
-
-static const size_t COMMAND_MEMORY_MAX = (size_t)16 << 30;
-
-bool cmd_parse(struct cmd *c, int argc, char **argv)
-{
-    *c = (struct cmd){0};
-    arena_init(&c->a, COMMAND_MEMORY_MAX);
-    for (int i = 1; i < argc; i++) {
-        bool option = argv[i][0] == '-' && argv[i][1] != '\0';
-        if (option && strcmp(argv[i], "--") != 0) {
-            if (!one_option(c, argc, argv, &i)) {
-                return false;
-            }
-        } else if (!option && c->n_args < CMD_PATHS_MAX) {
-            c->args[c->n_args++] = argv[i];
-        }
-    }
-    return true;
-}
-
-void cmd_release(struct cmd *c)
+void cmd_free(struct cmd *c)
 {
     arena_release(&c->a);
+    free(c);
+}
+
+int cmd_wrong(const struct flag_command *fc, const char *fmt, ...)
+{
+    va_list ap;
+    fputs("Error: ", stderr);
+    va_start(ap, fmt);
+    vfprintf(stderr, fmt, ap);
+    va_end(ap);
+    fprintf(stderr, "\nSee '%s --help'.\n", fc->name);
+    return 1;
 }
 
 enum rego_version cmd_version(const struct cmd *c)
 {
     return c->v0 ? REGO_V0 : REGO_V1;
-}
-
-struct image *cmd_load(struct cmd *c, const struct rego_compile_options *o,
-                       struct rego_errors *errors)
-{
-    struct image *im = image_new();
-    for (size_t i = 0; i < c->n_paths; i++) {
-        struct err e = image_add_path(im, str_of(c->paths[i]), cmd_version(c), c->bundle[i]);
-        if (failed(e)) {
-            rego_errors_add(errors, "load_error", STR_EMPTY, (struct loc){0}, "%s", err_detail());
-        }
-    }
-    if (errors->n > 0 || !image_compile(im, o, errors)) {
-        image_free(im);
-        return NULL;
-    }
-    return im;
 }
 
 struct str stdin_text(struct arena *a)
@@ -215,30 +63,40 @@ struct str stdin_text(struct arena *a)
     return s;
 }
 
+/* JSON is what it looks like; what is not may still be YAML. */
 struct err cmd_input(struct cmd *c, struct val *out)
 {
     struct str text;
+    *out = VAL_UNDEF;
     if (c->stdin_input) {
-        return val_from_json(&c->a, stdin_text(&c->a), out);
+        text = stdin_text(&c->a);
+    } else if (c->input == NULL) {
+        return OK;
+    } else {
+        struct str path = str_of(c->input);
+        path = str_starts(path, S("file://")) ? str_sub(path, 7, path.n) : path;
+        TRY(read_whole_file(&c->a, path, &text));
     }
-    if (c->input == NULL) {
+    if (!failed(parse_document(&c->a, S("input"), text, false, out))) {
         return OK;
     }
-    if (strstr(c->input, ".yaml") != NULL || strstr(c->input, ".yml") != NULL) {
-        struct json *docs;
-        struct buf b;
-        TRY(read_whole_file(&c->a, str_of(c->input), &text));
-        TRY(yaml_parse(&c->a, text, str_of(c->input), NULL, &docs));
-        buf_init(&b, STORE_FILE_MAX);
-        if (docs->n > 0) {
-            json_write(&b, docs->items[0]);
-        }
-        struct err e = val_from_json(&c->a, buf_str(&b), out);
-        buf_release(&b);
-        return e;
+    struct err e = parse_document(&c->a, S("input"), text, true, out);
+    return failed(e) ? err_make(ERR_SYNTAX, "unable to parse input: %s", err_detail()) : OK;
+}
+
+extern char **environ;
+
+struct val cmd_runtime(struct arena *a)
+{
+    struct vlist env = {.a = a}, all = {.a = a};
+    for (char **e = environ; *e != NULL; e++) {
+        struct str rest = str_of(*e), name = str_split(&rest, '=');
+        vlist_add2(&env, val_str(a, name), val_str(a, rest));
     }
-    TRY(read_whole_file(&c->a, str_of(c->input), &text));
-    return val_from_json(&c->a, text, out);
+    vlist_put(&all, "commit", val_str(a, STR_EMPTY));
+    vlist_put(&all, "env", vlist_object(&env));
+    vlist_put(&all, "version", val_str(a, S(OPA_VERSION)));
+    return vlist_object(&all);
 }
 
 void print_buf(struct buf *b)
@@ -249,21 +107,73 @@ void print_buf(struct buf *b)
 
 static int cmd_version_text(struct daemon *d, int argc, char **argv)
 {
-    (void)d, (void)argc, (void)argv;
-    printf("Version: 1.22.2\nBuild Commit: \nBuild Timestamp: \nBuild Hostname: \nGo Version: none "
-           "(C)\n"
-           "Platform: linux\nRego Version: v1\nWebAssembly: unavailable\n");
+    static const struct flag flags[] = {
+        {"check", 'c', FLAG_BOOL, CMD(check_latest), NULL,
+         "taken, and nothing is asked: no telemetry", NULL, NULL},
+        {0},
+    };
+    static const struct flag_command fc = {
+        "version", "", "Print the version of OPA that this answers for.", flags};
+    int code = 0;
+    struct cmd *c = cmd_new(&fc, argc, argv, &code);
+    (void)d;
+    if (c == NULL) {
+        return code;
+    }
+    puts("Version: " OPA_VERSION "\nBuild Commit: \nBuild Timestamp: \nBuild Hostname: \n"
+         "Go Version: none (C)\nPlatform: linux\nRego Version: v1\nWebAssembly: unavailable");
+    cmd_free(c);
     return 0;
 }
 
 const struct daemon_command authz_commands[] = {
-    {"eval", "[-d PATH] [-i FILE] QUERY", "evaluate a query, as `opa eval` does", cmd_eval, false},
+    {"eval", "[-d PATH] [-i FILE] QUERY", "evaluate a query", cmd_eval, false},
     {"check", "PATH...", "check policies for errors", cmd_check, false},
     {"fmt", "[-w|-d|-l] [PATH...]", "format policies", cmd_fmt, false},
     {"parse", "FILE", "print the syntax tree of a policy", cmd_parse_file, false},
     {"test", "[-v] PATH...", "run the tests of policies", cmd_test, false},
     {"bench", "[-d PATH] [-i FILE] QUERY", "measure a query", cmd_bench, false},
-    {"run", "[-a ADDR] [PATH...]", "serve OPA's API without a configuration file", cmd_run, false},
+    {"run", "[-s] [-a ADDR] [PATH...]", "serve OPA's API without a configuration file", cmd_run,
+     false},
     {"version", "", "print the version of OPA that this answers for", cmd_version_text, false},
     {0},
 };
+
+bool is_opa_name(const char *argv0)
+{
+    const char *slash = strrchr(argv0, '/');
+    const char *name = slash != NULL ? slash + 1 : argv0;
+    return strcmp(name, "sextant-opa") == 0 || strcmp(name, "opa") == 0;
+}
+
+static void opa_help(void)
+{
+    printf("Policies in Rego: evaluate, test, format, bundle and serve them.\n\n"
+           "Usage:\n  sextant-opa COMMAND [flags]\n\nCommands:\n");
+    for (const struct daemon_command *k = authz_commands; k->name != NULL; k++) {
+        printf("  %-14s%s\n", k->name, k->help);
+    }
+    printf("\n'sextant-opa COMMAND --help' tells of its flags.\n");
+}
+
+int opa_main(int argc, char **argv)
+{
+    const char *name = argc > 1 ? argv[1] : "help";
+    if (strcmp(name, "help") == 0 && argc > 2) {
+        argv[1] = argv[2];
+        argv[2] = (char[]){"--help"};
+        argc = 3;
+        name = argv[1];
+    }
+    if (strcmp(name, "help") == 0 || strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
+        opa_help();
+        return 0;
+    }
+    for (const struct daemon_command *k = authz_commands; k->name != NULL; k++) {
+        if (strcmp(k->name, name) == 0) {
+            return k->run(NULL, argc - 1, argv + 1);
+        }
+    }
+    fprintf(stderr, "Error: unknown command \"%s\" for \"opa\"\nSee 'sextant-opa --help'.\n", name);
+    return 1;
+}

@@ -1,19 +1,76 @@
-/* eval and bench. */
-#include "cmd.h"
+/* eval: a query, once. */
+#include "cmd_eval.h"
 
 #include "lib/base/clock.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
-struct run {
-    struct cmd c;
-    struct image *im;
-    struct rego_query *q;
-    struct val input;
-    struct rego_errors errors;
+static const struct flag flags[] = {
+    ROW_DATA,
+    ROW_BUNDLES,
+    {"input", 'i', FLAG_TEXT, CMD(input), "FILE", "the input document", NULL, NULL},
+    ROW_STDIN_INPUT,
+    {"stdin", 0, FLAG_BOOL, CMD(stdin_query), NULL, "the query comes on stdin", NULL, NULL},
+    ROW_FORMAT("json,values,bindings,pretty,source,raw,discard", "json"),
+    {"package", 0, FLAG_TEXT, CMD(package), "PATH", "package in which the query stands", NULL,
+     NULL},
+    {"import", 0, FLAG_LIST, CMD(imports), "PATH", "import of the query", NULL, NULL},
+    {"partial", 'p', FLAG_BOOL, CMD(partial), NULL, "evaluate as far as the known goes", NULL,
+     NULL},
+    {"unknowns", 'u', FLAG_LIST, CMD(unknowns), "PATH",
+     "what is unknown with --partial; else input", NULL, NULL},
+    {"disable-inlining", 0, FLAG_LIST, CMD(disable_inlining), "PATH",
+     "rules that --partial leaves as rules", NULL, NULL},
+    {"shallow-inlining", 0, FLAG_BOOL, CMD(shallow), NULL,
+     "--partial leaves rules that depend on the unknown as rules", NULL, NULL},
+    {"nondeterminstic-builtins", 0, FLAG_BOOL, CMD(nondeterministic), NULL,
+     "--partial calls builtins that ask the world, too", NULL, NULL},
+    {"explain", 0, FLAG_CHOICE, CMD(explain), "MODE", "tell what happened",
+     "off,full,notes,fails,debug", "off"},
+    {"var-values", 0, FLAG_BOOL, CMD(var_values), NULL, "values of variables in the trace", NULL,
+     NULL},
+    {"metrics", 0, FLAG_BOOL, CMD(metrics), NULL, "how long each step took", NULL, NULL},
+    {"instrument", 0, FLAG_BOOL, CMD(instrument), NULL, "more metrics", NULL, NULL},
+    {"profile", 0, FLAG_BOOL, CMD(profile), NULL, "how often each expression ran, and how long",
+     NULL, NULL},
+    {"profile-limit", 0, FLAG_INT, CMD(profile_limit), "N", "expressions to show", NULL, "10"},
+    {"profile-sort", 0, FLAG_LIST, CMD(profile_sort), "KEY",
+     "order: total_time_ns, num_eval, num_redo, num_gen_expr, file, line", NULL, NULL},
+    {"count", 0, FLAG_INT, CMD(count), "N", "times to evaluate", NULL, "1"},
+    {"coverage", 0, FLAG_BOOL, CMD(coverage), NULL, "report which lines ran", NULL, NULL},
+    {"coverage-runs", 0, FLAG_WORDS, CMD(coverage_runs), "KINDS",
+     "why lines did not run: index_excluded, early_exit; implies --coverage", NULL, NULL},
+    {"fail", 0, FLAG_BOOL, CMD(fail), NULL, "exit code 1 when the result is undefined", NULL, NULL},
+    {"fail-defined", 0, FLAG_BOOL, CMD(fail_defined), NULL, "exit code 1 when it is defined", NULL,
+     NULL},
+    {"strict-builtin-errors", 0, FLAG_BOOL, CMD(strict_errors), NULL,
+     "the first error of a builtin ends the evaluation", NULL, NULL},
+    {"show-builtin-errors", 0, FLAG_BOOL, CMD(show_errors), NULL, "report errors of builtins", NULL,
+     NULL},
+    ROW_STRICT,
+    ROW_SCHEMA,
+    ROW_TARGET,
+    {"optimize", 'O', FLAG_INT, CMD(optimize), "LEVEL", "optimize the policies first: 0, 1, 2",
+     NULL, "0"},
+    {"entrypoint", 'e', FLAG_LIST, CMD(entrypoints), "PATH", "what is asked for, with -O", NULL,
+     NULL},
+    {"timeout", 0, FLAG_TIME, CMD(timeout_ns), "TIME", "limit of the evaluation", NULL, NULL},
+    {"pretty-limit", 0, FLAG_INT, CMD(pretty_limit), "N", "characters of a value in a table", NULL,
+     "80"},
+    {"disable-indexing", 0, FLAG_BOOL, CMD(flag), NULL, "taken; changes no result", NULL, NULL},
+    {"disable-early-exit", 0, FLAG_BOOL, CMD(flag), NULL, "taken; changes no result", NULL, NULL},
+    {"optimize-store-for-read-speed", 0, FLAG_BOOL, CMD(flag), NULL, "taken; it always is", NULL,
+     NULL},
+    ROW_IGNORE,
+    ROW_CAPABILITIES,
+    ROW_V0,
+    ROW_V1,
+    {0},
 };
+
+static const struct flag_command fc = {"eval", "QUERY", "Evaluate a query and print the result.",
+                                       flags};
 
 static void print_line(void *ctx, struct str line)
 {
@@ -21,277 +78,154 @@ static void print_line(void *ctx, struct str line)
     fprintf(stderr, "%.*s\n", STR_FMT(line));
 }
 
-static bool prepare(struct run *r)
+static bool query_text(struct run *r, struct str *text)
 {
-    struct cmd *c = &r->c;
+    *text = r->c->stdin_query ? stdin_text(&r->c->a) : str_of(r->c->args.v[0]);
+    return true;
+}
+
+static void query_options(struct cmd *c, struct rego_query_options *o)
+{
+    struct str *imports = arena_array(&c->a, struct str, c->imports.n + 1);
+    *o = (struct rego_query_options){.version = cmd_version(c),
+                                     .strict = c->strict,
+                                     .enable_print = true,
+                                     .capture = true,
+                                     .imports = imports,
+                                     .n_imports = c->imports.n};
+    for (size_t i = 0; i < c->imports.n; i++) {
+        imports[i] = str_of(c->imports.v[i]);
+        o->v2_keywords |= strcmp(c->imports.v[i], "rego.v2") == 0;
+    }
+    if (c->package != NULL) {
+        bool full = strncmp(c->package, "data.", 5) == 0;
+        o->package = arena_printf(&c->a, "%s%s", full ? "" : "data.", c->package);
+    }
+}
+
+bool run_prepare(struct run *r)
+{
+    struct cmd *c = r->c;
     struct rego_compile_options o = {.strict = c->strict, .enable_print = true};
-    struct str imports[16];
-    r->im = cmd_load(c, &o, &r->errors);
+    struct rego_query_options qo;
+    struct str text;
+    bool loading;
+    int64_t t0 = clock_mono_ns();
+    r->errors.a = &c->a;
+    r->im = cmd_load(c, LOAD_FLAGS, &o, &r->errors, &loading);
     if (r->im == NULL) {
         return false;
     }
-    r->input = VAL_UNDEF;
+    int64_t t1 = clock_mono_ns();
     struct err e = cmd_input(c, &r->input);
     if (failed(e)) {
-        rego_errors_add(&r->errors, "input_error", STR_EMPTY, (struct loc){0}, "%s", err_detail());
+        rego_errors_add(&r->errors, "", STR_EMPTY, (struct loc){0}, "%s", err_detail());
         return false;
     }
-    struct rego_query_options qo = {.version = cmd_version(c),
-                                    .enable_print = true,
-                                    .capture = true,
-                                    .imports = imports,
-                                    .n_imports = c->n_imports};
-    for (size_t i = 0; i < c->n_imports; i++) {
-        imports[i] = str_of(c->imports[i]);
-        qo.v2_keywords |= strcmp(c->imports[i], "rego.v2") == 0;
-    }
-    if (c->package != NULL) {
-        qo.package = arena_printf(&c->a, "%s%s",
-                                  strncmp(c->package, "data.", 5) == 0 ? "" : "data.", c->package);
-    }
-    struct str text = c->stdin_query ? stdin_text(&c->a) : str_of(c->n_args > 0 ? c->args[0] : "");
-    return rego_prepare(r->im->policy, text, &qo, &r->errors, &r->q);
+    query_options(c, &qo);
+    int64_t t2 = clock_mono_ns();
+    bool ok = query_text(r, &text) && rego_prepare(r->im->policy, text, &qo, &r->errors, &r->q);
+    r->load_ns = t1 - t0;
+    r->compile_ns = clock_mono_ns() - t2;
+    return ok;
 }
 
-static struct val binding_object(struct arena *a, const struct run *r, struct val row)
+void run_release(struct run *r)
 {
-    struct vlist l = {.a = a};
-    for (size_t i = 0; i < rego_query_vars(r->q); i++) {
-        struct val v = val_nth(row, (uint32_t)i);
-        if (!val_undef(v)) {
-            vlist_add2(&l, val_str(a, rego_query_var(r->q, i)), v);
-        }
-    }
-    return vlist_object(&l);
+    rego_query_free(r->q);
+    image_free(r->im);
 }
 
-/* Members stand in upstream's order, not sorted: written by hand. */
-static void put_json(struct buf *b, const struct run *r, const struct rego_result *out)
-{
-    struct arena *a = (struct arena *)(uintptr_t)&r->c.a;
-    buf_puts(b, S("{"));
-    for (size_t i = 0; i < out->n_rows; i++) {
-        buf_puts(b, i == 0 ? S("\n  \"result\": [\n    {\n      \"expressions\": [")
-                           : S(",\n    {\n      \"expressions\": ["));
-        for (size_t k = 0; k < out->n_exprs; k++) {
-            struct loc loc;
-            struct str text = rego_query_expr_text(r->q, k, &loc);
-            struct buf v;
-            buf_init(&v, 1 << 28);
-            val_to_json_pretty(&v, val_nth(out->rows[i], (uint32_t)(out->n_vars + k)), "  ", false);
-            buf_puts(b, k > 0 ? S(",\n        {\n          \"value\": ")
-                              : S("\n        {\n          \"value\": "));
-            for (struct str rest = buf_str(&v); rest.p != NULL;) {
-                buf_puts(b, str_split(&rest, '\n'));
-                buf_puts(b, rest.p != NULL ? S("\n          ") : S(""));
-            }
-            buf_release(&v);
-            buf_puts(b, S(",\n          \"text\": "));
-            val_json_string(b, text, false);
-            buf_printf(
-                b,
-                ",\n          \"location\": {\n            \"row\": %u,\n            \"col\": %u\n"
-                "          }\n        }",
-                loc.row, loc.col);
-        }
-        buf_puts(b, S("\n      ]"));
-        struct val bindings = binding_object(a, r, out->rows[i]);
-        if (val_len(bindings) > 0) {
-            struct buf v;
-            buf_init(&v, 1 << 28);
-            val_to_json_pretty(&v, bindings, "  ", false);
-            buf_puts(b, S(",\n      \"bindings\": "));
-            for (struct str rest = buf_str(&v); rest.p != NULL;) {
-                buf_puts(b, str_split(&rest, '\n'));
-                buf_puts(b, rest.p != NULL ? S("\n      ") : S(""));
-            }
-            buf_release(&v);
-        }
-        buf_puts(b, S("\n    }"));
-    }
-    buf_puts(b, out->n_rows > 0 ? S("\n  ]\n}\n") : S("}\n"));
-}
-
-static void put_errors_json(struct buf *b, struct arena *a, const struct rego_errors *errors)
-{
-    struct val v;
-    if (failed(val_from_json(a, error_body(a, "x", STR_EMPTY, errors), &v))) {
-        return;
-    }
-    struct val list = val_get_str(v, "errors");
-    struct vlist l = {.a = a};
-    for (uint32_t i = 0; val_is(list, V_ARRAY) && i < val_len(list); i++) {
-        vlist_add(&l, val_nth(list, i));
-    }
-    struct vlist o = {.a = a};
-    vlist_put(&o, "errors", vlist_array(&l));
-    val_to_json_pretty(b, vlist_object(&o), "  ", true);
-    buf_putc(b, '\n');
-}
-
-static void put_rows(struct buf *b, const struct run *r, const struct rego_result *out,
-                     const char *format)
-{
-    struct arena *a = (struct arena *)(uintptr_t)&r->c.a;
-    for (size_t i = 0; i < out->n_rows; i++) {
-        struct val row = out->rows[i];
-        if (strcmp(format, "bindings") == 0) {
-            val_to_json_pretty(b, binding_object(a, r, row), "  ", false);
-            buf_putc(b, '\n');
-            continue;
-        }
-        if (strcmp(format, "values") == 0) {
-            val_to_json_pretty(b, val_array(a, val_arr(row)->v + out->n_vars, out->n_exprs), "  ",
-                               false);
-            buf_putc(b, '\n');
-            continue;
-        }
-        for (size_t k = 0; k < out->n_exprs; k++) {
-            struct val v = val_nth(row, (uint32_t)(out->n_vars + k));
-            buf_puts(b, k > 0 ? S(" ") : S(""));
-            if (val_is(v, V_STRING)) {
-                buf_puts(b, val_text(v));
-            } else if (strcmp(format, "raw") == 0) {
-                val_to_json(b, v, false);
-            } else {
-                val_to_json_pretty(b, v, "  ", false);
-            }
-        }
-        buf_putc(b, '\n');
-    }
-    if (out->n_rows == 0 && strcmp(format, "pretty") == 0) {
-        buf_puts(b, S("undefined\n"));
-    }
-}
-
-static int report_failure(struct run *r, const char *format)
-{
-    struct buf b;
-    buf_init(&b, 1 << 26);
-    bool json = strcmp(format, "json") == 0;
-    if (json) {
-        put_errors_json(&b, &r->c.a, &r->errors);
-    } else {
-        rego_errors_write(&b, &r->errors);
-        buf_putc(&b, '\n');
-    }
-    fwrite(b.p, 1, b.n, json || strcmp(format, "pretty") == 0 ? stdout : stderr);
-    buf_release(&b);
-    return 2;
-}
-
-static void evaluate(struct run *r, struct arena *a, struct rego_result *out)
+void run_evaluate(struct run *r, struct arena *a, struct rego_result *out)
 {
     struct rego_eval_options o = {
         .input = r->input,
         .data = r->im->data,
-        .strict_builtin_errors = r->c.strict_errors,
+        .runtime = r->runtime,
+        .strict_builtin_errors = r->c->strict_errors,
         .print = print_line,
         .max_steps = UINT64_C(1) << 60,
-        .deadline_ns = r->c.timeout_ns > 0 ? clock_mono_ns() + r->c.timeout_ns : 0,
+        .deadline_ns = r->c->timeout_ns > 0 ? clock_mono_ns() + r->c->timeout_ns : 0,
     };
+    int64_t t0 = clock_mono_ns();
     rego_eval(r->q, &o, a, out);
+    r->eval_ns = clock_mono_ns() - t0;
 }
 
-static int show(struct run *r, const char *format)
+/* Upstream wraps the errors of an evaluation, too, as one list. */
+static void take_errors(struct run *r, const struct rego_result *out)
 {
-    struct rego_result out;
-    struct buf b;
-    evaluate(r, &r->c.a, &out);
-    if (out.failed) {
-        rego_errors_add(&r->errors, out.error.code, out.error.file, out.error.loc, "%.*s",
-                        STR_FMT(out.error.message));
-        return report_failure(r, format);
+    if (out->failed) {
+        rego_errors_add(&r->errors, out->error.code, out->error.file, out->error.loc, "%.*s",
+                        STR_FMT(out->error.message));
     }
-    buf_init(&b, (size_t)1 << 32);
-    if (strcmp(format, "json") == 0) {
-        put_json(&b, r, &out);
-    } else if (strcmp(format, "discard") != 0) {
-        put_rows(&b, r, &out, format);
+}
+
+static int show(struct run *r)
+{
+    struct rego_result out = {0};
+    struct cmd *c = r->c;
+    bool ready = run_prepare(r);
+    if (ready) {
+        r->runtime = cmd_runtime(&c->a);
+        for (int64_t i = 0; i < MAX(c->count, INT64_C(1)); i++) {
+            run_evaluate(r, &c->a, &out);
+        }
+        take_errors(r, &out);
     }
-    print_buf(&b);
-    buf_release(&b);
+    eval_print(r, ready && !out.failed ? &out : NULL);
+    if (r->errors.n > 0) {
+        return 2;
+    }
     bool defined = out.n_rows > 0;
-    return (r->c.fail && !defined) || (r->c.fail_defined && defined) ? 1 : 0;
+    return (c->fail && !defined) || (c->fail_defined && defined) ? 1 : 0;
+}
+
+static int validate(const struct cmd *c)
+{
+    bool source = strcmp(c->format, "source") == 0;
+    bool partial = source || strcmp(c->format, "pretty") == 0 || strcmp(c->format, "json") == 0;
+    const struct {
+        bool wrong;
+        const char *text;
+    } rules[] = {
+        {c->args.n > 0 && c->stdin_query, "specify query argument or --stdin but not both"},
+        {c->args.n == 0 && !c->stdin_query, "specify query argument or --stdin"},
+        {c->args.n > 1, "specify at most one query argument"},
+        {c->stdin_query && c->stdin_input, "specify --stdin or --stdin-input but not both"},
+        {c->stdin_input && c->input != NULL, "specify --stdin-input or --input but not both"},
+        {c->fail && c->fail_defined, "specify --fail or --fail-defined but not both"},
+        {c->partial && !partial, "invalid output format for partial evaluation"},
+        {!c->partial && source, "invalid output format for evaluation"},
+        {c->optimize > 0 && c->data.n > 0 && c->bundles.n > 0,
+         "specify either --data or --bundle flag with optimization level greater than 0"},
+        {c->strict_errors && c->show_errors,
+         "cannot use --show-builtin-errors with --strict-builtin-errors, --strict-builtin-errors "
+         "will "
+         "return the first built-in error encountered immediately"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rules); i++) {
+        if (rules[i].wrong) {
+            return cmd_wrong(&fc, "%s", rules[i].text);
+        }
+    }
+    return 0;
 }
 
 int cmd_eval(struct daemon *d, int argc, char **argv)
 {
-    struct run r = {0};
+    int code = 0;
+    struct run r = {.input = VAL_UNDEF, .c = cmd_new(&fc, argc, argv, &code)};
     (void)d;
-    if (!cmd_parse(&r.c, argc, argv)) {
-        return 2;
+    if (r.c == NULL) {
+        return code;
     }
-    const char *format = r.c.format != NULL ? r.c.format : "json";
-    r.errors.a = &r.c.a;
-    int code = prepare(&r) ? show(&r, format) : report_failure(&r, format);
-    rego_query_free(r.q);
-    image_free(r.im);
-    cmd_release(&r.c);
+    r.c->profile |= flags_given("profile-limit") || flags_given("profile-sort");
+    r.c->coverage |= r.c->coverage_runs.set;
+    r.c->metrics |= r.c->profile || r.c->instrument;
+    code = validate(r.c);
+    code = code != 0 ? code : show(&r);
+    run_release(&r);
+    cmd_free(r.c);
     return code;
-}
-
-static int64_t cpu_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (int64_t)t.tv_sec * NS_PER_S + t.tv_nsec;
-}
-
-/* Input as JSON bytes in, decision out, over and over. */
-static void measure(struct run *r, struct str input_text, int64_t n, bool parse)
-{
-    struct arena a;
-    struct rego_result out;
-    struct val kept = r->input;
-    arena_init(&a, (size_t)1 << 32);
-    int64_t start = cpu_ns();
-    for (int64_t i = 0; i < n; i++) {
-        if (parse && input_text.n > 0) {
-            ignore_err(val_from_json(&a, input_text, &r->input));
-        }
-        evaluate(r, &a, &out);
-        arena_reset(&a);
-    }
-    printf("%-22s %10lld runs %12.1f ns/op\n", parse ? "JSON to decision" : "evaluation alone",
-           (long long)n, (double)(cpu_ns() - start) / (double)n);
-    r->input = kept;
-    arena_release(&a);
-}
-
-int cmd_bench(struct daemon *d, int argc, char **argv)
-{
-    struct run r = {0};
-    struct str text = STR_EMPTY;
-    (void)d;
-    if (!cmd_parse(&r.c, argc, argv)) {
-        return 2;
-    }
-    r.errors.a = &r.c.a;
-    if (!prepare(&r)) {
-        return report_failure(&r, "pretty");
-    }
-    if (r.c.input != NULL) {
-        ignore_err(read_whole_file(&r.c.a, str_of(r.c.input), &text));
-    }
-    int64_t n = 1;
-    for (int64_t spent = 0; spent < 100 * NS_PER_MS && n < 10000000; n *= 2) {
-        int64_t start = cpu_ns();
-        struct arena a;
-        struct rego_result out;
-        arena_init(&a, (size_t)1 << 32);
-        for (int64_t i = 0; i < n; i++) {
-            evaluate(&r, &a, &out);
-            arena_reset(&a);
-        }
-        arena_release(&a);
-        spent = cpu_ns() - start;
-    }
-    n = r.c.count > 0 ? r.c.count : n;
-    measure(&r, text, n, false);
-    measure(&r, text, n, true);
-    rego_query_free(r.q);
-    image_free(r.im);
-    cmd_release(&r.c);
-    return 0;
 }

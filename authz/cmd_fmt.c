@@ -60,28 +60,55 @@ static int format_one(struct cmd *c, const char *path, struct str text)
     return code;
 }
 
-int cmd_fmt(struct daemon *d, int argc, char **argv)
+static const struct flag flags[] = {
+    {"write", 'w', FLAG_BOOL, CMD(write), NULL, "write the result back to the file", NULL, NULL},
+    {"list", 'l', FLAG_BOOL, CMD(list), NULL, "name the files that would change", NULL, NULL},
+    {"diff", 'd', FLAG_BOOL, CMD(diff), NULL, "show what would change", NULL, NULL},
+    {"fail", 0, FLAG_BOOL, CMD(fail), NULL, "exit code other than 0 when something would change",
+     NULL, NULL},
+    {"v0-v1", 0, FLAG_BOOL, CMD(v1_from_v0), NULL, "make v0 policies hold as v1, too", NULL, NULL},
+    {"rego-v1", 0, FLAG_BOOL, CMD(v1_from_v0), NULL, NULL, NULL, NULL},
+    {"drop-v0-imports", 0, FLAG_BOOL, CMD(drop_imports), NULL,
+     "leave out imports that v1 does not need", NULL, NULL},
+    {"check-result", 0, FLAG_BOOL, CMD(check_result), NULL,
+     "read the result again to be sure of it", NULL, "true"},
+    ROW_CAPABILITIES,
+    ROW_V0,
+    ROW_V1,
+    {0},
+};
+
+static const struct flag_command fc = {
+    "fmt", "[FILE...]", "Format policies in the one layout; without files, stdin.", flags};
+
+static int format_all(struct cmd *c)
 {
-    struct cmd c;
-    (void)d;
-    if (!cmd_parse(&c, argc, argv)) {
-        return 2;
-    }
     int code = 0;
-    if (c.n_args == 0) {
-        code = format_one(&c, NULL, stdin_text(&c.a));
+    if (c->args.n == 0) {
+        return format_one(c, NULL, stdin_text(&c->a));
     }
-    for (size_t i = 0; i < c.n_args; i++) {
+    for (size_t i = 0; i < c->args.n; i++) {
         struct str text;
-        struct err e = read_whole_file(&c.a, str_of(c.args[i]), &text);
+        struct err e = read_whole_file(&c->a, str_of(c->args.v[i]), &text);
         if (failed(e)) {
             fprintf(stderr, "error: %s\n", err_detail());
             code = 1;
             continue;
         }
-        int one = format_one(&c, c.args[i], text);
+        int one = format_one(c, c->args.v[i], text);
         code = one != 0 ? one : code;
     }
-    cmd_release(&c);
+    return code;
+}
+
+int cmd_fmt(struct daemon *d, int argc, char **argv)
+{
+    int code = 0;
+    struct cmd *c = cmd_new(&fc, argc, argv, &code);
+    (void)d;
+    if (c != NULL) {
+        code = format_all(c);
+        cmd_free(c);
+    }
     return code;
 }

@@ -1,200 +1,384 @@
-/* test: rules named test_… are true, or they fail. */
+/* test: runs the tests of policies and reports. */
 #include "cmd.h"
 
 #include "lib/base/clock.h"
+#include "lib/base/codec.h"
 #include "lib/regex/regex.h"
+#include "tester.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
-enum verdict { PASS, FAIL_TEST, ERROR_TEST, SKIP };
-
-struct tally {
-    size_t pass, fail, error, skip, total;
+static const struct flag flags[] = {
+    {"verbose", 'v', FLAG_BOOL, CMD(verbose), NULL, "report every test", NULL, NULL},
+    {"run", 'r', FLAG_TEXT, CMD(run), "REGEX", "only tests whose full name matches", NULL, NULL},
+    {"timeout", 0, FLAG_TIME, CMD(timeout_ns), "TIME",
+     "limit of one test; else 5s, 30s with --bench", NULL, NULL},
+    {"coverage", 'c', FLAG_BOOL, CMD(coverage), NULL, "report which lines ran, as JSON", NULL,
+     NULL},
+    {"coverage-runs", 0, FLAG_WORDS, CMD(coverage_runs), "KINDS",
+     "why lines did not run: index_excluded, early_exit; implies --coverage", NULL, NULL},
+    {"threshold", 0, FLAG_FLOAT, CMD(threshold), "PERCENT", "fail when less than this ran", NULL,
+     NULL},
+    {"bench", 0, FLAG_BOOL, CMD(bench), NULL, "measure each test", NULL, NULL},
+    {"benchmem", 0, FLAG_BOOL, CMD(benchmem), NULL, "memory, too, with --bench", NULL, "true"},
+    {"exit-zero-on-skipped", 'z', FLAG_BOOL, CMD(exit_zero_on_skipped), NULL,
+     "skipped tests are no failure", NULL, NULL},
+    {"fail-on-empty", 0, FLAG_BOOL, CMD(fail_on_empty), NULL, "fail when there is no test", NULL,
+     NULL},
+    {"var-values", 0, FLAG_BOOL, CMD(var_values), NULL, "show where a test failed, and on what",
+     NULL, NULL},
+    {"explain", 0, FLAG_CHOICE, CMD(explain), "MODE",
+     "what of the trace to show; implies --verbose", "fails,full,notes,debug", NULL},
+    {"parallel", 'p', FLAG_INT, CMD(parallel), "N", "tests at a time; 0: one a processor", NULL,
+     "0"},
+    {"sort", 0, FLAG_CHOICE, CMD(sort), "ORDER", "order of JSON output", "none,duration", "none"},
+    {"watch", 'w', FLAG_BOOL, CMD(watch), NULL, "run again when a file changes", NULL, NULL},
+    ROW_FORMAT("pretty,json,gobench", "pretty"),
+    ROW_COUNT("times to run each test"),
+    ROW_BUNDLE_MODE,
+    ROW_IGNORE,
+    ROW_MAX_ERRORS,
+    ROW_CAPABILITIES,
+    ROW_SCHEMA,
+    ROW_TARGET,
+    ROW_V0,
+    ROW_V1,
+    {0},
 };
 
-static void print_line(void *ctx, struct str line)
+static const struct flag_command fc = {"test", "PATH...",
+                                       "Run the tests below the paths: rules named test_… pass "
+                                       "when they are true, todo_test_… are skipped.",
+                                       flags};
+
+struct tally {
+    size_t pass, fail, error, skip, runs;
+    bool dirty, failed; /* something was printed; the exit code is not 0 */
+    struct str last_file;
+};
+
+static void count_cases(struct tally *t, const struct test_case *c)
 {
-    struct buf *b = ctx;
-    buf_puts(b, S("  "));
-    buf_puts(b, line);
+    for (size_t i = 0; i < c->n; i++) {
+        if (c->cases[i].n > 0) {
+            count_cases(t, &c->cases[i]);
+        } else {
+            t->fail += c->cases[i].fail;
+            t->pass += !c->cases[i].fail;
+        }
+    }
+}
+
+static void count(struct tally *t, const struct test_result *r)
+{
+    t->skip += r->verdict == TEST_SKIP;
+    t->error += r->verdict == TEST_ERROR;
+    if (r->root.n > 0) {
+        count_cases(t, &r->root);
+    } else {
+        t->pass += r->verdict == TEST_PASS;
+        t->fail += r->verdict == TEST_FAIL;
+    }
+    t->runs++;
+}
+
+static void put_head(struct buf *b, const struct test *test, const struct test_result *r)
+{
+    buf_printf(b, "%.*s.%.*s: %s", STR_FMT(test->package), STR_FMT(test->name),
+               verdict_name(r->verdict));
+    if (r->verdict != TEST_SKIP) {
+        buf_puts(b, S(" ("));
+        duration_put(b, r->ns);
+        buf_puts(b, S(")"));
+    }
     buf_putc(b, '\n');
 }
 
-static enum verdict run_one(const struct image *im, const struct val *path, size_t n, int64_t limit,
-                            struct buf *printed, struct str *why, struct arena *a)
+static void put_cases(struct buf *b, const struct test_case *c, unsigned depth, bool all)
 {
-    struct rego_result r;
-    struct rego_eval_options o = {.data = im->data,
-                                  .print = print_line,
-                                  .print_ctx = printed,
-                                  .max_steps = UINT64_C(1) << 60,
-                                  .deadline_ns = clock_mono_ns() + limit};
-    struct val v = rego_eval_path(im->policy, path, n, &o, a, &r);
-    if (r.failed) {
-        struct buf b;
-        buf_init(&b, 1 << 20);
-        rego_error_write(&b, &r.error);
-        *why = arena_str(a, buf_str(&b));
-        buf_release(&b);
-        return ERROR_TEST;
-    }
-    return val_is_true(v) || (!val_undef(v) && !val_is(v, V_BOOL)) ? PASS : FAIL_TEST;
-}
-
-static void put_time(char *out, size_t size, int64_t ns)
-{
-    if (ns < 1000000) {
-        snprintf(out, size, "%.3fµs", (double)ns / 1e3);
-    } else if (ns < NS_PER_S) {
-        snprintf(out, size, "%.6fms", (double)ns / 1e6);
-    } else {
-        snprintf(out, size, "%.9fs", (double)ns / 1e9);
+    for (size_t i = 0; i < c->n; i++) {
+        if (all || c->cases[i].fail) {
+            buf_printf(b, "%*s%.*s: %s\n", (int)(2 * depth + 2), "", STR_FMT(c->cases[i].name),
+                       c->cases[i].fail ? "FAIL" : "PASS");
+        }
+        put_cases(b, &c->cases[i], depth + 1, all);
     }
 }
 
-static bool seen_before(const struct module *m, size_t i)
+static void put_output(struct buf *b, struct str output)
 {
-    for (size_t k = 0; k < i; k++) {
-        if (str_eq(m->rules[k]->head->ref->list.v[0]->var.name,
-                   m->rules[i]->head->ref->list.v[0]->var.name)) {
-            return true;
+    struct str rest = str_trim(output);
+    buf_putc(b, '\n');
+    while (rest.p != NULL) {
+        struct str line = str_split(&rest, '\n');
+        buf_printf(b, "  %.*s\n", STR_FMT(line));
+    }
+    buf_putc(b, '\n');
+}
+
+static void put_result(struct buf *b, const struct cmd *c, struct tally *t, const struct test *test,
+                       const struct test_result *r)
+{
+    struct str file = test->module->file;
+    if (c->verbose || r->verdict != TEST_PASS) {
+        buf_puts(b, t->last_file.n > 0 && !str_eq(t->last_file, file) ? S("\n") : S(""));
+        buf_printf(b, "%.*s:%u:\n", STR_FMT(file), test->rule->loc.row);
+        t->last_file = file;
+        t->dirty = true;
+        put_head(b, test, r);
+        put_cases(b, &r->root, 0, c->verbose);
+        if (r->output.n > 0) {
+            put_output(b, r->output);
         }
     }
-    return false;
-}
-
-static size_t test_path(struct arena *a, const struct module *m, const struct rule *r,
-                        struct val *path, size_t max, struct str *shown)
-{
-    size_t n = 0;
-    *shown = S("data");
-    for (size_t i = 1; i < m->package->list.n && n < max; i++) {
-        path[n++] = val_str(a, m->package->list.v[i]->str);
-        *shown = arena_printf(a, "%.*s.%.*s", STR_FMT(*shown), STR_FMT(m->package->list.v[i]->str));
+    if (r->verdict == TEST_ERROR) {
+        buf_puts(b, S("  "));
+        if (r->error.loc.row == 1 && r->error.file.n == 0) {
+            buf_puts(b, S("1 error occurred: "));
+        }
+        rego_error_write(b, &r->error);
+        buf_putc(b, '\n');
     }
-    struct str name = r->head->ref->list.v[0]->var.name;
-    path[n++] = val_str(a, name);
-    *shown = arena_printf(a, "%.*s.%.*s", STR_FMT(*shown), STR_FMT(name));
-    return n;
 }
 
-static void run_rule(struct cmd *c, const struct image *im, const struct module *m,
-                     const struct rule *r, struct tally *t, bool *file_shown)
+static void put_rule(struct buf *b)
 {
-    static const char *const words[] = {"PASS", "FAIL", "ERROR", "SKIPPED"};
-    struct val path[300];
-    struct str shown, why = STR_EMPTY;
+    for (int i = 0; i < 80; i++) {
+        buf_putc(b, '-');
+    }
+    buf_putc(b, '\n');
+}
+
+static void put_summary(struct buf *b, const struct tally *t)
+{
+    size_t total = t->pass + t->fail + t->skip + t->error;
+    const struct {
+        const char *name;
+        size_t n;
+    } lines[] = {{"PASS", t->pass}, {"FAIL", t->fail}, {"SKIPPED", t->skip}, {"ERROR", t->error}};
+    if (t->dirty) {
+        put_rule(b);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
+        if (lines[i].n > 0) {
+            buf_printf(b, "%s: %zu/%zu\n", lines[i].name, lines[i].n, total);
+        }
+    }
+}
+
+/* ---- JSON ---- */
+
+static struct val cases_json(struct arena *a, const struct test_case *c)
+{
+    struct vlist all = {.a = a};
+    for (size_t i = 0; i < c->n; i++) {
+        const struct test_case *x = &c->cases[i];
+        struct vlist o = {.a = a};
+        vlist_put(&o, "name", val_str(a, x->name));
+        if (x->fail) {
+            vlist_put(&o, "fail", VAL_TRUE);
+        }
+        if (x->n > 0) {
+            vlist_put(&o, "sub_results", cases_json(a, x));
+        }
+        vlist_add2(&all, val_str(a, x->name), vlist_object(&o));
+    }
+    return vlist_object(&all);
+}
+
+static void put_indented(struct buf *b, struct val v, const char *indent)
+{
+    struct buf text;
+    buf_init(&text, TEST_OUTPUT_MAX);
+    val_to_json_pretty(&text, v, "  ", true);
+    for (struct str rest = buf_str(&text); rest.p != NULL;) {
+        buf_puts(b, str_split(&rest, '\n'));
+        if (rest.p != NULL) {
+            buf_printf(b, "\n%s", indent);
+        }
+    }
+    buf_release(&text);
+}
+
+static void put_place(struct buf *b, struct str file, struct loc loc, const char *indent)
+{
+    buf_printf(b, "{\n%s  \"file\": ", indent);
+    val_json_string(b, file, true);
+    buf_printf(b, ",\n%s  \"row\": %u,\n%s  \"col\": %u\n%s}", indent, loc.row, indent, loc.col,
+               indent);
+}
+
+static void put_error(struct buf *b, const struct rego_error *e)
+{
+    buf_printf(b, ",\n    \"error\": {\n      \"code\": \"%s\",\n      \"message\": ", e->code);
+    val_json_string(b, e->message, true);
+    if (e->loc.row > 0) {
+        buf_puts(b, S(",\n      \"location\": "));
+        put_place(b, e->file, e->loc, "      ");
+    }
+    buf_puts(b, S("\n    }"));
+}
+
+/* Members stand in upstream's order, not sorted. */
+static void put_json(struct buf *b, struct arena *a, const struct test *test,
+                     const struct test_result *r)
+{
+    buf_puts(b, S("  {\n    \"location\": "));
+    put_place(b, test->module->file, test->rule->loc, "    ");
+    buf_puts(b, S(",\n    \"package\": "));
+    val_json_string(b, test->package, true);
+    buf_puts(b, S(",\n    \"name\": "));
+    val_json_string(b, test->name, true);
+    buf_puts(b, r->verdict == TEST_FAIL ? S(",\n    \"fail\": true") : S(""));
+    if (r->verdict == TEST_ERROR) {
+        put_error(b, &r->error);
+    }
+    buf_puts(b, r->verdict == TEST_SKIP ? S(",\n    \"skip\": true") : S(""));
+    buf_printf(b, ",\n    \"duration\": %lld", (long long)r->ns);
+    if (r->output.n > 0) {
+        struct buf text;
+        buf_init(&text, 2 * (size_t)TEST_OUTPUT_MAX);
+        base64_put(&text, r->output, BASE64_STD);
+        buf_printf(b, ",\n    \"output\": \"%.*s\"", STR_FMT(buf_str(&text)));
+        buf_release(&text);
+    }
+    if (r->root.n > 0) {
+        buf_puts(b, S(",\n    \"sub_results\": "));
+        put_indented(b, cases_json(a, &r->root), "    ");
+    }
+    buf_puts(b, S("\n  }"));
+}
+
+/* ---- running ---- */
+
+struct json_item {
+    int64_t ns;
+    struct str text;
+};
+
+static int by_duration(const void *x, const void *y)
+{
+    const struct json_item *a = x, *b = y;
+    return a->ns < b->ns ? 1 : a->ns > b->ns ? -1 : 0;
+}
+
+static void print_json(struct json_item *items, size_t n, const char *sort)
+{
+    if (strcmp(sort, "duration") == 0 && n > 0) {
+        qsort(items, n, sizeof *items, by_duration);
+    }
+    fputs("[", stdout);
+    for (size_t i = 0; i < n; i++) {
+        printf("%s\n%.*s", i > 0 ? "," : "", STR_FMT(items[i].text));
+    }
+    puts(n > 0 ? "\n]" : "]");
+}
+
+static void judge_exit(struct tally *t, const struct cmd *c, const struct test_result *r)
+{
+    t->failed |= r->verdict == TEST_FAIL || r->verdict == TEST_ERROR ||
+                 (r->verdict == TEST_SKIP && !c->exit_zero_on_skipped);
+}
+
+/* All tests once. Memory of one test is gone before the next. */
+static int run_all(struct cmd *c, const struct tester *tester)
+{
+    struct tally t = {0};
     struct arena a;
-    struct buf printed;
-    char took[64];
-    arena_init(&a, (size_t)4 << 30);
-    buf_init(&printed, 1 << 24);
-    size_t n = test_path(&a, m, r, path, 298, &shown);
-    struct str name = r->head->ref->list.v[0]->var.name;
-    enum verdict v = SKIP;
-    int64_t start = clock_mono_ns();
-    if (!str_starts(name, S("todo_"))) {
-        v = run_one(im, path, n, c->timeout_ns > 0 ? c->timeout_ns : 5 * NS_PER_S, &printed, &why,
-                    &a);
-    }
-    put_time(took, sizeof took, clock_mono_ns() - start);
-    t->total++;
-    t->pass += v == PASS;
-    t->fail += v == FAIL_TEST;
-    t->error += v == ERROR_TEST;
-    t->skip += v == SKIP;
-    if (c->verbose || v != PASS) {
-        if (!*file_shown) {
-            printf("%.*s:\n", STR_FMT(m->file));
-            *file_shown = true;
-        }
-        if (v == SKIP) {
-            printf("%.*s: SKIPPED\n", STR_FMT(shown));
+    struct buf b;
+    bool json = strcmp(c->format, "json") == 0;
+    struct json_item *items = arena_array(&c->a, struct json_item, tester->n + 1);
+    arena_init(&a, (size_t)8 << 30);
+    buf_init(&b, (size_t)1 << 30);
+    for (size_t i = 0; i < tester->n; i++) {
+        struct test_result r;
+        tester_run(tester, &tester->tests[i], &a, &r);
+        judge_exit(&t, c, &r);
+        count(&t, &r);
+        if (json) {
+            put_json(&b, &a, &tester->tests[i], &r);
+            items[i] = (struct json_item){r.ns, arena_str(&c->a, buf_str(&b))};
+            buf_clear(&b);
         } else {
-            printf("%.*s: %s (%s)\n", STR_FMT(shown), words[v], took);
+            put_result(&b, c, &t, &tester->tests[i], &r);
+            print_buf(&b);
         }
-        if (v == ERROR_TEST) {
-            printf("  %.*s\n", STR_FMT(why));
-        }
-        if (printed.n > 0) {
-            printf("\n%.*s\n", STR_FMT(buf_str(&printed)));
-        }
+        arena_reset(&a);
     }
-    buf_release(&printed);
+    if (json) {
+        print_json(items, tester->n, c->sort);
+    } else {
+        put_summary(&b, &t);
+        print_buf(&b);
+    }
+    buf_release(&b);
     arena_release(&a);
+    if (t.runs == 0 && c->fail_on_empty) {
+        fputs("no tests were run\n", stderr);
+        return 1;
+    }
+    return t.failed ? 2 : 0;
 }
 
-static void run_all(struct cmd *c, const struct image *im, struct regex *only, struct tally *t)
+static int check_flags(struct cmd *c)
 {
-    for (size_t i = 0; i < rego_policy_modules(im->policy); i++) {
-        const struct module *m = rego_policy_module(im->policy, i);
-        bool shown = false;
-        for (size_t k = 0; k < m->n_rules; k++) {
-            struct str name = m->rules[k]->head->ref->list.v[0]->var.name;
-            bool test = str_starts(name, S("test_")) || str_starts(name, S("todo_test_"));
-            struct val path[300];
-            struct str full;
-            if (!test || m->rules[k]->head->is_func || seen_before(m, k)) {
-                continue;
-            }
-            (void)test_path(&c->a, m, m->rules[k], path, 298, &full);
-            if (only == NULL || regex_match(only, full, NULL, 0)) {
-                run_rule(c, im, m, m->rules[k], t, &shown);
-            }
-        }
+    if (c->args.n == 0) {
+        return cmd_wrong(&fc, "specify at least one file");
     }
+    if (c->threshold < 0 || c->threshold > 100) {
+        fputs("Code coverage threshold must be between 0 and 100\n", stderr);
+        return 1;
+    }
+    c->coverage |= c->coverage_runs.set || c->threshold > 0;
+    c->verbose |= flags_given("explain");
+    return 0;
 }
 
-static void summary(const struct tally *t, bool verbose)
+static int run_tests(struct cmd *c)
 {
-    if (verbose || t->pass < t->total) {
-        puts("--------------------------------------------------------------------------------");
+    struct rego_errors errors = {.a = &c->a};
+    struct rego_compile_options o = {.enable_print = !c->bench, .tests = true};
+    struct regex *only = NULL;
+    bool loading;
+    if (c->run != NULL && failed(regex_compile(str_of(c->run), 0, &only))) {
+        fprintf(stderr, "error parsing regexp: %s\n", err_detail());
+        return 1;
     }
-    if (t->pass > 0 || t->total == 0) {
-        printf("PASS: %zu/%zu\n", t->pass, t->total);
+    struct image *im = cmd_load(c, LOAD_ARGS, &o, &errors, &loading);
+    if (im == NULL) {
+        print_errors(c, &errors, loading);
+        regex_free(only);
+        return 1;
     }
-    if (t->fail > 0) {
-        printf("FAIL: %zu/%zu\n", t->fail, t->total);
+    struct tester t = {.policy = im->policy,
+                       .data = im->data,
+                       .runtime = cmd_runtime(&c->a),
+                       .timeout_ns = c->timeout_ns > 0 ? c->timeout_ns : 5 * NS_PER_S};
+    tester_find(&t, &c->a, only);
+    int code = 0;
+    for (int64_t i = 0; i < c->count && code == 0; i++) {
+        code = run_all(c, &t);
     }
-    if (t->skip > 0) {
-        printf("SKIPPED: %zu/%zu\n", t->skip, t->total);
-    }
-    if (t->error > 0) {
-        printf("ERROR: %zu/%zu\n", t->error, t->total);
-    }
+    image_free(im);
+    regex_free(only);
+    return code;
 }
 
 int cmd_test(struct daemon *d, int argc, char **argv)
 {
-    struct cmd c;
+    int code = 0;
+    struct cmd *c = cmd_new(&fc, argc, argv, &code);
     (void)d;
-    if (!cmd_parse(&c, argc, argv)) {
-        return 1;
+    if (c == NULL) {
+        return code;
     }
-    for (size_t i = 0; i < c.n_args && c.n_paths < CMD_PATHS_MAX; i++) {
-        c.paths[c.n_paths++] = c.args[i];
+    if (strcmp(c->format, "gobench") == 0 && !c->bench) {
+        fputs("cannot use output format gobench without running benchmarks (--bench)\n", stderr);
+    } else {
+        code = check_flags(c);
+        code = code != 0 ? code : run_tests(c);
     }
-    struct rego_errors errors = {.a = &c.a};
-    struct rego_compile_options o = {.enable_print = true};
-    struct regex *only = NULL;
-    if (c.run != NULL && failed(regex_compile(str_of(c.run), 0, &only))) {
-        fprintf(stderr, "error: -r: %s\n", err_detail());
-        return 1;
-    }
-    struct image *im = cmd_load(&c, &o, &errors);
-    if (im == NULL) {
-        struct buf b;
-        buf_init(&b, 1 << 24);
-        rego_errors_write(&b, &errors);
-        fprintf(stderr, "%.*s\n", STR_FMT(buf_str(&b)));
-        buf_release(&b);
-        return 1;
-    }
-    struct tally t = {0};
-    run_all(&c, im, only, &t);
-    summary(&t, c.verbose);
-    image_free(im);
-    regex_free(only);
-    cmd_release(&c);
-    return t.fail + t.error > 0 || (c.fail_on_empty && t.total == 0) ? 2 : 0;
+    cmd_free(c);
+    return code;
 }

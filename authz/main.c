@@ -1,5 +1,6 @@
 /* sextant-authz: what may you do? Puts the store, the API and the gRPC service together. */
 #include "authz.h"
+#include "cmd.h"
 
 #include "lib/base/codec.h"
 #include "lib/base/log.h"
@@ -193,5 +194,8 @@ int main(int argc, char **argv)
         .stop = stop,
         .commands = authz_commands,
     };
+    if (is_opa_name(argv[0])) {
+        return opa_main(argc, argv);
+    }
     return daemon_main(argc, argv, &spec);
 }

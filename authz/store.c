@@ -1,7 +1,4 @@
-#include "store.h"
-
-#include "lib/json/json.h"
-#include "lib/yaml/yaml.h"
+#include "load.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -48,91 +45,11 @@ struct err read_whole_file(struct arena *a, struct str path, struct str *out)
     return OK;
 }
 
-static void add_file(struct image *im, struct policy_file f)
+void image_add_file(struct image *im, struct policy_file f)
 {
     im->files = arena_grow(&im->arena, im->files, im->n_files, im->n_files + 1, &im->cap_files,
                            sizeof *im->files);
     im->files[im->n_files++] = f;
-}
-
-static struct val data_of_json(struct arena *a, const struct json *j)
-{
-    struct buf text;
-    struct val v = VAL_NULL;
-    buf_init(&text, STORE_FILE_MAX);
-    json_write(&text, j);
-    ignore_err(val_from_json(a, buf_str(&text), &v));
-    buf_release(&text);
-    return v;
-}
-
-static struct err parse_data(struct arena *a, struct str name, struct str text, struct val *out)
-{
-    if (str_ends(name, S(".json"))) {
-        struct err e = val_from_json(a, text, out);
-        return failed(e) ? err_wrap(e, "%.*s", STR_FMT(name)) : e;
-    }
-    struct json *docs;
-    TRY(yaml_parse(a, text, name, NULL, &docs));
-    *out = docs->n > 0 ? data_of_json(a, docs->items[0]) : VAL_NULL;
-    return OK;
-}
-
-/* Data at the place that its folder names: below a bundle's root, roles/data.json is data.roles. */
-static struct val placed(struct arena *a, struct val v, struct str folder)
-{
-    while (folder.n > 0) {
-        size_t slash = str_rfind_char(folder, '/');
-        struct str last = slash == STR_NPOS ? folder : str_sub(folder, slash + 1, folder.n);
-        folder = slash == STR_NPOS ? STR_EMPTY : str_sub(folder, 0, slash);
-        if (last.n > 0 && !str_is(last, ".")) {
-            v = val_object2(a, (struct val[]){val_str(a, last), v}, 1);
-        }
-    }
-    return v;
-}
-
-static struct err add_data(struct image *im, struct str path, struct str below)
-{
-    struct str text;
-    struct val v;
-    bool clash = false;
-    TRY(read_whole_file(&im->arena, path, &text));
-    TRY(parse_data(&im->arena, path, text, &v));
-    size_t slash = str_rfind_char(below, '/');
-    v = placed(&im->arena, v, slash == STR_NPOS ? STR_EMPTY : str_sub(below, 0, slash));
-    ENSURE(val_is(v, V_OBJECT), ERR_INVALID, "%.*s: data must be an object", STR_FMT(path));
-    im->data = val_merge(&im->arena, im->data, v, &clash);
-    ENSURE(!clash, ERR_CONFLICT, "%.*s: merge error", STR_FMT(path));
-    return OK;
-}
-
-static bool is_data_file(struct str name, bool bundle)
-{
-    size_t slash = str_rfind_char(name, '/');
-    struct str base = slash == STR_NPOS ? name : str_sub(name, slash + 1, name.n);
-    if (bundle) {
-        return str_is(base, "data.json") || str_is(base, "data.yaml") || str_is(base, "data.yml");
-    }
-    return base.p[0] != '.' &&
-           (str_ends(base, S(".json")) || str_ends(base, S(".yaml")) || str_ends(base, S(".yml")));
-}
-
-static struct err add_one(struct image *im, struct str path, struct str below,
-                          enum rego_version version, bool bundle, bool named)
-{
-    if (str_ends(path, S(".rego"))) {
-        struct policy_file f = {
-            .id = arena_str(&im->arena, path), .version = version, .from_disk = true};
-        TRY(read_whole_file(&im->arena, path, &f.text));
-        add_file(im, f);
-        return OK;
-    }
-    if (is_data_file(path, bundle)) {
-        return add_data(im, path, below);
-    }
-    ENSURE(!named, ERR_INVALID, "%.*s: unrecognized file", STR_FMT(path));
-    return OK;
 }
 
 static int by_text(const void *a, const void *b)
@@ -185,21 +102,12 @@ static struct err walk_files(struct arena *a, struct str path, struct str **out,
 
 struct err image_add_path(struct image *im, struct str path, enum rego_version version, bool bundle)
 {
-    struct str *files;
-    size_t n;
-    path = str_starts(path, S("file://")) ? str_sub(path, 7, path.n) : path;
-    while (path.n > 1 && path.p[path.n - 1] == '/') {
-        path.n--;
+    struct rego_errors errors = {.a = &im->arena};
+    struct load_options o = {.version = version, .bundle = bundle, .skip_hidden = true};
+    if (image_load(im, path, &o, &errors)) {
+        return OK;
     }
-    TRY(walk_files(&im->arena, path, &files, &n));
-    bool single = n == 1 && str_eq(files[0], path);
-    for (size_t i = 0; i < n; i++) {
-        struct str below =
-            single ? STR_EMPTY
-                   : str_sub(files[i], path.n + (str_is(path, "/") ? 0 : 1), files[i].n);
-        TRY(add_one(im, files[i], below, version, bundle, single));
-    }
-    return OK;
+    return err_make(ERR_INVALID, "%.*s", STR_FMT(errors.v[0].message));
 }
 
 bool image_compile(struct image *im, const struct rego_compile_options *o,
@@ -255,7 +163,7 @@ static void copy_file(struct image *im, const struct policy_file *f)
     struct policy_file c = *f;
     c.id = arena_str(&im->arena, f->id);
     c.text = arena_str(&im->arena, f->text);
-    add_file(im, c);
+    image_add_file(im, c);
 }
 
 static uint64_t mix(uint64_t h, uint64_t v)

@@ -22,11 +22,20 @@ struct policy_file {
     bool from_disk;
 };
 
+/* A data file as it was read: to tell which two define the same. */
+struct data_file {
+    struct str path; /* as it was named */
+    struct str key;  /* the place below data, and the file: the same file is read once */
+    struct val doc;  /* at its place */
+};
+
 /* Sources and data together; freed when nothing uses it. */
 struct image {
     struct arena arena; /* sources and data */
     struct policy_file *files;
     size_t n_files, cap_files;
+    struct data_file *documents;
+    size_t n_documents, cap_documents;
     struct val data;
     struct rego_policy *policy;
 };
@@ -60,6 +69,7 @@ bool store_set_data(struct authz_store *s, struct val data, struct rego_errors *
 /* Used by commands: adds one file or folder, as OPA's -d does. ERR with detail. */
 struct err image_add_path(struct image *im, struct str path, enum rego_version version,
                           bool bundle);
+void image_add_file(struct image *im, struct policy_file f);
 struct image *image_new(void);
 void image_free(struct image *im);
 bool image_compile(struct image *im, const struct rego_compile_options *o,

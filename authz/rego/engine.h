@@ -29,6 +29,7 @@ struct rego_compile_options {
     bool strict;       /* unused variables, arguments and imports are errors */
     bool enable_print; /* keep calls of print() */
     bool keep_annotations;
+    bool tests;        /* rules test_… of one name are told apart; cases call the hook below */
     const struct val *data; /* to find rules that collide with data; may be NULL */
 };
 
@@ -70,6 +71,9 @@ struct rego_eval_options {
     int64_t now_ns;      /* time.now_ns(); 0: the clock */
     void (*print)(void *ctx, struct str line);
     void *print_ctx;
+    /* A case of a test has begun: the array of what names it (rego_compile_options.tests). */
+    void (*test_case)(void *ctx, struct val name);
+    void *test_case_ctx;
 };
 
 struct rego_result {
@@ -86,6 +90,9 @@ struct rego_result {
 
 void rego_eval(const struct rego_query *q, const struct rego_eval_options *o, struct arena *a,
                struct rego_result *out);
+
+/* How many terms of the rule's reference name a test (`a.test_b[c]`: 2); 0: it is none. */
+size_t rego_test_name(const struct rule *r);
 
 /* The value of the document at `path` (without "data"), the way the Data API asks. VAL_UNDEF if none. */
 struct val rego_eval_path(const struct rego_policy *p, const struct val *path, size_t n,

@@ -1,5 +1,7 @@
 #include "clock.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <time.h>
 
 static int64_t frozen;
@@ -228,4 +230,43 @@ struct err duration_parse(struct str text, int64_t *ns)
     }
     *ns = total;
     return OK;
+}
+
+/* `n` of a unit of `scale`, with as many digits of fraction as it takes. */
+static void put_scaled(struct buf *out, uint64_t n, uint64_t scale, const char *unit)
+{
+    char fraction[24];
+    int digits = snprintf(fraction, sizeof fraction, "%" PRIu64, scale + n % scale);
+    while (digits > 1 && fraction[digits - 1] == '0') {
+        digits--;
+    }
+    buf_printf(out, "%" PRIu64, n / scale);
+    if (digits > 1) {
+        buf_printf(out, ".%.*s", digits - 1, fraction + 1);
+    }
+    buf_puts(out, str_of(unit));
+}
+
+void duration_put(struct buf *out, int64_t ns)
+{
+    uint64_t n = ns < 0 ? -(uint64_t)ns : (uint64_t)ns;
+    buf_puts(out, ns < 0 ? S("-") : S(""));
+    if (n == 0) {
+        buf_puts(out, S("0s"));
+    } else if (n < 1000) {
+        put_scaled(out, n, 1, "ns");
+    } else if (n < 1000000) {
+        put_scaled(out, n, 1000, "µs");
+    } else if (n < NS_PER_S) {
+        put_scaled(out, n, 1000000, "ms");
+    } else {
+        uint64_t minutes = n / (60 * (uint64_t)NS_PER_S);
+        if (minutes >= 60) {
+            buf_printf(out, "%" PRIu64 "h", minutes / 60);
+        }
+        if (minutes > 0) {
+            buf_printf(out, "%" PRIu64 "m", minutes % 60);
+        }
+        put_scaled(out, n % (60 * (uint64_t)NS_PER_S), NS_PER_S, "s");
+    }
 }

@@ -31,5 +31,7 @@ void civil_from_days(int64_t days, int64_t *year, unsigned *month, unsigned *day
  * ERR_SYNTAX, ERR_RANGE.
  */
 struct err duration_parse(struct str text, int64_t *ns);
+/* "1h2m3.5s", "12.345ms", "1.5µs", "40ns", "0s": the largest unit below the value, no zeros at the end. */
+void duration_put(struct buf *out, int64_t ns);
 
 #endif

@@ -95,6 +95,9 @@ static inline enum b_status b_str(struct bcall *b, struct str s)
 enum b_status b_buf(struct bcall *b, struct buf *text);
 bool b_budget(struct bcall *b, uint64_t work); /* true: stop, the query is out of budget */
 
+/* For internal.test_case: tells who asked for it. */
+void b_tell_test_case(struct bcall *b, struct val name);
+
 /* What a query shares between its builtins. */
 int64_t b_now_ns(struct bcall *b);                       /* constant inside one query */
 struct val b_cache_get(struct bcall *b, struct val key); /* VAL_UNDEF when absent */

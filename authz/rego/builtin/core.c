@@ -186,7 +186,11 @@ static enum b_status b_internal_print(struct bcall *b)
 
 static enum b_status b_test_case(struct bcall *b)
 {
-    return b_is(b, 1, V_ARRAY) ? b_out(b, VAL_TRUE) : B_ERROR;
+    if (!b_is(b, 1, V_ARRAY)) {
+        return B_ERROR;
+    }
+    b_tell_test_case(b, b->args[0]);
+    return b_out(b, VAL_TRUE);
 }
 
 /* internal.template_string: what the compiler of upstream makes of a template. */

@@ -2,6 +2,7 @@
 #include "authz/rego/compile/compile_priv.h"
 #include "authz/rego/compile/index.h"
 #include "authz/rego/compile/resolve_priv.h"
+#include "authz/rego/compile/test_cases.h"
 
 #include <stdlib.h>
 
@@ -95,9 +96,13 @@ static void compile_crule(struct compiler *c, struct node *n, struct crule *cr)
         size_t before = c->errors->n;
         c->node = n;
         resolve_rule(c, cr->rule);
+        struct term *test_case = c->o->tests ? test_case_name(c, cr->rule) : NULL;
         hoist_head(c, cr->rule);
         if (c->errors->n > before || !order_rule(c, cr->rule)) {
             continue;
+        }
+        if (test_case != NULL) {
+            test_case_insert(c, cr->rule, test_case);
         }
         cr->code = emit_rule(c, cr->rule, cr->tail, cr->n_tail);
         const struct head *h = cr->rule->head;
@@ -181,6 +186,9 @@ static void compile_modules(struct compiler *c)
     c->p->root->arity = -1;
     c->p->n_nodes = 1;
     make_packages(c);
+    if (c->o->tests) {
+        tests_rename(c);
+    }
     tree_add_rules(c);
     tree_check_conflicts(c);
     for (size_t i = 0; i < c->p->n_units; i++) {

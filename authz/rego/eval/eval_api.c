@@ -304,6 +304,13 @@ bool b_budget(struct bcall *b, uint64_t work)
     return b->ev->steps > b->ev->max_steps || arena_exhausted(b->a) ? eval_stop(b->ev) : false;
 }
 
+void b_tell_test_case(struct bcall *b, struct val name)
+{
+    if (b->ev->o->test_case != NULL) {
+        b->ev->o->test_case(b->ev->o->test_case_ctx, name);
+    }
+}
+
 int64_t b_now_ns(struct bcall *b)
 {
     if (b->ev->now_ns == 0) {

@@ -235,10 +235,18 @@ static void write_place(struct buf *out, const struct rego_error *e, bool column
     buf_puts(out, S(": "));
 }
 
+/* Errors of loading have no code. */
+static void write_code(struct buf *out, const struct rego_error *e)
+{
+    if (e->code[0] != '\0') {
+        buf_printf(out, "%s: ", e->code);
+    }
+}
+
 void rego_error_write(struct buf *out, const struct rego_error *e)
 {
     write_place(out, e, false);
-    buf_printf(out, "%s: ", e->code);
+    write_code(out, e);
     buf_puts(out, e->message);
 }
 
@@ -252,7 +260,7 @@ void rego_errors_write(struct buf *out, const struct rego_errors *e)
     for (size_t i = 0; i < e->n; i++) {
         buf_puts(out, i > 0 ? S("\n") : S(""));
         write_place(out, &e->v[i], true);
-        buf_printf(out, "%s: ", e->v[i].code);
+        write_code(out, &e->v[i]);
         buf_puts(out, e->v[i].message);
         for (struct str rest = e->v[i].details; rest.p != NULL && e->v[i].details.n > 0;) {
             buf_puts(out, S("\n\t"));
