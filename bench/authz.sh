@@ -22,8 +22,8 @@ REGO
 echo '{"user":{"role":"analyst","team":"payments"},"action":"read","resource":{"owner_team":"payments","environment":"staging"}}' > "$dir/input.json"
 ours=() theirs=()
 for round in 1 2 3 4 5; do
-	ours+=("$("$build/authz/sextant-authz" bench -d "$dir/policy.rego" -i "$dir/input.json" data.authz.allow |
-		awk '/JSON to decision/ {print $(NF-1)}')")
+	ours+=("$("$build/authz/sextant-authz" bench --parse-input -f gobench -d "$dir/policy.rego" -i "$dir/input.json" data.authz.allow |
+		awk '/ns\/op/ {for (i = 1; i <= NF; i++) if ($i == "ns/op") print $(i-1)}')")
 	if [ -n "$opa" ]; then
 		theirs+=("$("$opa" bench -d "$dir/policy.rego" -i "$dir/input.json" --count 1 -f gobench data.authz.allow 2>/dev/null |
 			awk '/ns\/op/ {for (i = 1; i <= NF; i++) if ($i == "ns/op") print $(i-1)}' | head -1)")

@@ -1,39 +1,59 @@
 /* Expressions and bodies: negation, every, and/or, with, comprehensions, templates. */
 #include "authz/rego/compile/emit_priv.h"
 
-/* The operands of a negated call are evaluated in front of the negation: undefined ones fail it. */
-static void emit_hoisted(struct gen *g, struct term *t)
+/*
+ * What stands inside a negated expression is evaluated in front of the negation, and fails it when it is
+ * undefined: calls, operands of calls, and references within references. Under the new `not` none of
+ * this happens; there the operand is a body of its own.
+ */
+static void hoist_value(struct gen *g, struct term **slot)
 {
-    size_t n = t->list.n - 1;
-    for (size_t i = 1; i <= n; i++) {
-        struct term *arg = t->list.v[i];
-        if (!val_undef(term_const(g->c->a, arg)) || arg->type == T_VAR) {
-            continue;
-        }
-        int32_t v = emit_value(g, arg);
-        struct local *l = new_local(g->c, S("$not"), arg->loc);
-        l->bound = true;
-        l->reg = (uint32_t)v;
-        if (v >= 0) {
-            t->list.v[i] = local_term(g->c, l, arg->loc);
-        }
+    int32_t v = emit_value(g, *slot);
+    struct local *l = new_local(g->c, S("$not"), (*slot)->loc);
+    l->bound = true;
+    l->reg = (uint32_t)v;
+    if (v >= 0) {
+        *slot = local_term(g->c, l, (*slot)->loc);
     }
 }
 
-static void hoist_calls(struct gen *g, struct term **slot)
+static void hoist_one(struct gen *g, struct term **slot)
 {
     struct term *t = *slot;
-    if (t->type == T_CALL) {
-        int32_t v = emit_value(g, t);
-        struct local *l = new_local(g->c, S("$not"), t->loc);
-        l->bound = true;
-        l->reg = (uint32_t)v;
-        *slot = local_term(g->c, l, t->loc);
+    bool parts = t->type == T_ARRAY || t->type == T_OBJECT || t->type == T_SET;
+    if (parts) {
+        for (size_t i = 0; i < t->list.n; i++) {
+            hoist_one(g, &t->list.v[i]);
+        }
+    } else if (t->type == T_REF || t->type == T_CALL) {
+        hoist_value(g, slot);
+    }
+}
+
+/* The reference or collection that is negated itself. */
+static void hoist_inside(struct gen *g, struct term **slot)
+{
+    struct term *t = *slot;
+    if (t->type != T_REF) {
+        hoist_one(g, slot);
         return;
     }
-    if (t->type == T_REF || t->type == T_ARRAY || t->type == T_OBJECT || t->type == T_SET) {
-        for (size_t i = 0; i < t->list.n; i++) {
-            hoist_calls(g, &t->list.v[i]);
+    if (t->list.v[0]->type == T_CALL) {
+        hoist_value(g, &t->list.v[0]);
+    }
+    for (size_t i = 1; i < t->list.n; i++) {
+        hoist_one(g, &t->list.v[i]);
+    }
+}
+
+static void hoist_operands(struct gen *g, struct term *call)
+{
+    bool eq = term_is_call_of(call, "eq") || term_is_call_of(call, "equal");
+    for (size_t i = 1; i < call->list.n; i++) {
+        if (eq) {
+            hoist_inside(g, &call->list.v[i]);
+        } else {
+            hoist_one(g, &call->list.v[i]);
         }
     }
 }
@@ -50,17 +70,16 @@ static void emit_not(struct gen *g, struct body *b)
     g->fail = outer;
 }
 
-static void emit_negated(struct gen *g, struct expr *e)
+static void emit_negated(struct gen *g, struct expr *written)
 {
-    if (e->kind == E_TERM && e->term->type == T_CALL) {
-        if (term_is_call_of(e->term, "eq") || term_is_call_of(e->term, "equal")) {
-            hoist_calls(g, &e->term->list.v[1]);
-            hoist_calls(g, &e->term->list.v[2]);
+    struct expr copy = *written, *e = &copy;
+    if (e->kind == E_TERM) {
+        e->term = term_copy(g->c->a, e->term);
+        if (e->term->type == T_CALL) {
+            hoist_operands(g, e->term);
         } else {
-            emit_hoisted(g, e->term);
+            hoist_inside(g, &e->term);
         }
-    } else if (e->kind == E_TERM) {
-        hoist_calls(g, &e->term);
     }
     uint32_t outer = g->fail, holds = label_new(g);
     g->fail = holds;

@@ -191,13 +191,31 @@ static bool all_safe(const struct term *t, const struct varset *safe)
     return ok;
 }
 
+static void outputs_of_term(const struct term *t, const struct varset *safe, struct varset *out);
+
+/* `f(x[i])[0]`: the call stands by itself before the reference, and its operands bind what they can. */
+static bool call_head_safe(const struct term *call, const struct varset *safe)
+{
+    struct varset known = {.words = safe->words};
+    uint64_t few[16] = {0};
+    uint64_t *many = safe->words > ARRAY_LEN(few) ? calloc(safe->words, sizeof *many) : NULL;
+    known.bits = many != NULL ? many : few;
+    outputs_of_term(call, safe, &known);
+    for (size_t i = 0; i < safe->words; i++) {
+        known.bits[i] |= safe->bits[i];
+    }
+    bool ok = all_safe(call, &known);
+    free(many);
+    return ok;
+}
+
 static bool ref_safe(const struct term *ref, const struct varset *safe)
 {
     const struct term *head = ref->list.v[0];
     if (head->type == T_VAR) {
         return head->var.local == NULL || varset_has(safe, head->var.local->id);
     }
-    return all_safe(head, safe);
+    return head->type == T_CALL ? call_head_safe(head, safe) : all_safe(head, safe);
 }
 
 /* Variables that enumerating a reference binds: those of its operands, calls aside. */
