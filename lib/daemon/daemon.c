@@ -295,6 +295,13 @@ static int help_config(struct daemon *d)
     return 0;
 }
 
+/* `run` alone serves; with arguments it is the daemon's own command of that name, if it has one. */
+static bool is_command(const struct daemon_spec *s, int argc, char **argv)
+{
+    bool run = argc > 0 && strcmp(argv[0], "run") == 0;
+    return argc > 0 && (!run || (argc > 1 && find_command(s, "run") != NULL));
+}
+
 static int dispatch(struct daemon *d, const struct options *o, int argc, char **argv)
 {
     if (o->help) {
@@ -308,7 +315,7 @@ static int dispatch(struct daemon *d, const struct options *o, int argc, char **
     if (o->help_config) {
         return help_config(d);
     }
-    if (o->first < argc && strcmp(argv[o->first], "run") != 0) {
+    if (is_command(d->spec, argc - o->first, argv + o->first)) {
         return run_command(d, argc - o->first, argv + o->first);
     }
     return o->check ? check_only(d) : serve(d);
