@@ -20,14 +20,18 @@ struct cmd {
     const char *format, *input, *package, *run, *config, *json_include, *explain, *schema,
         *capabilities, *target, *sort, *decision, *output, *revision, *signing_key, *signing_alg,
         *signing_plugin, *claims_file, *verification_key, *verification_key_id, *scope, *file,
-        *version_name, *partial_namespace, *log_level, *log_format, *history, *text;
+        *version_name, *partial_namespace, *log_level, *log_format, *history, *text,
+        *authentication, *authorization, *tls_cert, *tls_key, *tls_ca, *tls_min, *unix_perm,
+        *persist;
+    int64_t tls_refresh_ns;
     int64_t count, timeout_ns, max_errors, pretty_limit, profile_limit, parallel, optimize, number;
     double threshold;
     bool stdin_input, stdin_query, strict, strict_errors, show_errors, fail, fail_defined,
         fail_non_empty, verbose, v0, v1, v1_from_v0, write, list, diff, current, server,
         fail_on_empty, benchmem, drop_imports, check_result, coverage, metrics, instrument, profile,
         partial, shallow, nondeterministic, var_values, bundle_mode, bench, exit_zero_on_skipped,
-        watch, annotations, debug, prune, follow_symlinks, skip_verify, check_latest, e2e, flag;
+        watch, annotations, debug, prune, follow_symlinks, skip_verify, check_latest, e2e, flag,
+        h2c;
 };
 
 #define CMD(f) FLAG_AT(struct cmd, f)

@@ -1,5 +1,6 @@
 /* run: the API on its own, for those who start `opa run -s`. No configuration, no audit: said aloud. */
 #include "cmd.h"
+#include "listen.h"
 
 #include "lib/base/codec.h"
 #include "lib/base/log.h"
@@ -7,13 +8,35 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 struct lone {
     struct authz z;
     struct authz_config config;
     struct loop *loop;
-    struct http_server *server;
+    struct authz_listener *server;
 };
+
+/* The configuration that flags make. */
+static void configure(struct authz_config *z, const struct cmd *c)
+{
+    *z = (struct authz_config){
+        .default_decision = S("/system/main"),
+        .authorization_decision = S("/system/authz/allow"),
+        .authentication = str_of(c->authentication),
+        .authorization = strcmp(c->authorization, "basic") == 0,
+        .api_writes = true,
+        .eval_memory = INT64_C(1) << 30,
+        .body_max = 256 << 20,
+        .gzip_body_max = 512 << 20,
+        .gzip_min = 1024,
+        .gzip_level = 9,
+        .tls_cert = str_of(c->tls_cert),
+        .tls_key = str_of(c->tls_key),
+        .tls_ca = str_of(c->tls_ca),
+        .tls_refresh_ns = c->tls_refresh_ns,
+    };
+}
 
 static void stop_loop(void *ctx)
 {
@@ -40,30 +63,36 @@ static struct str address_of(struct arena *a, const char *text)
     return s;
 }
 
+/* What was given, or the one by default. */
+static const struct str *addresses_of(struct arena *a, const struct flag_list *given,
+                                      const char *def, size_t *n)
+{
+    *n = given->n > 0 ? given->n : def != NULL;
+    struct str *v = arena_array(a, struct str, *n + 1);
+    for (size_t i = 0; i < *n; i++) {
+        v[i] = address_of(a, given->n > 0 ? given->v[i] : def);
+    }
+    return v;
+}
+
 static struct err serve(struct lone *l, struct cmd *c)
 {
-    struct http_server_opts o = {.handle = router_dispatch,
-                                 .ctx = &l->z.routes,
-                                 .body_max = (size_t)l->config.body_max,
-                                 .arena_max = (size_t)l->config.eval_memory};
+    struct authz_listen_opts o = {
+        .unix_mode = c->unix_perm != NULL ? (unsigned)strtoul(c->unix_perm, NULL, 8) : 0,
+        .no_h2c = !c->h2c,
+    };
+    o.addresses = addresses_of(&c->a, &c->addr, "localhost:8181", &o.n_addresses);
+    o.diagnostic = addresses_of(&c->a, &c->diagnostic_addr, NULL, &o.n_diagnostic);
     TRY(loop_new(&l->loop));
-    router_init(&l->z.routes);
-    data_routes(&l->z, &l->z.routes);
-    policy_routes(&l->z, &l->z.routes);
-    query_routes(&l->z, &l->z.routes);
+    authz_routes(&l->z);
     router_add(&l->z.routes, "GET", "/healthz", common_health, NULL);
-    TRY(http_server_new(l->loop, &o, &l->server));
-    for (size_t i = 0; i < MAX(c->addr.n, (size_t)1); i++) {
-        const char *addr = c->addr.n > 0 ? c->addr.v[i] : "127.0.0.1:8181";
-        TRY(http_server_listen(l->server, address_of(&c->a, addr), NULL, NULL));
-    }
+    TRY(authz_listen(&l->z, l->loop, &o, &l->server));
     loop_on_signal(l->loop, SIGINT, stop_loop, l->loop);
     loop_on_signal(l->loop, SIGTERM, stop_loop, l->loop);
     log_warn("serving without a configuration: decisions are not audited",
-             {"listen", LOG_CSTR(http_server_address(l->server, 0))});
+             {"listen", LOG_CSTR(authz_listener_address(l->server))});
     loop_run(l->loop);
-    http_server_free(l->server);
-    router_release(&l->z.routes);
+    authz_listener_free(l->server);
     loop_free(l->loop);
     return OK;
 }
@@ -72,6 +101,26 @@ static const struct flag flags[] = {
     {"server", 's', FLAG_BOOL, CMD(server), NULL, "serve the REST API", NULL, NULL},
     {"addr", 'a', FLAG_WORDS, CMD(addr), "ADDRS",
      "where to listen: [HOST]:PORT or unix://PATH; else localhost:8181", NULL, NULL},
+    {"diagnostic-addr", 0, FLAG_WORDS, CMD(diagnostic_addr), "ADDRS",
+     "where to serve health and metrics alone", NULL, NULL},
+    {"authentication", 0, FLAG_CHOICE, CMD(authentication), "SCHEME", "who asks", "token,tls,off",
+     "off"},
+    {"authorization", 0, FLAG_CHOICE, CMD(authorization), "SCHEME",
+     "basic: ask data.system.authz.allow about every request", "basic,off", "off"},
+    {"tls-cert-file", 0, FLAG_TEXT, CMD(tls_cert), "FILE", "certificate chain of the server", NULL,
+     NULL},
+    {"tls-private-key-file", 0, FLAG_TEXT, CMD(tls_key), "FILE", "its private key", NULL, NULL},
+    {"tls-ca-cert-file", 0, FLAG_TEXT, CMD(tls_ca), "FILE", "CA certificates of clients", NULL,
+     NULL},
+    {"tls-cert-refresh-period", 0, FLAG_TIME, CMD(tls_refresh_ns), "TIME",
+     "how often these files are looked at", NULL, "5s"},
+    {"min-tls-version", 0, FLAG_CHOICE, CMD(tls_min), "VERSION", "1.2 at least, in any case",
+     "1.0,1.1,1.2,1.3", "1.2"},
+    {"unix-socket-perm", 0, FLAG_TEXT, CMD(unix_perm), "MODE", "permissions of unix sockets", NULL,
+     "755"},
+    {"h2c", 0, FLAG_BOOL, CMD(h2c), NULL, "HTTP/2 without TLS", NULL, NULL},
+    {"persist", 0, FLAG_TEXT, CMD(persist), "FILE",
+     "keep what is written over the API in this file, across restarts", NULL, NULL},
     {"config-file", 'c', FLAG_TEXT, CMD(config), "FILE", "configuration", NULL, NULL},
     {"format", 'f', FLAG_TEXT, CMD(format), "FORMAT", "form of the shell's output", NULL, "pretty"},
     {"watch", 'w', FLAG_BOOL, CMD(watch), NULL, "take over files that change", NULL, NULL},
@@ -113,18 +162,18 @@ static struct str *all_paths(struct cmd *c, size_t *n)
 static int run_server(struct cmd *c)
 {
     static struct lone l;
-    l.config = (struct authz_config){.default_decision = S("/system/main"),
-                                     .api_writes = true,
-                                     .eval_memory = INT64_C(1) << 30,
-                                     .body_max = 256 << 20};
-    l.z.config = &l.config;
+    configure(&l.config, c);
+    authz_init(&l.z, &l.config);
     uuid4(l.z.id);
-    store_init(&l.z.store);
     l.z.store.policy_paths = all_paths(c, &l.z.store.n_policy_paths);
     l.z.store.version = cmd_version(c);
     struct rego_errors errors = {.a = &c->a};
     int code = 1;
-    if (!store_load(&l.z.store, &errors)) {
+    bool loaded = store_load(&l.z.store, &errors);
+    struct err kept = loaded ? store_keep(&l.z.store, c->persist, &errors) : OK;
+    if (failed(kept) && errors.n == 0) {
+        fprintf(stderr, "error: %s\n", err_detail());
+    } else if (!loaded || failed(kept)) {
         struct buf b;
         buf_init(&b, 1 << 24);
         rego_errors_write(&b, &errors);
@@ -137,7 +186,7 @@ static int run_server(struct cmd *c)
         }
         code = failed(e);
     }
-    store_release(&l.z.store);
+    authz_release(&l.z);
     return code;
 }
 

@@ -1,6 +1,6 @@
 /* sextant-authz: what may you do? Puts the store, the API and the gRPC service together. */
-#include "authz.h"
 #include "cmd.h"
+#include "listen.h"
 
 #include "lib/base/codec.h"
 #include "lib/base/log.h"
@@ -12,7 +12,8 @@
 
 struct authz_process {
     struct authz z;
-    struct http_server *rest, *grpc;
+    struct authz_listener *rest;
+    struct http_server *grpc;
     struct timer *poll;
     unsigned draining;
 };
@@ -48,7 +49,7 @@ static bool load(struct authz *z, const char *when)
         log_errors("policies were not taken over; the ones before stay in force", &errors);
     } else {
         log_info("policies in force", {"when", LOG_CSTR(when)},
-                 {"files", LOG_INT((int64_t)z->store.image->n_files)},
+                 {"files", LOG_INT((int64_t)z->store.n_sources)},
                  {"revision", LOG_INT((int64_t)z->store.revision)});
     }
     arena_release(&a);
@@ -68,7 +69,7 @@ static struct err check(struct daemon *d)
 {
     struct authz z = {0};
     struct arena a;
-    store_init(&z.store);
+    authz_init(&z, d->section);
     apply_config(&z, d->section);
     arena_init(&a, 16 << 20);
     struct rego_errors errors = {.a = &a};
@@ -81,7 +82,7 @@ static struct err check(struct daemon *d)
         buf_release(&b);
     }
     arena_release(&a);
-    store_release(&z.store);
+    authz_release(&z);
     return e;
 }
 
@@ -91,7 +92,6 @@ static struct err listen_grpc(struct daemon *d, struct authz_process *p)
     if (c->grpc.n == 0) {
         return OK;
     }
-    router_init(&p->z.grpc_routes);
     ext_authz_routes(&p->z, &p->z.grpc_routes);
     struct http_server_opts o = {
         .handle = router_dispatch, .ctx = &p->z.grpc_routes, .body_max = GRPC_MESSAGE_MAX};
@@ -102,20 +102,30 @@ static struct err listen_grpc(struct daemon *d, struct authz_process *p)
 static struct err listen_rest(struct daemon *d, struct authz_process *p)
 {
     const struct authz_config *c = p->z.config;
-    struct http_server_opts o = {.handle = router_dispatch,
-                                 .ctx = &p->z.routes,
-                                 .body_max = (size_t)c->body_max,
-                                 .arena_max = (size_t)c->eval_memory};
-    struct listen_opts everyone = {.mode = 0666};
-    router_init(&p->z.routes);
-    data_routes(&p->z, &p->z.routes);
-    policy_routes(&p->z, &p->z.routes);
-    query_routes(&p->z, &p->z.routes);
-    daemon_add_common_routes(d, &p->z.routes);
-    TRY(http_server_new(d->loop, &o, &p->rest));
-    TRY(http_server_listen(p->rest, c->listen, NULL, NULL));
-    return http_server_listen(p->rest, arena_printf(&d->boot, "unix:%s/authz.sock", d->run_dir),
-                              NULL, &everyone);
+    struct str addresses[2] = {c->listen, arena_printf(&d->boot, "unix:%s/authz.sock", d->run_dir)};
+    struct authz_listen_opts o = {.addresses = addresses,
+                                  .n_addresses = 2,
+                                  .diagnostic = &c->diagnostic,
+                                  .n_diagnostic = c->diagnostic.n > 0,
+                                  .unix_mode = 0666};
+    authz_routes(&p->z);
+    daemon_add_health_route(d, &p->z.routes);
+    return authz_listen(&p->z, d->loop, &o, &p->rest);
+}
+
+/* What comes over the API outlives reloads; with `persist` it outlives the process, too. */
+static struct err keep_writes(struct daemon *d, struct authz_process *p)
+{
+    struct arena a;
+    arena_init(&a, 16 << 20);
+    struct rego_errors errors = {.a = &a};
+    struct err e = store_keep(
+        &p->z.store, p->z.config->persist ? daemon_state_path(d, "writes.ndjson") : NULL, &errors);
+    if (errors.n > 0) {
+        log_errors("what was written over the API is not taken over", &errors);
+    }
+    arena_release(&a);
+    return e;
 }
 
 static struct err start(struct daemon *d)
@@ -125,16 +135,17 @@ static struct err start(struct daemon *d)
     p->z.daemon = d;
     p->z.audit = d->audit;
     uuid4(p->z.id);
-    store_init(&p->z.store);
+    authz_init(&p->z, d->section);
     apply_config(&p->z, d->section);
     ENSURE(load(&p->z, "start"), ERR_INVALID, "the policies don't compile; see the errors above");
+    TRY(keep_writes(d, p));
     TRY(listen_rest(d, p));
     TRY(listen_grpc(d, p));
     if (p->z.config->poll_ns > 0) {
         int64_t ms = MAX(p->z.config->poll_ns / 1000000, INT64_C(10));
         p->poll = timer_start(d->loop, ms, ms, poll_files, p);
     }
-    log_info("serving", {"listen", LOG_CSTR(http_server_address(p->rest, 0))});
+    log_info("serving", {"listen", LOG_CSTR(authz_listener_address(p->rest))});
     return OK;
 }
 
@@ -158,7 +169,7 @@ static void drain(struct daemon *d)
 {
     struct authz_process *p = d->state;
     p->draining = 2 + (p->grpc != NULL);
-    http_server_drain(p->rest, drained, p);
+    authz_listener_drain(p->rest, drained, p);
     if (p->grpc != NULL) {
         http_server_drain(p->grpc, drained, p);
     }
@@ -169,13 +180,9 @@ static void stop(struct daemon *d)
 {
     struct authz_process *p = d->state;
     timer_stop(p->poll);
-    http_server_free(p->rest);
-    if (p->grpc != NULL) {
-        http_server_free(p->grpc);
-        router_release(&p->z.grpc_routes);
-    }
-    router_release(&p->z.routes);
-    store_release(&p->z.store);
+    authz_listener_free(p->rest);
+    http_server_free(p->grpc);
+    authz_release(&p->z);
 }
 
 int main(int argc, char **argv)

@@ -1,125 +1,109 @@
-#include "load.h"
+#include "store_priv.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
-static const size_t IMAGE_MEMORY_MAX = (size_t)8 << 30;
+static const size_t DATA_MEMORY_MAX = (size_t)8 << 30;
+enum { TXN_MEMORY_MAX = 64 << 20 };
 
-struct image *image_new(void)
+/* ---- policies, counted ---- */
+
+static struct policy_source *source_new(struct str id, struct str text, enum rego_version version,
+                                        bool from_disk)
 {
-    struct image *im = calloc(1, sizeof *im);
-    BUG_ON(im == NULL);
-    arena_init(&im->arena, IMAGE_MEMORY_MAX);
-    im->data = val_empty_object();
-    return im;
+    struct policy_source *p = calloc(1, sizeof *p);
+    BUG_ON(p == NULL);
+    arena_init(&p->arena, (size_t)STORE_FILE_MAX + (1 << 20));
+    p->id = arena_str(&p->arena, id);
+    p->text = arena_str(&p->arena, text);
+    p->version = version;
+    p->from_disk = from_disk;
+    p->refs = 1;
+    return p;
 }
 
-void image_free(struct image *im)
+static void source_unref(struct policy_source *p)
 {
-    if (im != NULL) {
-        rego_policy_free(im->policy);
-        arena_release(&im->arena);
-        free(im);
+    if (--p->refs == 0) {
+        arena_release(&p->arena);
+        free(p);
     }
 }
 
-struct err read_whole_file(struct arena *a, struct str path, struct str *out)
+static void sources_free(struct policy_source **v, size_t n)
 {
-    FILE *f = fopen(arena_cstr(a, path), "rbe");
-    ENSURE(f != NULL, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, "%.*s: %s", STR_FMT(path),
-           strerrordesc_np(errno));
-    struct stat st;
-    bool ok = fstat(fileno(f), &st) == 0 && st.st_size <= STORE_FILE_MAX;
-    size_t room = ok ? (size_t)st.st_size + 1 : 0, n = 0;
-    char *p = ok ? arena_alloc_raw(a, room, 1) : NULL;
-    if (ok) {
-        n = fread(p, 1, room - 1, f);
-        ok = !ferror(f);
+    for (size_t i = 0; i < n; i++) {
+        source_unref(v[i]);
     }
-    fclose(f);
-    ENSURE(ok, ERR_IO, "%.*s: cannot be read, or is over %d bytes", STR_FMT(path), STORE_FILE_MAX);
-    *out = str_n(p, n);
-    return OK;
+    free(v);
 }
 
-void image_add_file(struct image *im, struct policy_file f)
+static size_t position(struct policy_source *const *v, size_t n, struct str id, bool *there)
 {
-    im->files = arena_grow(&im->arena, im->files, im->n_files, im->n_files + 1, &im->cap_files,
-                           sizeof *im->files);
-    im->files[im->n_files++] = f;
-}
-
-static int by_text(const void *a, const void *b)
-{
-    return str_cmp(*(const struct str *)a, *(const struct str *)b);
-}
-
-/* Every file below `path`, sorted; folders and files whose name begins with a dot are left out. */
-static struct err walk_files(struct arena *a, struct str path, struct str **out, size_t *n)
-{
-    struct stat st;
-    struct str *list = NULL, *todo = NULL;
-    size_t n_list = 0, cap_list = 0, n_todo = 0, cap_todo = 0;
-    ENSURE(stat(arena_cstr(a, path), &st) == 0, ERR_NOT_FOUND, "%.*s: %s", STR_FMT(path),
-           strerrordesc_np(errno));
-    todo = arena_grow(a, todo, 0, 1, &cap_todo, sizeof *todo);
-    todo[n_todo++] = path;
-    while (n_todo > 0) {
-        struct str at = todo[--n_todo];
-        if (stat(arena_cstr(a, at), &st) != 0) {
-            continue;
-        }
-        if (!S_ISDIR(st.st_mode)) {
-            ENSURE(n_list < STORE_FILES_MAX, ERR_LIMIT, "%.*s: more than %d files", STR_FMT(path),
-                   STORE_FILES_MAX);
-            list = arena_grow(a, list, n_list, n_list + 1, &cap_list, sizeof *list);
-            list[n_list++] = at;
-            continue;
-        }
-        DIR *d = opendir(arena_cstr(a, at));
-        for (struct dirent *e; d != NULL && (e = readdir(d)) != NULL;) {
-            if (e->d_name[0] != '.') {
-                todo = arena_grow(a, todo, n_todo, n_todo + 1, &cap_todo, sizeof *todo);
-                bool slash = at.n > 0 && at.p[at.n - 1] == '/';
-                todo[n_todo++] =
-                    arena_printf(a, "%.*s%s%s", STR_FMT(at), slash ? "" : "/", e->d_name);
-            }
-        }
-        if (d != NULL) {
-            closedir(d);
+    size_t lo = 0, hi = n;
+    while (lo < hi) {
+        size_t mid = (lo + hi) / 2;
+        if (str_cmp(v[mid]->id, id) < 0) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
         }
     }
-    if (n_list > 0) {
-        qsort(list, n_list, sizeof *list, by_text);
-    }
-    *out = list;
-    *n = n_list;
-    return OK;
+    *there = lo < n && str_eq(v[lo]->id, id);
+    return lo;
 }
 
-struct err image_add_path(struct image *im, struct str path, enum rego_version version, bool bundle)
+const struct policy_source *store_policy(const struct authz_store *s, struct str id)
 {
-    struct rego_errors errors = {.a = &im->arena};
-    struct load_options o = {.version = version, .bundle = bundle, .skip_hidden = true};
-    if (image_load(im, path, &o, &errors)) {
-        return OK;
-    }
-    return err_make(ERR_INVALID, "%.*s", STR_FMT(errors.v[0].message));
+    bool there;
+    size_t at = position(s->sources, s->n_sources, id, &there);
+    return there ? s->sources[at] : NULL;
 }
 
-bool image_compile(struct image *im, const struct rego_compile_options *o,
-                   struct rego_errors *errors)
+/* ---- memory of the data ---- */
+
+static struct arena *data_memory_new(void)
 {
-    struct rego_compile_options options = o != NULL ? *o : (struct rego_compile_options){0};
-    struct rego_source *src = arena_array(&im->arena, struct rego_source, im->n_files + 1);
-    for (size_t i = 0; i < im->n_files; i++) {
-        src[i] = (struct rego_source){im->files[i].id, im->files[i].text, im->files[i].version};
+    struct arena *a = malloc(sizeof *a);
+    BUG_ON(a == NULL);
+    arena_init(a, DATA_MEMORY_MAX);
+    return a;
+}
+
+static void data_memory_free(struct arena *a)
+{
+    if (a != NULL) {
+        arena_release(a);
+        free(a);
     }
-    options.data = &im->data;
-    return rego_compile(src, im->n_files, &options, errors, &im->policy);
+}
+
+/* Copies what is alive together, once as much again has been thrown away. */
+static void compact(struct authz_store *s)
+{
+    if (s->data_memory->used < 2 * s->data_live + STORE_DATA_SLACK) {
+        return;
+    }
+    struct arena *fresh = data_memory_new();
+    s->data = val_copy(fresh, s->data);
+    data_memory_free(s->data_memory);
+    s->data_memory = fresh;
+    s->data_live = fresh->used;
+}
+
+/* ---- life ---- */
+
+static bool compile(struct policy_source *const *v, size_t n, const struct val *data,
+                    struct rego_errors *errors, struct rego_policy **out)
+{
+    struct rego_source *src = calloc(n + 1, sizeof *src);
+    BUG_ON(src == NULL);
+    for (size_t i = 0; i < n; i++) {
+        src[i] = (struct rego_source){v[i]->id, v[i]->text, v[i]->version};
+    }
+    struct rego_compile_options o = {.data = data};
+    bool ok = rego_compile(src, n, &o, errors, out);
+    free(src);
+    return ok;
 }
 
 void store_init(struct authz_store *s)
@@ -127,78 +111,157 @@ void store_init(struct authz_store *s)
     struct arena a;
     arena_init(&a, 1 << 20);
     struct rego_errors errors = {.a = &a};
-    *s = (struct authz_store){.version = REGO_V1, .image = image_new()};
-    bool ok = image_compile(s->image, NULL, &errors);
+    *s = (struct authz_store){.version = REGO_V1, .data = val_empty_object()};
+    s->data_memory = data_memory_new();
+    bool ok = compile(NULL, 0, NULL, &errors, &s->policy);
     BUG_ON(!ok);
     arena_release(&a);
 }
 
 void store_release(struct authz_store *s)
 {
-    image_free(s->image);
-    s->image = NULL;
+    journal_close(s);
+    rego_policy_free(s->policy);
+    sources_free(s->sources, s->n_sources);
+    data_memory_free(s->data_memory);
+    *s = (struct authz_store){.version = s->version};
 }
 
-/* The new image becomes the one in force. */
-static void activate(struct authz_store *s, struct image *im)
+/* ---- transactions ---- */
+
+struct store_txn *store_begin(struct authz_store *s)
 {
-    struct image *old = s->image;
-    s->image = im;
-    s->revision++;
-    image_free(old);
+    struct store_txn *t = calloc(1, sizeof *t);
+    BUG_ON(t == NULL);
+    arena_init(&t->a, TXN_MEMORY_MAX);
+    t->s = s;
+    t->data = s->data;
+    t->sources = malloc((s->n_sources + 1) * sizeof *t->sources);
+    BUG_ON(t->sources == NULL);
+    t->n_sources = s->n_sources;
+    t->cap_sources = s->n_sources + 1;
+    for (size_t i = 0; i < s->n_sources; i++) {
+        t->sources[i] = s->sources[i];
+        t->sources[i]->refs++;
+    }
+    return t;
 }
 
-static bool finish(struct authz_store *s, struct image *im, struct rego_errors *errors)
+void store_abort(struct store_txn *t)
 {
-    if (errors->n > 0 || !image_compile(im, NULL, errors)) {
-        image_free(im);
+    if (t != NULL) {
+        sources_free(t->sources, t->n_sources);
+        arena_release(&t->a);
+        free(t);
+    }
+}
+
+void store_txn_from_disk(struct store_txn *t, bool on)
+{
+    t->from_disk = on;
+}
+
+static void note_id(struct store_txn *t, struct str **v, size_t *n, size_t *cap, struct str id)
+{
+    *v = arena_grow(&t->a, *v, *n, *n + 1, cap, sizeof **v);
+    (*v)[(*n)++] = arena_str(&t->a, id);
+}
+
+void store_txn_put(struct store_txn *t, struct str id, struct str text, enum rego_version version)
+{
+    bool there;
+    size_t at = position(t->sources, t->n_sources, id, &there);
+    if (there && str_eq(t->sources[at]->text, text) && t->sources[at]->version == version &&
+        t->sources[at]->from_disk == t->from_disk) {
+        return;
+    }
+    struct policy_source *p = source_new(id, text, version, t->from_disk);
+    note_id(t, &t->puts, &t->n_puts, &t->cap_puts, id);
+    t->policies_changed = true;
+    if (there) {
+        source_unref(t->sources[at]);
+        t->sources[at] = p;
+        return;
+    }
+    if (t->n_sources == t->cap_sources) {
+        t->cap_sources *= 2;
+        t->sources = realloc(t->sources, t->cap_sources * sizeof *t->sources);
+        BUG_ON(t->sources == NULL);
+    }
+    memmove(t->sources + at + 1, t->sources + at, (t->n_sources - at) * sizeof *t->sources);
+    t->sources[at] = p;
+    t->n_sources++;
+}
+
+bool store_txn_drop(struct store_txn *t, struct str id)
+{
+    bool there;
+    size_t at = position(t->sources, t->n_sources, id, &there);
+    if (!there) {
         return false;
     }
-    activate(s, im);
+    note_id(t, &t->drops, &t->n_drops, &t->cap_drops, id);
+    source_unref(t->sources[at]);
+    memmove(t->sources + at, t->sources + at + 1, (t->n_sources - at - 1) * sizeof *t->sources);
+    t->n_sources--;
+    t->policies_changed = true;
     return true;
 }
 
-static void copy_file(struct image *im, const struct policy_file *f)
+/* Only what the writes touched is looked at: rules on the way there, and below it. */
+static void check_writes(const struct store_txn *t, struct rego_errors *errors)
 {
-    struct policy_file c = *f;
-    c.id = arena_str(&im->arena, f->id);
-    c.text = arena_str(&im->arena, f->text);
-    image_add_file(im, c);
-}
-
-static uint64_t mix(uint64_t h, uint64_t v)
-{
-    return (h ^ v) * UINT64_C(0x100000001b3);
-}
-
-static uint64_t fingerprint_of(struct arena *a, const struct str *paths, size_t n, uint64_t h)
-{
-    for (size_t i = 0; i < n; i++) {
-        struct str *files;
-        size_t count = 0;
-        if (failed(walk_files(a, paths[i], &files, &count))) {
-            h = mix(h, 1);
-        }
-        for (size_t k = 0; k < count; k++) {
-            struct stat st = {0};
-            h = mix(h, str_hash(files[k]));
-            if (stat(arena_cstr(a, files[k]), &st) == 0) {
-                h = mix(h, (uint64_t)st.st_size);
-                h = mix(h,
-                        (uint64_t)st.st_mtim.tv_sec * 1000000007u + (uint64_t)st.st_mtim.tv_nsec);
-                h = mix(h, st.st_ino);
-            }
-        }
+    for (size_t i = 0; i < t->n_writes && errors->n == 0; i++) {
+        const struct written *w = &t->writes[i];
+        rego_data_conflicts(t->s->policy, w->path, w->n, store_read(t->data, w->path, w->n),
+                            errors);
     }
-    return h;
 }
+
+bool store_commit(struct store_txn *t, struct rego_errors *errors)
+{
+    struct authz_store *s = t->s;
+    struct rego_policy *fresh = NULL;
+    size_t before = errors->n;
+    if (t->policies_changed) {
+        (void)compile(t->sources, t->n_sources, &t->data, errors, &fresh);
+    } else if (t->data_changed) {
+        check_writes(t, errors);
+    }
+    if (errors->n == before && s->journal != NULL && !t->replaying &&
+        failed(journal_append(s->journal, t))) {
+        rego_errors_add(errors, "storage_error", STR_EMPTY, (struct loc){0}, "%s", err_detail());
+    }
+    if (errors->n > before) {
+        rego_policy_free(fresh);
+        store_abort(t);
+        return false;
+    }
+    if (fresh != NULL) {
+        rego_policy_free(s->policy);
+        s->policy = fresh;
+    }
+    struct policy_source **old = s->sources;
+    size_t n_old = s->n_sources;
+    s->sources = t->sources;
+    s->n_sources = t->n_sources;
+    s->data = t->data;
+    s->revision += t->policies_changed || t->data_changed;
+    t->sources = old;
+    t->n_sources = n_old;
+    store_abort(t);
+    compact(s);
+    return true;
+}
+
+/* ---- files ---- */
 
 static uint64_t fingerprint(const struct authz_store *s)
 {
     struct arena a;
     arena_init(&a, 64 << 20);
-    uint64_t h = fingerprint_of(&a, s->policy_paths, s->n_policy_paths, 14695981039346656037u);
-    h = fingerprint_of(&a, s->data_paths, s->n_data_paths, h);
+    uint64_t h = image_fingerprint(&a, s->policy_paths, s->n_policy_paths, 14695981039346656037u);
+    h = image_fingerprint(&a, s->data_paths, s->n_data_paths, h);
     arena_release(&a);
     return h;
 }
@@ -208,72 +271,106 @@ bool store_stale(struct authz_store *s)
     return fingerprint(s) != s->fingerprint;
 }
 
-bool store_load(struct authz_store *s, struct rego_errors *errors)
+static struct image *read_paths(const struct authz_store *s, struct rego_errors *errors)
 {
     struct image *im = image_new();
-    s->fingerprint = fingerprint(s);
     for (size_t i = 0; i < s->n_policy_paths + s->n_data_paths; i++) {
         struct str path =
             i < s->n_policy_paths ? s->policy_paths[i] : s->data_paths[i - s->n_policy_paths];
-        struct err e = image_add_path(im, path, s->version, false);
+        struct err e = image_add_path(im, path, s->version, s->bundles);
         if (failed(e)) {
             rego_errors_add(errors, "load_error", STR_EMPTY, (struct loc){0}, "%s", err_detail());
         }
     }
-    for (size_t i = 0; i < s->image->n_files; i++) {
-        if (!s->image->files[i].from_disk) {
-            copy_file(im, &s->image->files[i]);
-        }
-    }
-    return finish(s, im, errors);
-}
-
-const struct policy_file *store_policy(const struct authz_store *s, struct str id)
-{
-    for (size_t i = 0; i < s->image->n_files; i++) {
-        if (str_eq(s->image->files[i].id, id)) {
-            return &s->image->files[i];
-        }
-    }
-    return NULL;
-}
-
-/* A copy of the image without one policy, and its data. */
-static struct image *copy_without(const struct authz_store *s, struct str id)
-{
-    struct image *im = image_new();
-    for (size_t i = 0; i < s->image->n_files; i++) {
-        if (!str_eq(s->image->files[i].id, id)) {
-            copy_file(im, &s->image->files[i]);
-        }
-    }
-    im->data = val_copy(&im->arena, s->image->data);
     return im;
 }
 
-bool store_put_policy(struct authz_store *s, struct str id, struct str text,
-                      struct rego_errors *errors)
+static bool in_image(const struct image *im, struct str id)
 {
-    const struct policy_file *old = store_policy(s, id);
-    if (old != NULL && str_eq(old->text, text)) {
-        return true;
+    for (size_t i = 0; i < im->n_files; i++) {
+        if (str_eq(im->files[i].id, id)) {
+            return true;
+        }
     }
-    struct image *im = copy_without(s, id);
-    copy_file(im, &(struct policy_file){.id = id, .text = text, .version = s->version});
-    return finish(s, im, errors);
+    return false;
 }
 
-bool store_del_policy(struct authz_store *s, struct str id, struct rego_errors *errors)
+static void take_files(struct store_txn *t, const struct image *im)
 {
-    return finish(s, copy_without(s, id), errors);
+    for (size_t i = t->n_sources; i > 0; i--) {
+        if (t->sources[i - 1]->from_disk && !in_image(im, t->sources[i - 1]->id)) {
+            struct str id = arena_str(&t->a, t->sources[i - 1]->id);
+            (void)store_txn_drop(t, id);
+        }
+    }
+    store_txn_from_disk(t, true);
+    for (size_t i = 0; i < im->n_files; i++) {
+        bool there;
+        size_t at = position(t->sources, t->n_sources, im->files[i].id, &there);
+        if (!there || t->sources[at]->from_disk) {
+            store_txn_put(t, im->files[i].id, im->files[i].text, im->files[i].version);
+        }
+    }
+    store_txn_from_disk(t, false);
 }
 
-bool store_set_data(struct authz_store *s, struct val data, struct rego_errors *errors)
+bool store_load(struct authz_store *s, struct rego_errors *errors)
 {
-    struct image *im = image_new();
-    for (size_t i = 0; i < s->image->n_files; i++) {
-        copy_file(im, &s->image->files[i]);
+    s->fingerprint = fingerprint(s);
+    struct image *im = read_paths(s, errors);
+    if (errors->n > 0) {
+        image_free(im);
+        return false;
     }
-    im->data = val_copy(&im->arena, data);
-    return finish(s, im, errors);
+    struct store_txn *t = store_begin(s);
+    t->replaying = true;
+    t->policies_changed =
+        true; /* data may have changed in any place: all conflicts are looked for */
+    take_files(t, im);
+    t->data = val_copy(s->data_memory, im->data);
+    image_free(im);
+    journal_overlay(s->journal, t);
+    return store_commit(t, errors);
+}
+
+/* ---- owners ---- */
+
+static bool below_root(const struct str *path, size_t n, struct str root)
+{
+    for (size_t i = 0; i < n && root.p != NULL; i++) {
+        if (!str_eq(path[i], str_split(&root, '/'))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+enum store_status store_check_owner(const struct authz_store *s, const struct str *path, size_t n,
+                                    struct arena *a, struct str *why)
+{
+    if (n == 0 && s->n_owners > 0) {
+        *why = S("can't write to document root with bundle roots configured");
+        return STORE_OWNED;
+    }
+    for (size_t i = 0; i < s->n_owners; i++) {
+        const struct store_owner *o = &s->owners[i];
+        bool all = o->all;
+        for (size_t k = 0; k < o->n_roots && !all; k++) {
+            all = o->roots[k].n == 0;
+            if (!all && below_root(path, n, o->roots[k])) {
+                struct str text = path[0];
+                for (size_t p = 1; p < n; p++) {
+                    text = arena_printf(a, "%.*s/%.*s", STR_FMT(text), STR_FMT(path[p]));
+                }
+                *why = arena_printf(a, "path %.*s is owned by bundle \"%.*s\"", STR_FMT(text),
+                                    STR_FMT(o->name));
+                return STORE_OWNED;
+            }
+        }
+        if (all) {
+            *why = arena_printf(a, "all paths owned by bundle \"%.*s\"", STR_FMT(o->name));
+            return STORE_OWNED;
+        }
+    }
+    return STORE_OK;
 }

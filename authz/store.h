@@ -1,80 +1,132 @@
 /*
- * store: the policies and data that decisions are made with.
+ * store: the policies and data in force.
  *
- * A store holds sources (from files and from the API) and base data, and one compiled image of them. A
- * change is built aside: it either becomes the image by one pointer, or leaves everything as it was and says
- * why. Decisions under way finish on the image they started with, since they run to their end within one
- * turn of the loop.
+ * Policies are sources, immutable and counted: a change keeps those it does not touch. Data is a tree of values
+ * that is never changed in place: a write makes anew what lies on the path to it and shares the rest. Both
+ * live in memory of their own, which outlasts the change by one turn of the loop at most; data memory is
+ * copied together once more of it is garbage than not.
+ *
+ * Changes are made in a transaction, built aside. Its commit puts everything in force by a few pointers, or leaves
+ * everything as it was and says why. Decisions see either all of a change or nothing of it, since they run to
+ * their end within one turn of the loop; what they return points into the store and must be written out
+ * before the turn ends.
+ *
+ *     struct store_txn *t = store_begin(&store);
+ *     store_txn_put(t, S("authz.rego"), text, REGO_V1);
+ *     struct str why;
+ *     enum store_status st = store_txn_write(t, STORE_ADD, path, n, value, &why);
+ *     if (st != STORE_OK) { store_abort(t); … }
+ *     if (!store_commit(t, &errors)) …
  */
 #ifndef SEXTANT_AUTHZ_STORE_H
 #define SEXTANT_AUTHZ_STORE_H
 
-#include "authz/rego/engine.h"
+#include "image.h"
 
 enum {
-    STORE_FILE_MAX = 512 << 20, /* bytes of one policy or data file */
-    STORE_FILES_MAX = 20000,    /* files below the configured paths */
+    STORE_DATA_SLACK = 32 << 20, /* garbage in data memory that is not worth a copy */
+    STORE_TXN_WRITES_MAX = 10000,
 };
 
-struct policy_file {
+/* One policy. Immutable; the id is its file, or the name it was put under. */
+struct policy_source {
     struct str id, text;
     enum rego_version version;
     bool from_disk;
+    unsigned refs;
+    struct arena arena;
 };
 
-/* A data file as it was read: to tell which two define the same. */
-struct data_file {
-    struct str path; /* as it was named */
-    struct str key;  /* the place below data, and the file: the same file is read once */
-    struct val doc;  /* at its place */
+/* Who else than the API writes below some roots (a bundle), so that the API must not. */
+struct store_owner {
+    struct str name;
+    struct str revision;
+    const struct str *roots; /* "a/b"; the empty one, or none with `all`, is everything */
+    size_t n_roots;
+    bool all;
 };
 
-/* Sources and data together; freed when nothing uses it. */
-struct image {
-    struct arena arena; /* sources and data */
-    struct policy_file *files;
-    size_t n_files, cap_files;
-    struct data_file *documents;
-    size_t n_documents, cap_documents;
-    struct val data;
-    struct rego_policy *policy;
-};
+struct store_journal;
 
 struct authz_store {
-    struct image *image;
+    struct rego_policy *policy;
+    struct policy_source **sources; /* sorted by id */
+    size_t n_sources;
+    struct val data; /* an object */
+    struct arena *data_memory;
+    size_t data_live; /* bytes of data_memory after it was last copied together */
     const struct str *policy_paths, *data_paths;
     size_t n_policy_paths, n_data_paths;
     enum rego_version version;
+    bool bundles;         /* the paths are bundles: data.json and data.yaml alone are data */
     uint64_t fingerprint; /* of names, sizes and times of the files below the paths */
     uint64_t revision;    /* counts activations */
+    const struct store_owner *owners;
+    size_t n_owners;
+    struct store_journal *journal; /* what came by the API */
 };
 
 void store_init(struct authz_store *s);
 void store_release(struct authz_store *s);
 
-/* Reads everything below the paths again, keeps what came by the API. Errors leave the store as it was. */
+/*
+ * Reads everything below the paths again. What came by the API stays: policies under their names, data at the
+ * paths that were written. Errors leave the store as it was.
+ */
 bool store_load(struct authz_store *s, struct rego_errors *errors);
+/*
+ * Keeps what comes by the API across reloads of the files and, with a path, across restarts: a journal
+ * that is read now, on top of what was loaded. ERR_IO, ERR_SYNTAX; ERR_INVALID with errors added.
+ */
+struct err store_keep(struct authz_store *s, const char *path /* NULL: in memory alone */,
+                      struct rego_errors *errors);
 /* Has a file appeared, changed or gone since the last load? */
 bool store_stale(struct authz_store *s);
 
-/* PUT and DELETE of a policy. */
-bool store_put_policy(struct authz_store *s, struct str id, struct str text,
-                      struct rego_errors *errors);
-bool store_del_policy(struct authz_store *s, struct str id, struct rego_errors *errors);
-const struct policy_file *store_policy(const struct authz_store *s, struct str id);
+const struct policy_source *store_policy(const struct authz_store *s, struct str id);
+/* The document at a path of the base data, as a segment addresses it (arrays by number); VAL_UNDEF: none. */
+struct val store_read(struct val data, const struct str *path, size_t n);
 
-/* Replaces the whole of the base data; the value is copied. False when rules stand in its way. */
-bool store_set_data(struct authz_store *s, struct val data, struct rego_errors *errors);
+/* ---- changes ---- */
 
-/* Used by commands: adds one file or folder, as OPA's -d does. ERR with detail. */
-struct err image_add_path(struct image *im, struct str path, enum rego_version version,
-                          bool bundle);
-void image_add_file(struct image *im, struct policy_file f);
-struct image *image_new(void);
-void image_free(struct image *im);
-bool image_compile(struct image *im, const struct rego_compile_options *o,
-                   struct rego_errors *errors);
-/* A whole file in the arena. ERR_NOT_FOUND, ERR_IO, ERR_LIMIT. */
-struct err read_whole_file(struct arena *a, struct str path, struct str *out);
+enum store_op { STORE_ADD, STORE_REMOVE, STORE_REPLACE };
+
+enum store_status {
+    STORE_OK,
+    STORE_NOT_FOUND, /* "document does not exist", "/a/9: array index out of range" */
+    STORE_CONFLICT,  /* a parent is no object: its path */
+    STORE_INVALID,   /* "root must be object", "root cannot be removed" */
+    STORE_OWNED,     /* "path a/b is owned by bundle \"x\"" */
+};
+
+struct store_txn;
+
+struct store_txn *store_begin(struct authz_store *s);
+void store_abort(struct store_txn *t); /* NULL is fine */
+/* False, with errors added: nothing has changed. The transaction is gone either way. */
+bool store_commit(struct store_txn *t, struct rego_errors *errors);
+
+/* Texts are copied. The same bytes under the same id and version are no change. */
+void store_txn_put(struct store_txn *t, struct str id, struct str text, enum rego_version version);
+bool store_txn_drop(struct store_txn *t, struct str id); /* false: there is none */
+/* The next puts are files read from disk, which a reload replaces. */
+void store_txn_from_disk(struct store_txn *t, bool on);
+
+/*
+ * One operation of JSON Patch on the data; `-` behind an array's last element. The value is copied. *why (in the
+ * transaction's memory) tells of a failure, after which the transaction can only be aborted.
+ */
+enum store_status store_txn_write(struct store_txn *t, enum store_op op, const struct str *path,
+                                  size_t n, struct val value, struct str *why);
+/* Makes objects at `path` and above where nothing is. STORE_CONFLICT where something else stands. */
+enum store_status store_txn_mkdir(struct store_txn *t, const struct str *path, size_t n,
+                                  struct str *why);
+struct val store_txn_data(const struct store_txn *t); /* the data as written so far */
+
+/* May the API write here? STORE_OWNED with the reason otherwise. */
+enum store_status store_check_owner(const struct authz_store *s, const struct str *path, size_t n,
+                                    struct arena *a, struct str *why);
+/* "/a/b" with what needs it percent-encoded, as messages name a place. */
+struct str store_path_text(struct arena *a, const struct str *path, size_t n);
 
 #endif

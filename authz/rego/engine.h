@@ -98,6 +98,12 @@ size_t rego_test_name(const struct rule *r);
 struct val rego_eval_path(const struct rego_policy *p, const struct val *path, size_t n,
                           const struct rego_eval_options *o, struct arena *a,
                           struct rego_result *out);
+/*
+ * Adds an error for each rule that base data at `path` (below "data") would hide: rules on the way to it, and rules
+ * in the place of what `v` holds. The cost goes with the path and with what rules and `v` have in common.
+ */
+void rego_data_conflicts(const struct rego_policy *p, const struct str *path, size_t n,
+                         struct val v, struct rego_errors *errors);
 /* Is there a rule or package at this path? */
 bool rego_path_has_rules(const struct rego_policy *p, const struct val *path, size_t n);
 

@@ -129,6 +129,8 @@ void daemon_drained(struct daemon *d);
 
 /* GET /healthz (200 when ready, 503 otherwise; JSON) and GET /metrics. */
 void daemon_add_common_routes(struct daemon *d, struct router *r);
+/* GET /healthz alone: for those who write /metrics themselves. */
+void daemon_add_health_route(struct daemon *d, struct router *r);
 
 /*
  * Who sent this request. Over TLS: the SPIFFE id of the verified certificate. Over a unix socket: the

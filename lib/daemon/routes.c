@@ -57,9 +57,14 @@ static void metrics(struct http_req *req, void *ctx)
     buf_release(&body);
 }
 
-void daemon_add_common_routes(struct daemon *d, struct router *r)
+void daemon_add_health_route(struct daemon *d, struct router *r)
 {
     router_add(r, "GET", "/healthz", health, d);
+}
+
+void daemon_add_common_routes(struct daemon *d, struct router *r)
+{
+    daemon_add_health_route(d, r);
     router_add(r, "GET", "/metrics", metrics, d);
 }
 

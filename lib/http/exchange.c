@@ -132,6 +132,11 @@ struct loop *http_req_loop(const struct http_req *req)
     return req->x->server->loop;
 }
 
+struct tls_session *http_req_tls(const struct http_req *req)
+{
+    return req->x->hc != NULL ? conn_tls(req->x->hc->conn) : NULL;
+}
+
 void http_on_abort(struct http_req *req, void (*fn)(void *), void *ctx)
 {
     req->x->on_abort = fn;
@@ -199,6 +204,14 @@ bool exchange_headers_ok(const struct http_header *h, size_t n)
     return true;
 }
 
+static void tell_reply(const struct http_exchange *x, int status)
+{
+    const struct http_server_opts *o = &x->server->opts;
+    if (o->on_reply != NULL) {
+        o->on_reply(&x->req, status, o->ctx);
+    }
+}
+
 /* Nobody is there any more: what remains is to forget the request. */
 static bool nobody_waits(struct http_exchange *x)
 {
@@ -218,6 +231,7 @@ void http_reply(struct http_req *req, const struct http_reply *r)
 {
     struct http_exchange *x = req->x;
     BUG_ON(x->state != X_HANDLING);
+    tell_reply(x, r->status);
     if (nobody_waits(x)) {
         exchange_free(x);
         return;
@@ -275,6 +289,7 @@ static void begin(struct http_req *req, int status, struct str content_type,
         n = 0;
     }
     x->state = X_STREAMING;
+    tell_reply(x, status);
     if (nobody_waits(x)) {
         return;
     }

@@ -2,7 +2,7 @@
 
 #include <zlib.h>
 
-enum { GZIP_WINDOW = 16 + MAX_WBITS, STEP = 64 * 1024 };
+enum { GZIP_WINDOW = 16 + MAX_WBITS, STEP = 64 * 1024, GZIP_HEADER = 10 };
 
 /* What went wrong inside a member: a trailer that does not fit is told apart from broken content. */
 static struct err bad_member(const z_stream *z, int rc)
@@ -51,6 +51,7 @@ struct err gzip_unpack(struct str packed, struct buf *out)
 {
     z_stream z = {.next_in = (unsigned char *)(uintptr_t)packed.p};
     ENSURE(packed.n > 0, ERR_SYNTAX, "EOF");
+    ENSURE(packed.n >= GZIP_HEADER, ERR_SYNTAX, "unexpected EOF");
     ENSURE(packed.n <= UINT32_MAX, ERR_LIMIT, "more than 4 GiB");
     z.avail_in = (unsigned)packed.n;
     ENSURE(inflateInit2(&z, GZIP_WINDOW) == Z_OK, ERR_LIMIT, "out of memory");

@@ -56,6 +56,7 @@ static void test_what_is_broken(void **state)
 {
     pack("some text that is long enough");
     assert_refused(STR_EMPTY, ERR_SYNTAX, "EOF");
+    assert_refused(S("short"), ERR_SYNTAX, "unexpected EOF");
     assert_refused(S("plain text"), ERR_SYNTAX, "gzip: invalid header");
     assert_refused(str_sub(buf_str(&packed), 0, packed.n - 3), ERR_SYNTAX, "unexpected EOF");
     packed.p[packed.n - 1] ^= 1; /* the size in the trailer */

@@ -44,6 +44,8 @@ struct http_req {
     void *route_ctx;           /* of the router */
     struct http_param *params; /* path parameters, set by the router */
     size_t n_params;
+    int64_t user_ns; /* the handler's own, zero at first: on_reply finds them again */
+    unsigned user_tag;
     struct http_exchange *x;
 };
 
@@ -61,6 +63,7 @@ bool http_pairs_next(struct arena *a, struct str *rest, struct str *name, struct
                      bool *bad);
 bool http_cookie_get(const struct http_req *req, const char *name, struct str *out);
 struct loop *http_req_loop(const struct http_req *req);
+struct tls_session *http_req_tls(const struct http_req *req); /* NULL: plain, or the client is gone */
 
 /* ---- replies: exactly one a request ---- */
 
@@ -132,6 +135,13 @@ struct http_server_opts {
      * or returns a status to refuse it with (0: go on).
      */
     int (*on_head)(struct http_req *req, size_t *body_max, void *ctx);
+    /* Called with ctx when the status of a reply is known, before its bytes leave. */
+    void (*on_reply)(const struct http_req *req, int status, void *ctx);
+    /*
+     * HTTP/1.1: answers, in place of a bare 413, a request whose body is over the limit: req->body is empty then. The
+     * connection ends with the answer. Of a body in chunks the announced length is not known.
+     */
+    void (*on_too_large)(struct http_req *req, uint64_t announced /* 0: unknown */, void *ctx);
     /* The handler is called at the end of the head; body_max does not count; see http_req_read. */
     bool stream_bodies;
     /* An adopted connection is gone; its requests were aborted before. */

@@ -61,8 +61,9 @@ static int compare_patterns(struct str a, struct str b)
     struct str sa, sb;
     for (;;) {
         bool more_a = next_segment(&a, &sa), more_b = next_segment(&b, &sb);
-        if (!more_a || !more_b) {
-            return (int)more_b - (int)more_a;
+        if (!more_a || !more_b) { /* `/a` itself before what is at or below it, `/a/{rest...}` */
+            bool rest = (more_a && kind_of(sa) == REST) || (more_b && kind_of(sb) == REST);
+            return ((int)more_b - (int)more_a) * (rest ? -1 : 1);
         }
         int d = (int)kind_of(sa) - (int)kind_of(sb);
         if (d != 0) {
@@ -218,6 +219,13 @@ static bool decode_params(struct http_req *req, const struct match *m)
         }
     }
     return true;
+}
+
+bool router_has(const struct router *r, struct str method, struct str path)
+{
+    struct found f;
+    look_up(r, method, path, &f);
+    return f.route != NULL;
 }
 
 void router_dispatch(struct http_req *req, void *router)

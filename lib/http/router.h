@@ -41,6 +41,8 @@ void router_release(struct router *r);
 void router_add(struct router *r, const char *method, const char *pattern, http_handler *fn,
                 void *ctx);
 void router_fallback(struct router *r, void (*fn)(struct http_req *, void *, int), void *ctx);
+/* Is there a route of this method (or of every one) for the path? */
+bool router_has(const struct router *r, struct str method, struct str path);
 void router_dispatch(struct http_req *req, void *router); /* a http_handler */
 
 /* Value of a path parameter. Asking for one the pattern does not have aborts. */

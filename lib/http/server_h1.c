@@ -165,6 +165,24 @@ void h1_send_error(struct http_conn *hc, int status)
 
 /* ---- requests ---- */
 
+/* The handler's own words for a body that is too long; what is left of it is not read. */
+static bool refuse_body(struct http_conn *hc, int status)
+{
+    struct http_exchange *x = hc->x;
+    const struct http_server_opts *o = &hc->server->opts;
+    if (status != 413 || x == NULL || x->state != X_READING || o->on_too_large == NULL ||
+        x->req.method.n == 0) {
+        return false;
+    }
+    bool whole = x->framing.framing == H1_LENGTH;
+    x->keep_alive = false;
+    x->state = X_HANDLING;
+    x->req.body = STR_EMPTY;
+    http_conn_deadline(hc, 0);
+    o->on_too_large(&x->req, whole ? x->framing.left + x->framing.total : 0, o->ctx);
+    return true;
+}
+
 static void fill_request(struct http_exchange *x, const struct h1_head *h)
 {
     struct http_req *r = &x->req;
@@ -334,7 +352,9 @@ void h1_conn_data(struct http_conn *hc, struct str bytes)
         return;
     }
     if (status != 0) {
-        h1_send_error(hc, status);
+        if (!refuse_body(hc, status)) {
+            h1_send_error(hc, status);
+        }
         return;
     }
     if (!was_empty) {

@@ -2,7 +2,7 @@
  * Envoy's external authorization, version 3. The request becomes the input that OPA's Envoy plugin
  * makes of it (attributes, parsed_path, parsed_query, parsed_body); the decision becomes the reply.
  */
-#include "authz.h"
+#include "authz/authz.h"
 
 #include "lib/base/codec.h"
 #include "lib/grpc/grpc.h"
