@@ -63,10 +63,12 @@ static void emit_plain(struct gen *g, struct expr *e);
 static void emit_not(struct gen *g, struct body *b)
 {
     uint32_t outer = g->fail, holds = label_new(g);
+    size_t branch = branch_begin(g);
     g->fail = holds;
     emit_body(g, b);
     emit_jump(g, outer);
     label_here(g, holds);
+    branch_end(g, branch);
     g->fail = outer;
 }
 
@@ -82,10 +84,12 @@ static void emit_negated(struct gen *g, struct expr *written)
         }
     }
     uint32_t outer = g->fail, holds = label_new(g);
+    size_t branch = branch_begin(g);
     g->fail = holds;
     emit_plain(g, e);
     emit_jump(g, outer);
     label_here(g, holds);
+    branch_end(g, branch);
     g->fail = outer;
 }
 
@@ -104,25 +108,30 @@ static void emit_every(struct gen *g, struct expr *e)
     emit(g, OP_SCAN, it, domain, 0);
     label_here(g, next);
     emit(g, OP_NEXT, it, key, (int32_t)e->every.value->var.local->reg)->to = done;
+    size_t branch = branch_begin(g);
     g->fail = bad;
     emit_body(g, e->every.body);
     emit_jump(g, next);
     label_here(g, bad);
     emit_jump(g, outer);
     label_here(g, done);
+    branch_end(g, branch);
     g->fail = outer;
 }
 
 static void emit_or(struct gen *g, struct term *t)
 {
     uint32_t outer = g->fail, second = label_new(g), done = label_new(g);
+    size_t branch = branch_begin(g);
     g->fail = second;
     emit_body(g, t->logic.lhs);
     emit_jump(g, done);
     label_here(g, second);
+    branch_end(g, branch);
     g->fail = outer;
     emit_body(g, t->logic.rhs);
     label_here(g, done);
+    branch_end(g, branch);
     g->fail = outer;
 }
 
@@ -153,12 +162,14 @@ static void emit_print(struct gen *g, struct term *t)
     for (size_t i = 1; i < t->list.n; i++) {
         uint32_t outer = g->fail, end = label_new(g);
         int32_t coll = reg_new(g), r = reg_new(g);
+        size_t branch = branch_begin(g);
         emit(g, OP_COLLECT, coll, 0, 0);
         g->fail = end;
         int32_t v = emit_value(g, t->list.v[i]);
         emit(g, OP_ADD, coll, v, 0);
         emit_jump(g, g->fail);
         label_here(g, end);
+        branch_end(g, branch);
         g->fail = outer;
         emit(g, OP_DONE, r, coll, 0)->n = V_SET;
         ops[i - 1] = r;
@@ -256,6 +267,7 @@ int32_t emit_comprehension(struct gen *g, struct term *t)
 {
     uint32_t outer = g->fail, end = label_new(g);
     int32_t coll = reg_new(g), r = reg_new(g);
+    size_t branch = branch_begin(g);
     emit(g, OP_COLLECT, coll, 0, 0);
     g->fail = end;
     emit_body(g, t->comp.body);
@@ -268,6 +280,7 @@ int32_t emit_comprehension(struct gen *g, struct term *t)
     }
     emit_jump(g, g->fail);
     label_here(g, end);
+    branch_end(g, branch);
     g->fail = outer;
     g->loc = t->loc.row != 0 ? t->loc : g->loc;
     emit(g, OP_DONE, r, coll, 0)->n = t->type == T_ARRAY_COMP ? V_ARRAY
@@ -280,6 +293,7 @@ static int32_t emit_template_part(struct gen *g, struct expr *e)
 {
     uint32_t outer = g->fail, end = label_new(g);
     int32_t coll = reg_new(g), r = reg_new(g);
+    size_t branch = branch_begin(g);
     emit(g, OP_COLLECT, coll, 0, 0);
     g->fail = end;
     int32_t v;
@@ -299,6 +313,7 @@ static int32_t emit_template_part(struct gen *g, struct expr *e)
     emit(g, OP_ADD, coll, v, 0);
     emit_jump(g, g->fail);
     label_here(g, end);
+    branch_end(g, branch);
     g->fail = outer;
     emit(g, OP_DONE, r, coll, 0)->n = V_SET;
     return r;

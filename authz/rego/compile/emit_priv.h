@@ -4,6 +4,8 @@
 
 #include "authz/rego/compile/code.h"
 
+struct input_read;
+
 struct gen {
     struct compiler *c;
     struct code *code;
@@ -11,8 +13,26 @@ struct gen {
     uint32_t *labels; /* label to instruction */
     size_t n_labels, cap_labels;
     struct loc loc;
+    /* Places of the input that were read, each with a register of its own. */
+    struct input_read **reads;
+    size_t n_reads, cap_reads;
+    /* Those that every way to here has read: a stack, cut back where a branch ends. */
+    struct input_read **known;
+    size_t n_known, cap_known;
+    unsigned with_depth; /* inside of `with` the input may be another one */
     bool failed; /* an internal inconsistency; the error is on record */
 };
+
+struct input_read {
+    struct term **keys;
+    size_t n;
+    int32_t reg, list;
+    bool known;
+};
+
+/* Code between the two may not have run when what follows does. */
+size_t branch_begin(const struct gen *g);
+void branch_end(struct gen *g, size_t mark);
 
 uint32_t label_new(struct gen *g);
 void label_here(struct gen *g, uint32_t label);

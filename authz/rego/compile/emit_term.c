@@ -99,7 +99,8 @@ static int32_t emit_step(struct gen *g, int32_t from, struct term *key, bool bas
 {
     if (!has_unbound(key)) {
         int32_t k = emit_value(g, key), r = reg_new(g);
-        emit(g, OP_DOT, r, from, k)->flag = base;
+        bool field = k < 0 && val_is(g->code->consts[~k], V_STRING);
+        emit(g, field ? OP_FIELD : OP_DOT, r, from, k)->flag = base;
         return r;
     }
     int32_t it = reg_new(g);
@@ -181,6 +182,51 @@ static int32_t emit_data(struct gen *g, struct term *t, size_t *used)
     return r;
 }
 
+static bool same_keys(struct gen *g, const struct input_read *in, struct term **keys, size_t n)
+{
+    bool same = in->n == n;
+    for (size_t i = 0; same && i < n; i++) {
+        struct val x = term_const(g->c->a, in->keys[i]), y = term_const(g->c->a, keys[i]);
+        same = val_type(x) == val_type(y) && val_eq(x, y);
+    }
+    return same;
+}
+
+/* The register and key list of a place of the input, made when it is read for the first time. */
+static struct input_read *input_read(struct gen *g, struct term **keys, size_t n)
+{
+    for (size_t i = 0; i < g->n_reads; i++) {
+        if (same_keys(g, g->reads[i], keys, n)) {
+            return g->reads[i];
+        }
+    }
+    struct input_read *in = arena_new(g->c->a, struct input_read);
+    *in = (struct input_read){.keys = keys, .n = n, .reg = reg_new(g)};
+    int32_t *ops = arena_array(g->c->a, int32_t, n);
+    for (size_t i = 0; i < n; i++) {
+        ops[i] = constant(g, term_const(g->c->a, keys[i]));
+    }
+    in->list = list_add(g, ops, n);
+    g->reads = arena_grow(g->c->a, g->reads, g->n_reads, g->n_reads + 1, &g->cap_reads, sizeof(in));
+    g->reads[g->n_reads++] = in;
+    struct code *k = g->code;
+    k->kept = arena_grow(g->c->a, k->kept, k->n_kept, k->n_kept + 1, &k->cap_kept, sizeof *k->kept);
+    k->kept[k->n_kept++] = in->reg;
+    return in;
+}
+
+size_t branch_begin(const struct gen *g)
+{
+    return g->n_known;
+}
+
+void branch_end(struct gen *g, size_t mark)
+{
+    while (g->n_known > mark) {
+        g->known[--g->n_known]->known = false;
+    }
+}
+
 static int32_t emit_input(struct gen *g, struct term *t, size_t *used)
 {
     int32_t r = reg_new(g);
@@ -193,13 +239,21 @@ static int32_t emit_input(struct gen *g, struct term *t, size_t *used)
         emit(g, OP_INPUT, r, 0, 0);
         return r;
     }
-    int32_t *ops = arena_array(g->c->a, int32_t, i);
-    for (size_t k = 1; k < i; k++) {
-        ops[k - 1] = constant(g, term_const(g->c->a, t->list.v[k]));
+    struct input_read *in = input_read(g, t->list.v + 1, i - 1);
+    if (g->with_depth > 0) {
+        emit(g, OP_INPUT_PATH, r, in->list, 0)->n = (uint16_t)in->n;
+        return r;
     }
-    int32_t at = list_add(g, ops, i - 1);
-    emit(g, OP_INPUT_PATH, r, at, 0)->n = (uint16_t)(i - 1);
-    return r;
+    if (!in->known) {
+        struct insn *x = emit(g, OP_INPUT_PATH, in->reg, in->list, 0);
+        x->n = (uint16_t)in->n;
+        x->flag = 1;
+        in->known = true;
+        g->known = arena_grow(g->c->a, g->known, g->n_known, g->n_known + 1, &g->cap_known,
+                              sizeof(in));
+        g->known[g->n_known++] = in;
+    }
+    return in->reg;
 }
 
 int32_t emit_ref(struct gen *g, struct term *t, bool plain)

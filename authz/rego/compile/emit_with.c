@@ -140,7 +140,9 @@ static void emit_under(struct gen *g, struct expr *e)
 {
     struct expr inner = *e;
     inner.n_with = 0;
+    g->with_depth++;
     emit_expr(g, &inner);
+    g->with_depth--;
 }
 
 static void emit_once(struct gen *g, struct expr *e)

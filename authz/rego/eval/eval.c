@@ -119,13 +119,10 @@ static enum scan_step scan_next(struct eval *ev, struct val *it, struct val *key
     }
 }
 
-static bool compare(unsigned rel, struct val x, struct val y)
+static inline bool compare(unsigned rel, struct val x, struct val y)
 {
-    if (rel == 0) {
-        return val_eq(x, y);
-    }
-    if (rel == 1) {
-        return !val_eq(x, y);
+    if (rel <= 1) {
+        return val_equal(x, y) == (rel == 0);
     }
     int c = val_cmp(x, y);
     return rel == 2 ? c < 0 : rel == 3 ? c <= 0 : rel == 4 ? c > 0 : c >= 0;
@@ -281,6 +278,9 @@ next:
             r[i->a] = ev->w.input;
             break;
         case OP_INPUT_PATH:
+            if (i->flag != 0 && r[i->a].w != 0) {
+                break;
+            }
             v = input_path(ev, k, i);
             if (val_undef(v)) {
                 FAIL_TO(i);
@@ -298,6 +298,20 @@ next:
         case OP_RULE:
             if (!eval_node(ev, (struct node *)(uintptr_t)i->p, &v)) {
                 return false;
+            }
+            if (val_undef(v)) {
+                FAIL_TO(i);
+            }
+            r[i->a] = v;
+            break;
+        case OP_FIELD:
+            v = V(i->b), x = k->consts[~i->c];
+            if (unlikely(val_is(v, V_DOC))) {
+                if (!doc_child(ev, v, x, &v)) {
+                    return false;
+                }
+            } else {
+                v = val_member(v, x);
             }
             if (val_undef(v)) {
                 FAIL_TO(i);
@@ -348,7 +362,7 @@ next:
         }
         case OP_EQ:
             v = V(i->b), x = V(i->c);
-            if (!val_same(v, x) && !val_eq(v, x)) {
+            if (!val_equal(v, x)) {
                 FAIL_TO(i);
             }
             break;

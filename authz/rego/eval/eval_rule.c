@@ -49,6 +49,9 @@ bool eval_code(struct eval *ev, const struct code *k, const struct val *args, si
     for (size_t i = 0; i < n; i++) {
         frame[i] = args[i];
     }
+    for (size_t i = 0; i < k->n_kept; i++) {
+        frame[k->kept[i]].w = 0;
+    }
     bool ok = eval_run(ev, k, frame, s);
     ev->top = frame;
     ev->depth--;
