@@ -12,6 +12,12 @@ uint32_t label_new(struct gen *g)
 void label_here(struct gen *g, uint32_t label)
 {
     g->labels[label] = (uint32_t)g->code->n;
+    g->last_label = g->code->n;
+}
+
+bool label_is_here(const struct gen *g)
+{
+    return g->n_labels > 0 && g->last_label == g->code->n;
 }
 
 struct insn *emit(struct gen *g, enum op op, int32_t a, int32_t b, int32_t c)

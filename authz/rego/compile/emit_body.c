@@ -178,6 +178,42 @@ static void emit_print(struct gen *g, struct term *t)
     emit(g, OP_PRINT, 0, at, 0)->n = (uint16_t)(t->list.n - 1);
 }
 
+/*
+ * A member that is read for nothing but this comparison needs no register: the reading instruction, when it is the
+ * last one, becomes the comparison.
+ */
+static struct insn *fuse_field(struct gen *g, const int32_t *xy, int *rel)
+{
+    static const int mirrored[] = {0, 1, 4, 5, 2, 3};
+    struct insn *i = g->code->n > 0 ? &g->code->v[g->code->n - 1] : NULL;
+    bool left = i != NULL && xy[0] == i->a;
+    if (i == NULL || i->op != OP_FIELD || xy[0] == xy[1] || (!left && xy[1] != i->a) ||
+        label_is_here(g)) {
+        return NULL;
+    }
+    struct known *last = g->n_known > 0 ? &g->known[g->n_known - 1] : NULL;
+    if (last != NULL && last->place == NULL && last->to == i->a) {
+        g->n_known--; /* the register is not written after all */
+    }
+    i->op = OP_FIELD_CMP;
+    i->flag = !left;
+    i->a = left ? xy[1] : xy[0];
+    *rel = left ? *rel : mirrored[*rel];
+    return i;
+}
+
+/* The side that reads a member comes last where the order is free, so that the comparison can take it over. */
+static void emit_compared(struct gen *g, struct term **t, int32_t *xy)
+{
+    bool free_order = !has_unbound(t[0]) && !has_unbound(t[1]) && t[1]->type != T_CALL;
+    if (free_order && t[0]->type == T_REF && t[0]->list.v[0]->var.local != NULL) {
+        xy[1] = emit_value(g, t[1]);
+        xy[0] = emit_value(g, t[0]);
+        return;
+    }
+    emit_operands(g, t, 2, xy);
+}
+
 static void emit_call_expr(struct gen *g, struct term *t)
 {
     struct callee callee;
@@ -192,8 +228,9 @@ static void emit_call_expr(struct gen *g, struct term *t)
     }
     if (is_relation(t, &rel)) {
         int32_t xy[2];
-        emit_operands(g, t->list.v + 1, 2, xy);
-        struct insn *i = emit(g, OP_CMP, 0, xy[0], xy[1]);
+        emit_compared(g, t->list.v + 1, xy);
+        struct insn *i = fuse_field(g, xy, &rel);
+        i = i != NULL ? i : emit(g, OP_CMP, 0, xy[0], xy[1]);
         i->n = (uint16_t)rel;
         i->p = builtin_find(term_call_name(g->c->a, t));
         return;

@@ -233,12 +233,30 @@ uint64_t val_hash(struct val v);
 /* As val_hash, but looks at little of a container: for tables whose keys the caller compares anyway. */
 uint64_t val_hash_quick(struct val v);
 struct val val_get(struct val obj, struct val key); /* object member, or VAL_UNDEF */
-/* As val_index; quicker where `v` is a small object and `key` a string. */
-struct val val_member(struct val v, struct val key);
 struct val val_get_str(struct val obj, const char *key);
 bool val_has(struct val set, struct val item);
 /* Rego's indexing of anything by anything: array by integer, object by key, set by member. */
 struct val val_index(struct val v, struct val key);
+/* As val_index; quicker where `v` is a small object. `key` is a string. */
+static inline struct val val_field(struct val v, struct val key)
+{
+    if (!val_is_ptr(v) || val_head(v)->type != V_OBJECT || val_head(v)->n >= VAL_INDEX_FROM) {
+        return val_index(v, key);
+    }
+    const struct vtab *t = val_tab(v);
+    for (uint32_t i = 0; i < t->h.n; i++) {
+        struct val k = t->v[2 * (size_t)i];
+        if (val_is_ptr(k) && str_same(val_head(k), val_head(key))) {
+            return t->v[2 * (size_t)i + 1];
+        }
+    }
+    return VAL_UNDEF;
+}
+static inline struct val val_member(struct val v, struct val key) /* of any type */
+{
+    return val_is_ptr(key) && val_head(key)->type == V_STRING ? val_field(v, key)
+                                                              : val_index(v, key);
+}
 /* The nth thing of an array, object or set, as an iteration meets it. */
 static inline struct val val_nth_key(struct arena *a, struct val v, uint32_t i)
 {
