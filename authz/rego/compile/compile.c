@@ -1,4 +1,5 @@
 /* The compiler's stages in their order, and what holds their result. */
+#include "authz/rego/compile/code.h"
 #include "authz/rego/compile/compile_priv.h"
 #include "authz/rego/compile/index.h"
 #include "authz/rego/compile/resolve_priv.h"
@@ -90,6 +91,13 @@ static void hoist_head(struct compiler *c, struct rule *r)
     h->value = hoist_head_term(c, r, h->value);
 }
 
+static bool body_is_true(const struct body *b)
+{
+    return b == NULL ||
+           (b->n == 1 && b->v[0]->kind == E_TERM && !b->v[0]->negated && b->v[0]->n_with == 0 &&
+            b->v[0]->term->type == T_BOOL && b->v[0]->term->boolean);
+}
+
 static void compile_crule(struct compiler *c, struct node *n, struct crule *cr)
 {
     for (; cr != NULL; cr = cr->otherwise) {
@@ -109,6 +117,8 @@ static void compile_crule(struct compiler *c, struct node *n, struct crule *cr)
         struct val v = h->value != NULL && h->key == NULL ? term_const(c->a, h->value) : VAL_UNDEF;
         cr->constant = !val_undef(v);
         cr->value = v;
+        cr->always = cr->constant && cr->otherwise == NULL && cr->n_tail == 0 && h->n_args == 0 &&
+                     body_is_true(cr->rule->body);
     }
 }
 
@@ -135,6 +145,39 @@ static void settle_early_exit(struct node *n)
     }
 }
 
+/* Short code without loops, calls of functions, and builtins that are worth remembering. */
+static bool code_is_cheap(const struct crule *cr)
+{
+    enum { CHEAP_INSNS = 24 };
+    for (; cr != NULL; cr = cr->otherwise) {
+        if (cr->code == NULL || cr->code->n > CHEAP_INSNS) {
+            return false;
+        }
+        for (size_t i = 0; i < cr->code->n; i++) {
+            const struct insn *x = &cr->code->v[i];
+            if (x->op == OP_SCAN || x->op == OP_FUNC || x->op == OP_RULE || x->op == OP_DOC ||
+                x->op == OP_COLLECT || x->op == OP_WITH || x->op == OP_TEMPLATE ||
+                x->op == OP_PRINT) {
+                return false;
+            }
+            if (x->op == OP_CALL && (((const struct builtin *)x->p)->flags & BF_CHEAP) == 0) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+static void settle_cheap(struct node *n)
+{
+    enum { CHEAP_DEFINITIONS = 8 };
+    n->cheap = n->func && (n->n_complete <= CHEAP_DEFINITIONS || n->index != NULL) &&
+               code_is_cheap(n->fallback);
+    for (size_t i = 0; i < n->n_complete && n->cheap; i++) {
+        n->cheap = code_is_cheap(n->complete[i]);
+    }
+}
+
 static void compile_node(struct compiler *c, struct node *n)
 {
     compile_list(c, n, n->complete, n->n_complete);
@@ -146,6 +189,7 @@ static void compile_node(struct compiler *c, struct node *n)
         n->index = index_build(c, n->complete, n->n_complete);
         n->set_index = index_build(c, n->sets, n->n_sets);
         n->dynamic_index = index_build(c, n->dynamic, n->n_dynamic);
+        settle_cheap(n);
     }
     for (size_t i = 0; i < n->n_children; i++) {
         compile_node(c, n->children[i]);

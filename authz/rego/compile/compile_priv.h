@@ -29,6 +29,7 @@ struct crule {
     struct term **tail; /* dynamic part of the head's reference, then nothing */
     size_t n_tail;
     bool constant; /* the value is the same whenever the body holds */
+    bool always;   /* … and the body is `true`, without arguments to match */
     struct val value;
 };
 
@@ -52,6 +53,7 @@ struct node {
     size_t n_dynamic, cap_dynamic;
     struct crule *fallback; /* default */
     bool early_exit;        /* all definitions have one and the same constant value */
+    bool cheap;             /* a function that is quicker to run again than to look up */
     struct index *index, *set_index, *dynamic_index; /* over these, or NULL: see index.h */
     struct rule *first;
     /* For the recursion check. */

@@ -49,7 +49,7 @@ static inline bool step(struct eval *ev)
 #define V(x) ((x) >= 0 ? r[x] : k->consts[~(x)])
 #define FAIL_TO(i)                                                                                 \
     do {                                                                                           \
-        pc = (i)->to;                                                                              \
+        ip = k->v + (i)->to;                                                                       \
         goto next;                                                                                 \
     } while (0)
 
@@ -284,15 +284,15 @@ static bool deliver(struct eval *ev, const struct code *k, const struct insn *i,
 /* dispatch: the machine's instructions are cases of one switch, since a call for each would cost more than most do */
 bool eval_run(struct eval *ev, const struct code *k, struct val *r, struct sink *s)
 {
-    uint32_t pc = 0;
+    const struct insn *ip = k->v;
     struct val v, x;
     const struct insn *i;
 next:
     for (;;) {
-        i = &k->v[pc++];
+        i = ip++;
         switch ((enum op)i->op) {
         case OP_JMP:
-            pc = i->to;
+            ip = k->v + i->to;
             break;
         case OP_MOVE:
             r[i->a] = V(i->b);
