@@ -165,7 +165,7 @@ static void test_format(void **state)
                               "  input.user.role == \"analyst\"\n  input.action == \"read\"\n"
                               "  input.resource.owner_team == input.user.team\n"
                               "  input.resource.environment != \"production\"\n}\n";
-    struct format_options o = {.from = REGO_V0, .to = REGO_V1, .add_v1_import = true};
+    struct format_options o = {.from = REGO_V0, .to = REGO_V1};
     struct rego_errors errors = {.a = &arena};
     struct buf b;
     buf_init(&b, 1 << 16);
