@@ -69,9 +69,9 @@ static bool import_first(const struct import *imp, const struct rule *r)
 static void sort_imports(struct import **v, size_t n)
 {
     for (size_t i = 1; i < n; i++) {
-        for (size_t k = i; k > 0 && (v[k]->loc.row < v[k - 1]->loc.row ||
-                                     (v[k]->loc.row == v[k - 1]->loc.row &&
-                                      v[k]->loc.col < v[k - 1]->loc.col));
+        for (size_t k = i;
+             k > 0 && (v[k]->loc.row < v[k - 1]->loc.row ||
+                       (v[k]->loc.row == v[k - 1]->loc.row && v[k]->loc.col < v[k - 1]->loc.col));
              k--) {
             struct import *x = v[k];
             v[k] = v[k - 1];

@@ -262,8 +262,7 @@ void check_target_version(const struct module *m, enum rego_version to, struct r
 
 static void visit_deprecated(const struct module *m, struct rego_errors *errors)
 {
-    struct visitor v = {
-        .m = m, .errors = errors, .expr = deprecated_expr, .term = deprecated_term};
+    struct visitor v = {.m = m, .errors = errors, .expr = deprecated_expr, .term = deprecated_term};
     v.operators = true;
     visit_rules(&v, m);
 }

@@ -167,7 +167,7 @@ static size_t ensure_needed(struct writer *w, struct import **v, size_t n, unsig
     static const struct {
         unsigned bit;
         const char *word;
-    } all[] = {{KW_IN, "in"},   {KW_EVERY, "every"}, {KW_IF, "if"},  {KW_CONTAINS, "contains"},
+    } all[] = {{KW_IN, "in"},   {KW_EVERY, "every"}, {KW_IF, "if"}, {KW_CONTAINS, "contains"},
                {KW_NOT, "not"}, {KW_AND, "and"},     {KW_OR, "or"}};
     for (size_t i = 0; i < ARRAY_LEN(all); i++) {
         n = (keywords & all[i].bit) != 0 ? ensure_keyword(w, v, n, all[i].word) : n;

@@ -115,8 +115,7 @@ static struct entry *entries_of(struct writer *w, struct term **v, size_t n, boo
 static enum written write_entry(struct writer *w, const struct entry *e, bool paren_unions)
 {
     bool pair = e->value != NULL;
-    bool parens =
-        is_union(e->key) && (pair || paren_unions || text_starts(w, e->key->loc, '('));
+    bool parens = is_union(e->key) && (pair || paren_unions || text_starts(w, e->key->loc, '('));
     put(w, parens ? "(" : "");
     WRITE(write_term(w, e->key));
     put(w, parens ? ")" : "");

@@ -9,8 +9,8 @@
 #ifndef SEXTANT_REGO_FORMAT_PRIV_H
 #define SEXTANT_REGO_FORMAT_PRIV_H
 
-#include "authz/rego/syntax/lex.h"
 #include "authz/rego/syntax/format.h"
+#include "authz/rego/syntax/lex.h"
 
 enum written { W_OK, W_UNEXPECTED };
 

@@ -3,20 +3,13 @@
 
 static const struct {
     const char *name, *infix, *operand;
-} infixes[] = {{"plus", "+", "number"},
-               {"minus", "-", "any<number, set[any]>"},
-               {"mul", "*", "number"},
-               {"div", "/", "number"},
-               {"rem", "%", "number"},
-               {"and", "&", "set[any]"},
-               {"or", "|", "set[any]"},
-               {"equal", "==", "any"},
-               {"neq", "!=", "any"},
-               {"lt", "<", "any"},
-               {"lte", "<=", "any"},
-               {"gt", ">", "any"},
-               {"gte", ">=", "any"},
-               {"eq", "=", "any"},
+} infixes[] = {{"plus", "+", "number"}, {"minus", "-", "any<number, set[any]>"},
+               {"mul", "*", "number"},  {"div", "/", "number"},
+               {"rem", "%", "number"},  {"and", "&", "set[any]"},
+               {"or", "|", "set[any]"}, {"equal", "==", "any"},
+               {"neq", "!=", "any"},    {"lt", "<", "any"},
+               {"lte", "<=", "any"},    {"gt", ">", "any"},
+               {"gte", ">=", "any"},    {"eq", "=", "any"},
                {"assign", ":=", "any"}};
 
 const char *infix_of(const struct term *call)
@@ -56,10 +49,20 @@ static const char *operand_type(const struct term *t)
 
 static const char *value_kind(const struct term *t)
 {
-    static const char *const names[] = {
-        "null",   "boolean", "number",             "string",           "templatestring",
-        "var",    "ref",     "array",              "object",           "set",
-        "arraycomprehension", "setcomprehension",  "objectcomprehension", "call"};
+    static const char *const names[] = {"null",
+                                        "boolean",
+                                        "number",
+                                        "string",
+                                        "templatestring",
+                                        "var",
+                                        "ref",
+                                        "array",
+                                        "object",
+                                        "set",
+                                        "arraycomprehension",
+                                        "setcomprehension",
+                                        "objectcomprehension",
+                                        "call"};
     return t->type <= T_CALL ? names[t->type] : "expr";
 }
 
@@ -270,8 +273,7 @@ static enum written write_comprehension(struct writer *w, struct term *t)
         end_line(w);
         start_line(w);
     }
-    bool parens =
-        head->type == T_CALL && (is_union(head) || text_starts(w, head->loc, '('));
+    bool parens = head->type == T_CALL && (is_union(head) || text_starts(w, head->loc, '('));
     WRITE(write_term_parens(w, head, parens));
     put(w, " |");
     WRITE(write_closure(w, t->comp.body, row_of(head->loc), t->loc, open, close));
