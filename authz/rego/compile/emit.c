@@ -75,13 +75,6 @@ void bind_local(struct gen *g, struct local *l)
     }
 }
 
-void use_node(struct gen *g, struct node *n)
-{
-    if (g->c->node != NULL) {
-        node_add_use(g->c, g->c->node, n);
-    }
-}
-
 bool node_is_doc(const struct node *n)
 {
     return n->n_complete == 0 && n->n_sets == 0 && n->n_dynamic == 0 && n->fallback == NULL &&

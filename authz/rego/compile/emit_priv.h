@@ -66,6 +66,5 @@ void emit_body(struct gen *g, struct body *b);
 void emit_expr(struct gen *g, struct expr *e);
 void bind_local(struct gen *g, struct local *l);
 void emit_with(struct gen *g, struct expr *e);
-void use_node(struct gen *g, struct node *n);
 
 #endif

@@ -258,29 +258,6 @@ static struct val known_key(struct gen *g, const struct term *t)
     return known ? t->var.local->constant : VAL_UNDEF;
 }
 
-/*
- * Every rule that the rest of the reference may meet is used. A key that is only known at run time meets all
- * children; constant keys behind it still rule most of them out.
- */
-static void use_matching(struct gen *g, struct node *n, const struct term *ref, size_t i)
-{
-    if (i >= ref->list.n || !node_is_doc(n)) {
-        use_node(g, n);
-        return;
-    }
-    struct val k = known_key(g, ref->list.v[i]);
-    if (!val_undef(k)) {
-        struct node *child = node_child(n, k);
-        if (child != NULL) {
-            use_matching(g, child, ref, i + 1);
-        }
-        return;
-    }
-    for (size_t c = 0; c < n->n_children; c++) {
-        use_matching(g, n->children[c], ref, i + 1);
-    }
-}
-
 enum data_kind { DATA_DOC, DATA_RULE, DATA_BASE };
 
 /*
@@ -310,7 +287,6 @@ static int32_t emit_data(struct gen *g, struct term *t, size_t *used, enum data_
         *kind = DATA_BASE;
         return emit_place(g, true, t->list.v + 1, i - 1);
     }
-    use_matching(g, n, t, i);
     *kind = node_is_doc(n) ? DATA_DOC : DATA_RULE;
     int32_t r = reg_new(g);
     emit(g, *kind == DATA_DOC ? OP_DOC : OP_RULE, r, 0, 0)->p = n;
@@ -385,9 +361,6 @@ int32_t emit_call(struct gen *g, struct term *t, size_t n_args)
     struct insn *x = emit(g, callee.func != NULL ? OP_FUNC : OP_CALL, r, at, 0);
     x->n = (uint16_t)n_args;
     x->p = callee.func != NULL ? (const void *)callee.func : (const void *)callee.builtin;
-    if (callee.func != NULL) {
-        use_node(g, callee.func);
-    }
     if (callee.builtin != NULL && (callee.builtin->flags & BF_RELATION) != 0) {
         int32_t it = reg_new(g);
         reg_new(g);

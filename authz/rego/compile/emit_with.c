@@ -74,7 +74,6 @@ static void replace_function(struct gen *g, struct with_target *t, struct term *
     struct node *n = node_of(g, value);
     if (t->by_builtin == NULL && n != NULL && n->func) {
         t->by_func = n;
-        use_node(g, n);
     }
 }
 
