@@ -291,10 +291,10 @@ static void stage_emit(struct compiler *c)
 
 /* In this order, until one of them tells an error that makes the rest meaningless. */
 static void (*const stages[])(struct compiler *c) = {
-    stage_names,       check_root_names, check_imports,    tree_add_rules,       stage_resolve,
-    stage_calls,       stage_hoist,      stage_with,       tree_check_conflicts, stage_functions,
-    stage_head_safety, stage_safety,     graph_check,      types_check,         
-    check_deprecated,  stage_emit,
+    stage_names,          check_root_names, check_imports,     tree_add_rules,
+    stage_resolve,        stage_calls,      stage_hoist,       stage_with,
+    tree_check_conflicts, stage_functions,  stage_head_safety, stage_safety,
+    graph_check,          types_check,      check_deprecated,  stage_emit,
 };
 
 static void compile_modules(struct compiler *c)

@@ -15,7 +15,7 @@ struct local {
     bool top;         /* of a query: stands outside of closures */
     bool is_constant; /* bound to one value, known when compiled */
     struct val constant;
-    bool bound; /* while code is generated or bodies are ordered */
+    bool bound;                 /* while code is generated or bodies are ordered */
     const struct term *subject; /* of one made up: what it stands for, for error texts */
     struct local *next;
 };

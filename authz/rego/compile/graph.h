@@ -46,8 +46,8 @@ struct graph {
     uint32_t n_rules, n_nodes;
     struct crule **order; /* those that are read stand before those that read them */
     size_t n_order;
-    uint32_t *component; /* of each vertex */
-    uint32_t *sizes;     /* of each component */
+    uint32_t *component;    /* of each vertex */
+    uint32_t *sizes;        /* of each component */
     struct vertex *readers; /* the edges backwards, made when first needed */
 };
 

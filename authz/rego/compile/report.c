@@ -61,9 +61,8 @@ void compile_note(struct compiler *c, const char *code, struct loc loc, const ch
 
 void compile_detailed(struct compiler *c, bool stop, const struct rego_error *error)
 {
-    struct rego_error *e =
-        add(c, stop, error->code, error->loc.row == 0 ? STR_EMPTY : error->file, error->loc,
-            error->message);
+    struct rego_error *e = add(c, stop, error->code, error->loc.row == 0 ? STR_EMPTY : error->file,
+                               error->loc, error->message);
     if (e != NULL) {
         e->details = arena_str(c->errors->a, error->details);
     }

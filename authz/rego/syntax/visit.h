@@ -26,7 +26,8 @@ struct visitor {
 void visit_term(struct visitor *v, struct term *t); /* NULL is fine, as for the others */
 void visit_expr(struct visitor *v, struct expr *e);
 void visit_body(struct visitor *v, struct body *b);
-void visit_head(struct visitor *v, struct head *h); /* reference behind its name, arguments, key, value */
+void visit_head(struct visitor *v,
+                struct head *h); /* reference behind its name, arguments, key, value */
 void visit_rule(struct visitor *v, struct rule *r); /* head and body; not its else branch */
 
 #endif

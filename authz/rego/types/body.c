@@ -68,8 +68,7 @@ static bool check_member(struct checker *k, const struct expr *e, const struct t
     if (values == NULL) {
         return true;
     }
-    return (arity < 3 ||
-            check_member_operand(k, e, told, call->list.v[1], type_keys(k->a, xs))) &&
+    return (arity < 3 || check_member_operand(k, e, told, call->list.v[1], type_keys(k->a, xs))) &&
            check_member_operand(k, e, told, call->list.v[arity - 1], values);
 }
 
@@ -89,10 +88,10 @@ static void check_call(struct checker *k, const struct expr *e, const struct tol
         return;
     }
     if (!type_is(f, TY_FUNC)) {
-        error_add(k, e->loc,
-                  arena_printf(k->a, "undefined function %.*s",
-                               STR_FMT(term_call_name(k->a, call))),
-                  STR_EMPTY);
+        error_add(
+            k, e->loc,
+            arena_printf(k->a, "undefined function %.*s", STR_FMT(term_call_name(k->a, call))),
+            STR_EMPTY);
         return;
     }
     size_t n = call->list.n - 1, most = f->func.args.n + (f->func.result != NULL);
@@ -381,7 +380,8 @@ static void check_statement(struct checker *k, struct expr *e)
     check_expr(k, e, &told);
     k->env = env;
     for (size_t i = 0; i < k->errors.n; i++) {
-        before.v = arena_grow(k->a, before.v, before.n, before.n + 1, &before.cap, sizeof *before.v);
+        before.v =
+            arena_grow(k->a, before.v, before.n, before.n + 1, &before.cap, sizeof *before.v);
         before.v[before.n++] = k->errors.v[i];
     }
     k->errors = before;

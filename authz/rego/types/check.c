@@ -242,8 +242,7 @@ const struct type *types_at(const struct rego_policy *p, struct arena *a, const 
                             size_t n)
 {
     struct val data = val_str(a, S("data"));
-    const struct type_tree *t =
-        p->rule_types != NULL ? type_tree_child(p->rule_types, data) : NULL;
+    const struct type_tree *t = p->rule_types != NULL ? type_tree_child(p->rule_types, data) : NULL;
     for (size_t i = 0; t != NULL && i < n; i++) {
         const struct type_tree *child = type_tree_child(t, path[i]);
         if (child == NULL && t->type != NULL) {

@@ -150,8 +150,8 @@ void error_arguments(struct checker *k, struct loc loc, struct str name, const c
             }
             if (i < p.types.n) { /* one that is not known is set against the plain type */
                 bool pair = i < have.n && x == NULL;
-                w[i] = pair ? named(a, p.names[i], type_short(a, y))
-                            : short_named(a, p.names[i], y);
+                w[i] =
+                    pair ? named(a, p.names[i], type_short(a, y)) : short_named(a, p.names[i], y);
             }
         }
         one = arena_printf(a, "have: %.*s", STR_FMT(in_parentheses(a, h, have.n)));
@@ -171,8 +171,7 @@ static struct term *as_written(struct checker *k, const struct term *ref)
         struct term *part = ref->list.v[i];
         bool made_up = part->type == T_VAR && part->var.local != NULL;
         bool stands_for = made_up && part->var.local->subject != NULL;
-        t->list.v[i] =
-            stands_for ? (struct term *)(uintptr_t)part->var.local->subject : part;
+        t->list.v[i] = stands_for ? (struct term *)(uintptr_t)part->var.local->subject : part;
     }
     return t;
 }
@@ -221,16 +220,14 @@ void error_ref(struct checker *k, const struct term *ref, size_t at, const struc
     struct str whole = term_text(k, t, t->list.n),
                pad = repeated(k, ' ', term_text(k, t, at).n + 1);
     const struct term *key = t->list.v[at];
-    struct str got = have != NULL ? type_text(a, have)
-                                  : term_text(k, key, key->type == T_REF ? key->list.n : 0);
+    struct str got =
+        have != NULL ? type_text(a, have) : term_text(k, key, key->type == T_REF ? key->list.n : 0);
     bool listed = !val_undef(one_of) && val_len(one_of) > 0;
-    struct str right = listed         ? value_list(k, one_of)
-                       : want == NULL ? S("[]")
-                                      : type_text(a, want);
-    struct str lines = arena_printf(
-        a, "%.*s\n%.*s^\n%.*shave%s: %.*s\n%.*swant (%s): %.*s", STR_FMT(whole), STR_FMT(pad),
-        STR_FMT(pad), have != NULL ? " (type)" : "", STR_FMT(got), STR_FMT(pad),
-        listed || want == NULL ? "one of" : "type", STR_FMT(right));
+    struct str right = listed ? value_list(k, one_of) : want == NULL ? S("[]") : type_text(a, want);
+    struct str lines =
+        arena_printf(a, "%.*s\n%.*s^\n%.*shave%s: %.*s\n%.*swant (%s): %.*s", STR_FMT(whole),
+                     STR_FMT(pad), STR_FMT(pad), have != NULL ? " (type)" : "", STR_FMT(got),
+                     STR_FMT(pad), listed || want == NULL ? "one of" : "type", STR_FMT(right));
     error_add(k, ref->list.v[0]->loc, arena_printf(a, "undefined ref: %.*s", STR_FMT(whole)),
               lines);
 }
@@ -248,8 +245,8 @@ void error_ref_unsupported(struct checker *k, const struct term *ref, size_t at,
         struct str name = made_up ? term_text(k, t, t->list.n - 1) : whole;
         message = arena_printf(a, "function %.*s used as reference, not called", STR_FMT(name));
     }
-    struct str lines =
-        arena_printf(a, "%.*s\n%.*s\nhave: %.*s", STR_FMT(whole),
-                     STR_FMT(repeated(k, '^', term_text(k, t, at + 1).n)), STR_FMT(type_text(a, have)));
+    struct str lines = arena_printf(a, "%.*s\n%.*s\nhave: %.*s", STR_FMT(whole),
+                                    STR_FMT(repeated(k, '^', term_text(k, t, at + 1).n)),
+                                    STR_FMT(type_text(a, have)));
     error_add(k, ref->list.v[0]->loc, message, lines);
 }

@@ -91,8 +91,7 @@ static bool has_no_props(const struct type *t)
 
 static const struct type *merge(struct arena *a, const struct type *x, const struct type *y);
 
-static const struct type *merge_objects(struct arena *a, const struct type *x,
-                                        const struct type *y)
+static const struct type *merge_objects(struct arena *a, const struct type *x, const struct type *y)
 {
     if (!x->object.open || !y->object.open) {
         return x->object.open ? x : y;
@@ -152,7 +151,8 @@ static const struct type *with_path(struct arena *a, const struct type *o, const
         return o;
     }
     const struct type *key = type_of_value(a, path[0]);
-    const struct type *value = n == 1 ? t : with_path(a, type_object(a, NULL, 0), path + 1, n - 1, t);
+    const struct type *value =
+        n == 1 ? t : with_path(a, type_object(a, NULL, 0), path + 1, n - 1, t);
     if (o->object.open) {
         key = type_or(a, o->object.key, key);
         value = type_or(a, o->object.value, value);

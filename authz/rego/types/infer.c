@@ -22,8 +22,8 @@ void var_set(struct checker *k, const struct local *l, const struct type *t)
         memset(k->vars + k->n_vars, 0, (n - k->n_vars) * sizeof *k->vars);
         k->n_vars = n;
     }
-    k->changes =
-        arena_grow(k->a, k->changes, k->n_changes, k->n_changes + 1, &k->cap_changes, sizeof *k->changes);
+    k->changes = arena_grow(k->a, k->changes, k->n_changes, k->n_changes + 1, &k->cap_changes,
+                            sizeof *k->changes);
     k->changes[k->n_changes++] = (struct var_change){l->id, k->vars[l->id]};
     k->vars[l->id] = t;
     k->stamp++;
@@ -89,7 +89,7 @@ const struct type *infer(struct checker *k, const struct term *t)
     case T_TEMPLATE:
         return type_string();
     case T_VAR:
-        return t->var.local != NULL   ? var_type(k, t->var.local)
+        return t->var.local != NULL  ? var_type(k, t->var.local)
                : is_input_or_data(t) ? infer_ref(k, t, 0)
                                      : infer_operator(k, t);
     case T_REF:

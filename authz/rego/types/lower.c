@@ -216,7 +216,8 @@ static struct term *expand(struct lower *l, struct term *t, struct body *out)
 
 /* ---- The second pass: operands that must be evaluated become variables. ---- */
 
-static struct term *dynamic(struct lower *l, struct term *t, const struct expr *e, struct body *out);
+static struct term *dynamic(struct lower *l, struct term *t, const struct expr *e,
+                            struct body *out);
 
 static struct term *dynamic_list(struct lower *l, struct term *t, size_t from, const struct expr *e,
                                  struct body *out)

@@ -146,8 +146,7 @@ static bool check_var_key(struct checker *k, const struct type_tree *t, const st
 /* In one layer. False: it does not know of the document, ask the next one. */
 static bool check_in_layer(struct checker *k, const struct type_env *env, const struct term *ref)
 {
-    const struct type_tree *t =
-        type_tree_child(env->tree, val_str(k->a, ref->list.v[0]->var.name));
+    const struct type_tree *t = type_tree_child(env->tree, val_str(k->a, ref->list.v[0]->var.name));
     if (t == NULL) {
         return false;
     }

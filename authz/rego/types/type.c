@@ -316,9 +316,7 @@ static const struct type *any_merge(struct arena *a, const struct type *x, const
     struct type_list l = {arena_array(a, const struct type *, x->any.n + y->any.n), 0};
     size_t i = 0, k = 0;
     while (i < x->any.n || k < y->any.n) {
-        int c = i == x->any.n   ? 1
-                : k == y->any.n ? -1
-                                : type_cmp(x->any.v[i], y->any.v[k]);
+        int c = i == x->any.n ? 1 : k == y->any.n ? -1 : type_cmp(x->any.v[i], y->any.v[k]);
         l.v[l.n++] = c <= 0 ? x->any.v[i] : y->any.v[k];
         i += c <= 0;
         k += c >= 0;

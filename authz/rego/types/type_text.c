@@ -218,14 +218,14 @@ static struct str cut_object(struct arena *a, const struct type *t, int depth)
     struct parts props = {.a = a};
     for (size_t i = 0; i < t->object.n && (depth > 0 || i == 0); i++) {
         const struct type_prop *p = &t->object.props[i];
-        part_add(&props,
-                 depth == 0 ? S("...") : property(a, p->key, cut(a, p->value, depth - 1)));
+        part_add(&props, depth == 0 ? S("...") : property(a, p->key, cut(a, p->value, depth - 1)));
     }
     struct str others = STR_EMPTY;
     if (t->object.open) {
-        others = depth == 0 ? S("...")
-                            : arena_printf(a, "%.*s: %.*s", STR_FMT(cut(a, t->object.key, depth - 1)),
-                                           STR_FMT(cut(a, t->object.value, depth - 1)));
+        others = depth == 0
+                     ? S("...")
+                     : arena_printf(a, "%.*s: %.*s", STR_FMT(cut(a, t->object.key, depth - 1)),
+                                    STR_FMT(cut(a, t->object.value, depth - 1)));
     }
     return composite("object", &props, others);
 }
@@ -360,9 +360,8 @@ static struct str pair(struct arena *a, struct str key, struct str value)
 
 static struct str short_others(struct arena *a, const struct type *t)
 {
-    return t->object.open
-               ? pair(a, type_short(a, t->object.key), type_short(a, t->object.value))
-               : STR_EMPTY;
+    return t->object.open ? pair(a, type_short(a, t->object.key), type_short(a, t->object.value))
+                          : STR_EMPTY;
 }
 
 static void differ_objects(struct arena *a, const struct type *x, const struct type *y, int depth,

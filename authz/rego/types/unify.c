@@ -255,7 +255,7 @@ bool unify_terms(struct checker *k, const struct term *x, const struct type *tx,
 {
     bool no_x = type_unknown(tx), no_y = type_unknown(ty);
     if (!no_x || !no_y) {
-        return no_x ? unify_term(k, x, ty, false)
+        return no_x   ? unify_term(k, x, ty, false)
                : no_y ? unify_term(k, y, tx, false)
                       : unifies(tx, ty);
     }
