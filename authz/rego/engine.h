@@ -29,8 +29,8 @@ struct rego_compile_options {
     bool strict;       /* unused variables, arguments and imports are errors */
     bool enable_print; /* keep calls of print() */
     bool keep_annotations;
-    bool tests;        /* rules test_… of one name are told apart; cases call the hook below */
-    const struct val *data; /* to find rules that collide with data; may be NULL */
+    bool tests; /* rules test_… of one name are told apart; cases call the hook below */
+    const struct val *data;  /* to find rules that collide with data; may be NULL */
     bool annotations;        /* read `# METADATA` blocks; their errors are errors of the module */
     struct val capabilities; /* as `opa capabilities` prints them; VAL_UNDEF or zero: all of ours */
     struct val schemas;      /* {"schema.name": JSON Schema}; VAL_UNDEF or zero: none */

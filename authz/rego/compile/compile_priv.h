@@ -35,7 +35,7 @@ struct crule {
     struct node *node;
     struct policy_unit *unit;
     struct term *test_case; /* of a test with cases: what names them; see test_cases.h */
-    struct local *locals; /* of this rule, while it is compiled */
+    struct local *locals;   /* of this rule, while it is compiled */
     uint32_t n_locals;
     uint32_t id; /* counts all rules and else branches */
 };
