@@ -123,7 +123,7 @@ struct val term_const(struct arena *a,
                       const struct term *t);  /* of ground, call-free terms; else undefined */
 size_t ground_prefix(const struct term *ref); /* terms before the first that is not constant */
 void tree_check_conflicts(struct compiler *c);
-void tree_check_data(struct compiler *c); /* tree_data.c */
+void tree_check_data(struct compiler *c);                    /* tree_data.c */
 struct str rule_path(struct arena *a, const struct rule *r); /* its reference from data on */
 bool node_is_doc(const struct node *n); /* holds others, and defines nothing itself */
 
