@@ -23,17 +23,19 @@ struct rego_partial_options {
     size_t n_unknowns;
     const struct str *disable_inlining; /* references whose rules stay rules (in `support`) */
     size_t n_disable_inlining;
-    bool shallow;          /* no rule is inlined, none of the results is simplified */
-    bool nondeterministic; /* call builtins that depend on the world, too, once arguments are known */
-    bool skip_namespace;   /* support rules keep their package */
+    bool shallow; /* no rule is inlined, none of the results is simplified */
+    bool
+        nondeterministic; /* call builtins that depend on the world, too, once arguments are known */
+    bool skip_namespace;  /* support rules keep their package */
     struct str name_space; /* package of the support rules below data; empty: "partial" */
     struct str var_prefix; /* of variables that are made up; empty by default */
 };
 
 struct rego_partial_result {
     bool failed;
-    struct rego_error error;  /* when failed, or "partial_error" for an unknown that is no reference */
-    struct body **queries;    /* in the order in which they were found */
+    struct rego_error
+        error;             /* when failed, or "partial_error" for an unknown that is no reference */
+    struct body **queries; /* in the order in which they were found */
     size_t n_queries;
     struct module **support; /* sorted by package; each rule with body, head, `is_default` */
     size_t n_support;
@@ -46,9 +48,14 @@ void rego_partial(const struct rego_topdown_query *q, const struct rego_partial_
                   const struct rego_tracer *tracer, struct arena *a,
                   struct rego_partial_result *out);
 
-/* {"queries": […], "support": […]} in the form of the Compile API, keys without content left out. */
-void rego_partial_to_json(struct buf *out, const struct rego_partial_result *r);
+/* {"queries": […], MODULES: […]}, keys without content left out. The Compile API calls the modules
+ * "support", the command line "modules". */
+void rego_partial_to_json(struct buf *out, const struct rego_partial_result *r,
+                          const char *modules);
 /* "# Query 1\n…\n\n# Module 1\n…", as `eval --partial --format source` prints it. */
 void rego_partial_to_source(struct buf *out, const struct rego_partial_result *r);
+/* One query, a line an expression; and one module. */
+void rego_partial_query_source(struct buf *out, const struct body *b);
+void rego_partial_module_source(struct buf *out, const struct module *m);
 
 #endif

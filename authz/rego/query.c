@@ -71,6 +71,30 @@ static void collect_vars(struct compiler *c, struct rego_query *q)
     qsort(q->vars, q->n_vars, sizeof *q->vars, by_name);
 }
 
+bool query_parse(struct compiler *c, struct str text, const struct rego_query_options *o,
+                 struct body **out)
+{
+    struct parse_options po = {.version = o->version, .query_keywords_v2 = o->v2_keywords};
+    if (!rego_parse_query(c->a, text, &po, c->errors, out)) {
+        return false;
+    }
+    query_imports(c, o);
+    query_package(c, o->package);
+    return true;
+}
+
+bool query_resolve(struct compiler *c, struct body *b)
+{
+    size_t before = c->errors->n;
+    resolve_query(c, b);
+    struct varset safe = varset_new(c);
+    if (c->errors->n > before || !order_body(c, b, &safe)) {
+        return false;
+    }
+    mark_top_locals(b);
+    return true;
+}
+
 bool rego_prepare(const struct rego_policy *p, struct str text, const struct rego_query_options *o,
                   struct rego_errors *errors, struct rego_query **out)
 {
@@ -82,23 +106,17 @@ bool rego_prepare(const struct rego_policy *p, struct str text, const struct reg
     q->policy = p;
     struct compiler c = {
         .a = &q->a, .p = (struct rego_policy *)(uintptr_t)p, .errors = errors, .query = true};
-    struct parse_options po = {.version = o->version, .query_keywords_v2 = o->v2_keywords};
     size_t before = errors->n;
     struct body *b;
     map_init(&c.query_globals);
-    if (rego_parse_query(c.a, arena_str(c.a, text), &po, errors, &b)) {
-        query_imports(&c, o);
-        query_package(&c, o->package);
+    q->text = arena_str(c.a, text);
+    if (query_parse(&c, q->text, o, &b)) {
         q->exprs = arena_array(c.a, struct loc, b->n + 1);
         q->n_exprs = b->n;
         for (size_t i = 0; i < b->n; i++) {
             q->exprs[i] = b->v[i]->loc;
         }
-        q->text = arena_str(c.a, text);
-        resolve_query(&c, b);
-        struct varset safe = varset_new(&c);
-        if (errors->n == before && order_body(&c, b, &safe)) {
-            mark_top_locals(b);
+        if (query_resolve(&c, b)) {
             collect_vars(&c, q);
             q->n_exprs = b->n;
             q->code = emit_query(&c, b, q->vars, q->n_vars, o->capture);

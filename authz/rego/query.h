@@ -17,5 +17,10 @@ struct rego_query {
 };
 
 void mark_top_locals(struct body *b);
+/* The front half of preparing, shared by both evaluators. `c->query_globals` is the caller's. */
+bool query_parse(struct compiler *c, struct str text, const struct rego_query_options *o,
+                 struct body **out);
+/* Names become what they mean, and the body is put in an order that is safe. */
+bool query_resolve(struct compiler *c, struct body *b);
 
 #endif

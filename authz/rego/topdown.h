@@ -36,7 +36,8 @@ bool rego_topdown_prepare(const struct rego_topdown *t, struct str text,
                           struct rego_topdown_query **out);
 void rego_topdown_query_free(struct rego_topdown_query *q); /* NULL is fine */
 size_t rego_topdown_query_vars(const struct rego_topdown_query *q);
-struct str rego_topdown_query_var(const struct rego_topdown_query *q, size_t i); /* sorted by name */
+struct str rego_topdown_query_var(const struct rego_topdown_query *q,
+                                  size_t i); /* sorted by name */
 
 /* As rego_eval: rows hold the values of the variables in order, then of the expressions (with
  * `capture`). `tracer` may be NULL. */

@@ -13,6 +13,7 @@
 #define SEXTANT_REGO_TRACE_H
 
 #include "authz/rego/topdown.h"
+#include "lib/base/map.h"
 
 enum rego_op {
     OP_TRACE_ENTER,
@@ -31,7 +32,7 @@ enum rego_node_kind { NODE_BODY, NODE_EXPR, NODE_RULE };
 
 struct rego_local {
     struct str name, written; /* "__local0__", and "x" as it was written */
-    struct val value;         /* VAL_UNDEF when it is not known in full */
+    const struct term *value; /* as far as it is known */
 };
 
 struct rego_event {
@@ -40,13 +41,15 @@ struct rego_event {
     enum rego_node_kind kind;
     const struct body *body; /* the one that `kind` names */
     const struct expr *expr;
-    const struct rule *rule;
-    struct str path; /* of rules: "data.a.p"; of INDEX: the reference that was looked up */
-    struct str file; /* empty in queries */
+    size_t index;            /* of the expression in its body */
+    const struct rule *rule; /* rewritten as it is evaluated */
+    struct str path;         /* of rules: "data.a.p"; of INDEX: the reference that was looked up */
+    struct str file;         /* empty in queries */
     struct loc loc;
     struct str message;
     const struct rego_local *locals;
     size_t n_locals;
+    const struct map *written[2]; /* names of variables as written: of the policy, of the query */
 };
 
 struct rego_tracer {

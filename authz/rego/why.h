@@ -23,18 +23,20 @@ enum { WHY_WAYS_MAX = 5, WHY_DEPTH_MAX = 32 };
 
 struct rego_why_options {
     struct rego_eval_options eval;
-    struct val want; /* the wished value; VAL_UNDEF (or all zero): true, or if it is true, anything else */
+    struct val
+        want; /* the wished value; VAL_UNDEF (or all zero): true, or if it is true, anything else */
 };
 
 /* One expression that stands in the way. */
 struct rego_change {
     struct str file;
     struct loc loc;
-    struct str expr;   /* as written */
-    struct str what;   /* "input.user.role", or empty when no single value decides */
-    struct val is;     /* its value; VAL_UNDEF: undefined */
-    struct str relation; /* "==", "!=", "<", … "in", "defined", "undefined", "true": how `want` is meant */
-    struct val want;     /* VAL_UNDEF: anything for which the relation holds */
+    struct str expr; /* as written */
+    struct str what; /* "input.user.role", or empty when no single value decides */
+    struct val is;   /* its value; VAL_UNDEF: undefined */
+    struct str
+        relation; /* "==", "!=", "<", … "in", "defined", "undefined", "true": how `want` is meant */
+    struct val want; /* VAL_UNDEF: anything for which the relation holds */
 };
 
 struct rego_way {

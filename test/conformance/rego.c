@@ -1,13 +1,14 @@
 /*
  * The evaluation suites of Open Policy Agent, run against authz/rego.
  *
- *     rego SUITE_DIR [-v] [-f FILE] [-n N] [--floor FILE]
+ *     rego SUITE_DIR [-v] [-f FILE] [-n N] [--floor FILE] [--engine topdown]
  *
  * Prints passed and total for each file of cases and for the whole; -v names each failure. The floor
  * file holds the least number that must pass; it only ever rises.
  */
 #include "authz/rego/builtin/builtin.h"
 #include "authz/rego/engine.h"
+#include "authz/rego/topdown.h"
 #include "lib/base/clock.h"
 
 #include <dirent.h>
@@ -30,7 +31,7 @@ static enum b_status test_sleep(struct bcall *b)
 
 static const struct builtin suite_builtins[] = {{"test.sleep", 1, test_sleep, 0}, {0}};
 
-static bool verbose;
+static bool verbose, topdown;
 static const char *only_file;
 static long only_case = -1;
 
@@ -86,15 +87,26 @@ static struct val plain(struct arena *a, struct val v, bool sort)
     return vlist_array(&l);
 }
 
-static struct val got_rows(struct arena *a, const struct rego_query *q, const struct rego_result *r,
+/* Names of the query's variables, in the order of a row's values. */
+static struct str *var_names(struct arena *a, const struct rego_query *q,
+                             const struct rego_topdown_query *tq)
+{
+    size_t n = tq != NULL ? rego_topdown_query_vars(tq) : rego_query_vars(q);
+    struct str *names = arena_array(a, struct str, n + 1);
+    for (size_t i = 0; i < n; i++) {
+        names[i] = tq != NULL ? rego_topdown_query_var(tq, i) : rego_query_var(q, i);
+    }
+    return names;
+}
+
+static struct val got_rows(struct arena *a, const struct str *names, const struct rego_result *r,
                            bool sort)
 {
     struct vlist rows = {.a = a};
     for (size_t i = 0; i < r->n_rows; i++) {
         struct vlist row = {.a = a};
         for (size_t k = 0; k < r->n_vars; k++) {
-            struct str name = rego_query_var(q, k);
-            vlist_add2(&row, val_str(a, name), plain(a, val_nth(r->rows[i], (uint32_t)k), sort));
+            vlist_add2(&row, val_str(a, names[k]), plain(a, val_nth(r->rows[i], (uint32_t)k), sort));
         }
         vlist_add(&rows, vlist_object(&row));
     }
@@ -165,11 +177,16 @@ static void run_case(struct arena *a, struct val c, struct outcome *o)
     }
     struct rego_errors errors = {.a = a};
     struct rego_query *q = NULL;
+    struct rego_topdown *t = topdown ? rego_topdown_new(p) : NULL;
+    struct rego_topdown_query *tq = NULL;
     bool v0 = str_is(val_text(val_get_str(c, "rego")), "v0");
     struct rego_query_options qo = {.version = v0 ? REGO_V0 : REGO_V1};
-    if (!rego_prepare(p, val_text(val_get_str(c, "query")), &qo, &errors, &q)) {
+    struct str text = val_text(val_get_str(c, "query"));
+    if (!(topdown ? rego_topdown_prepare(t, text, &qo, &errors, &tq)
+                  : rego_prepare(p, text, &qo, &errors, &q))) {
         o->error = error_text(a, &errors);
         o->code = errors.v[0].code;
+        rego_topdown_free(t);
         rego_policy_free(p);
         return;
     }
@@ -180,7 +197,11 @@ static void run_case(struct arena *a, struct val c, struct outcome *o)
         .strict_builtin_errors = val_is_true(val_get_str(c, "strict_error")),
     };
     struct rego_result r;
-    rego_eval(q, &eo, a, &r);
+    if (topdown) {
+        rego_topdown_eval(tq, &eo, NULL, a, &r);
+    } else {
+        rego_eval(q, &eo, a, &r);
+    }
     if (r.failed) {
         struct buf b;
         buf_init(&b, 1 << 20);
@@ -189,9 +210,11 @@ static void run_case(struct arena *a, struct val c, struct outcome *o)
         o->code = r.error.code;
         buf_release(&b);
     } else {
-        o->rows = val_copy(a, got_rows(a, q, &r, val_is_true(val_get_str(c, "sort_bindings"))));
+        o->rows = val_copy(a, got_rows(a, var_names(a, q, tq), &r, val_is_true(val_get_str(c, "sort_bindings"))));
     }
     rego_query_free(q);
+    rego_topdown_query_free(tq);
+    rego_topdown_free(t);
     rego_policy_free(p);
 }
 
@@ -330,6 +353,8 @@ int main(int argc, char **argv)
             only_file = argv[++i];
         } else if (strcmp(argv[i], "-n") == 0 && i + 1 < argc) {
             only_case = strtol(argv[++i], NULL, 10);
+        } else if (strcmp(argv[i], "--engine") == 0 && i + 1 < argc) {
+            topdown = strcmp(argv[++i], "topdown") == 0;
         } else if (strcmp(argv[i], "--floor") == 0 && i + 1 < argc) {
             floor_file = argv[++i];
         }

@@ -397,3 +397,27 @@ void ast_to_json(struct buf *out, const struct module *m, const struct ast_json_
     }
     buf_puts(out, o != NULL && o->comments && m->n_comments > 0 ? S("]}") : S("}"));
 }
+
+void ast_term_to_json(struct buf *out, const struct term *t)
+{
+    struct writer w = {.out = out};
+    put_term(&w, t);
+}
+
+void ast_expr_to_json(struct buf *out, const struct expr *e, size_t index)
+{
+    struct writer w = {.out = out};
+    put_expr(&w, e, index, true);
+}
+
+void ast_body_to_json(struct buf *out, const struct body *b)
+{
+    struct writer w = {.out = out};
+    put_body(&w, b);
+}
+
+void ast_rule_to_json(struct buf *out, const struct rule *r)
+{
+    struct writer w = {.out = out};
+    put_rule(&w, r);
+}

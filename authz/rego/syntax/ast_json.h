@@ -11,4 +11,10 @@ struct ast_json_options {
 /* One line of JSON. `o` may be NULL. */
 void ast_to_json(struct buf *out, const struct module *m, const struct ast_json_options *o);
 
+/* Parts of a module alone, without locations. `index` is the expression's place in its body. */
+void ast_term_to_json(struct buf *out, const struct term *t);
+void ast_expr_to_json(struct buf *out, const struct expr *e, size_t index);
+void ast_body_to_json(struct buf *out, const struct body *b);
+void ast_rule_to_json(struct buf *out, const struct rule *r);
+
 #endif

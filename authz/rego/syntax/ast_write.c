@@ -92,17 +92,24 @@ static void write_template(struct buf *out, const struct term *t)
     buf_putc(out, t->raw ? '`' : '"');
 }
 
+static void write_operand(struct buf *out, const struct body *b, bool explicit)
+{
+    bool braces = explicit || b->n > 1;
+    buf_puts(out, braces ? S("{ ") : S(""));
+    body_write(out, b);
+    buf_puts(out, braces ? S(" }") : S(""));
+}
+
 static void write_logic(struct buf *out, const struct term *t)
 {
     if (t->type == T_NOT) {
-        buf_puts(out, S("not { "));
-        body_write(out, t->logic.lhs);
-        buf_puts(out, S(" }"));
+        buf_puts(out, S("not "));
+        write_operand(out, t->logic.lhs, t->logic.explicit_lhs);
         return;
     }
-    body_write(out, t->logic.lhs);
+    write_operand(out, t->logic.lhs, t->logic.explicit_lhs);
     buf_puts(out, t->type == T_AND ? S(" and ") : S(" or "));
-    body_write(out, t->logic.rhs);
+    write_operand(out, t->logic.rhs, t->logic.explicit_rhs);
 }
 
 void term_write(struct buf *out, const struct term *t)
