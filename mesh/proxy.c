@@ -400,7 +400,8 @@ static void send_on(struct px *px)
                  where.refused);
         return;
     }
-    bool h2 = req->version == 20 && (!px->flow->door->people || px->is_grpc);
+    /* A workload is only sure to speak HTTP/1.1, unless gRPC asks for more; other sidecars speak both. */
+    bool h2 = req->version == 20 && (px->is_grpc || where.identity.n > 0);
     struct head h;
     make_head(px, &h, !h2);
     struct str query = query_without(req->arena, req->query, px->jwt.remove_param);

@@ -115,6 +115,6 @@ func main() {
 			ns[r] = (cpuNs() - start) / float64(n)
 		}
 		sort.Float64s(ns)
-		fmt.Printf("%s\t%.0f\t%.0f\t%.2000s\n", s.Name, ns[0], ns[len(ns)/2], result)
+		fmt.Printf("%s\t%.0f\t%.0f\t%s\n", s.Name, ns[0], ns[len(ns)/2], result)
 	}
 }

@@ -66,7 +66,10 @@ fn main() {
                 let (query, input) = (query.to_string(), input.clone());
                 Box::new(move || {
                     engine.set_input_json(&input).unwrap();
-                    engine.eval_rule(query.clone()).unwrap().to_json_str().unwrap_or_default()
+                    let results = engine.eval_query(query.clone(), false).unwrap();
+                    results.result.first().map_or(String::new(), |r| {
+                        r.expressions[0].value.to_json_str().unwrap_or_default()
+                    })
                 })
             }
         };
