@@ -58,6 +58,8 @@ struct bundle_verify {
 struct err bundle_key_check(struct bundle_key *k);
 /* Reads `keys` of a configuration: an object of objects. In the arena. */
 struct err bundle_keys_parse(struct arena *a, struct val keys, struct bundle_key **out, size_t *n);
+/* A whole file. ERR_NOT_FOUND, ERR_IO, ERR_LIMIT. */
+struct err bundle_read_file(struct arena *a, struct str path, struct str *out);
 /* A key given on a command line: the name of a file that holds it, or the key itself. */
 struct err bundle_key_load(struct arena *a, struct str given, struct str *text);
 

@@ -343,3 +343,8 @@ struct err bundle_read_path(struct str path, const struct bundle_opts *o,
     raw_release(&files);
     return e;
 }
+
+struct err bundle_read_file(struct arena *a, struct str path, struct str *out)
+{
+    return raw_whole_file(a, path, out);
+}
