@@ -74,6 +74,9 @@ struct authz {
     /* The status plugin's present view as a JSON object; NULL: 500 "status plugin not enabled". */
     void (*write_status)(void *ctx, struct buf *out);
     void *write_status_ctx;
+    /* Further metrics in Prometheus' form; NULL: none. */
+    void (*write_metrics)(void *ctx, struct buf *out);
+    void *write_metrics_ctx;
     struct answer *spare; /* answers between uses */
     unsigned n_spare;
 };

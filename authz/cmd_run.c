@@ -1,6 +1,7 @@
 /* run: the API on its own, for those who start `opa run -s`. No configuration, no audit: said aloud. */
 #include "cmd.h"
 #include "listen.h"
+#include "manage/manage.h"
 
 #include "lib/base/codec.h"
 #include "lib/base/log.h"
@@ -15,6 +16,8 @@ struct lone {
     struct authz_config config;
     struct loop *loop;
     struct authz_listener *server;
+    struct manage *manage; /* NULL: no configuration file */
+    bool manage_flushing;
 };
 
 /* The configuration that flags make. */
@@ -38,9 +41,64 @@ static void configure(struct authz_config *z, const struct cmd *c)
     };
 }
 
+static void flushed(void *ctx)
+{
+    struct lone *l = ctx;
+    loop_stop(l->loop);
+}
+
+/* The last decision logs leave before the loop ends; a second signal does not wait. */
 static void stop_loop(void *ctx)
 {
-    loop_stop(ctx);
+    struct lone *l = ctx;
+    struct manage *m = l->manage;
+    l->manage_flushing = m != NULL && !l->manage_flushing;
+    if (l->manage_flushing) {
+        manage_flush(m, flushed, l);
+    } else {
+        loop_stop(l->loop);
+    }
+}
+
+/* --config-file, --set and --set-file; NULL when there are none of them. */
+static struct err read_settings(struct cmd *c, struct settings **out)
+{
+    struct str text = STR_EMPTY;
+    size_t n = 0;
+    *out = NULL;
+    if (c->config == NULL && c->set.n == 0 && c->set_file.n == 0) {
+        return OK;
+    }
+    struct settings_set *sets =
+        arena_array(&c->a, struct settings_set, c->set.n + c->set_file.n + 1);
+    for (size_t i = 0; i < c->set.n; i++) {
+        sets[n++] = (struct settings_set){c->set.v[i], false};
+    }
+    for (size_t i = 0; i < c->set_file.n; i++) {
+        sets[n++] = (struct settings_set){c->set_file.v[i], true};
+    }
+    if (c->config != NULL) {
+        TRY(bundle_read_file(&c->a, str_of(c->config), &text));
+    }
+    struct settings *s = calloc(1, sizeof *s);
+    BUG_ON(s == NULL);
+    settings_init(s);
+    struct err e = settings_read(s, text, sets, n);
+    if (failed(e)) {
+        settings_release(s);
+        free(s);
+        return e;
+    }
+    *out = s;
+    return OK;
+}
+
+static struct err start_manage(struct lone *l, struct cmd *c)
+{
+    struct settings *s;
+    struct manage_opts o = {.skip_verify = c->skip_verify};
+    TRY(read_settings(c, &s));
+    return s == NULL ? OK : manage_new(l->loop, &l->z, s, &o, &l->manage);
 }
 
 static void common_health(struct http_req *req, void *ctx)
@@ -86,13 +144,15 @@ static struct err serve(struct lone *l, struct cmd *c)
     TRY(loop_new(&l->loop));
     authz_routes(&l->z);
     router_add(&l->z.routes, "GET", "/healthz", common_health, NULL);
+    TRY(start_manage(l, c));
     TRY(authz_listen(&l->z, l->loop, &o, &l->server));
-    loop_on_signal(l->loop, SIGINT, stop_loop, l->loop);
-    loop_on_signal(l->loop, SIGTERM, stop_loop, l->loop);
+    loop_on_signal(l->loop, SIGINT, stop_loop, l);
+    loop_on_signal(l->loop, SIGTERM, stop_loop, l);
     log_warn("serving without a configuration: decisions are not audited",
              {"listen", LOG_CSTR(authz_listener_address(l->server))});
     loop_run(l->loop);
     authz_listener_free(l->server);
+    manage_free(l->manage);
     loop_free(l->loop);
     return OK;
 }

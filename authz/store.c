@@ -84,7 +84,12 @@ static void compact(struct authz_store *s)
         return;
     }
     struct arena *fresh = data_memory_new();
-    s->data = val_copy(fresh, s->data);
+    if (s->overlay != NULL) { /* bundles keep their own data: it is put back, not copied */
+        struct val rest = s->strip(s->overlay_ctx, s->data_memory, s->data);
+        s->data = s->overlay(s->overlay_ctx, fresh, val_copy(fresh, rest));
+    } else {
+        s->data = val_copy(fresh, s->data);
+    }
     data_memory_free(s->data_memory);
     s->data_memory = fresh;
     s->data_live = fresh->used;
@@ -330,7 +335,58 @@ bool store_load(struct authz_store *s, struct rego_errors *errors)
     t->data = val_copy(s->data_memory, im->data);
     image_free(im);
     journal_overlay(s->journal, t);
+    if (s->overlay != NULL) {
+        t->data = s->overlay(s->overlay_ctx, s->data_memory, t->data);
+    }
     return store_commit(t, errors);
+}
+
+/* ---- bundles ---- */
+
+static int by_id(const void *x, const void *y)
+{
+    return str_cmp((*(struct policy_source *const *)x)->id,
+                   (*(struct policy_source *const *)y)->id);
+}
+
+static void swap_sources(struct authz_store *s, const struct store_module *modules, size_t n,
+                         const bool *keep)
+{
+    struct policy_source **v = malloc((s->n_sources + n + 1) * sizeof *v);
+    size_t count = 0;
+    BUG_ON(v == NULL);
+    for (size_t i = 0; i < s->n_sources; i++) {
+        if (keep[i]) {
+            v[count++] = s->sources[i];
+        } else {
+            source_unref(s->sources[i]);
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
+        struct policy_source *p =
+            source_new(modules[i].id, modules[i].text, modules[i].version, false);
+        p->from_bundle = true;
+        v[count++] = p;
+    }
+    if (count > 1) {
+        qsort(v, count, sizeof *v, by_id);
+    }
+    free(s->sources);
+    s->sources = v;
+    s->n_sources = count;
+}
+
+void store_swap(struct authz_store *s, struct rego_policy *policy,
+                const struct store_module *modules, size_t n, const bool *keep, struct val data)
+{
+    if (policy != NULL) {
+        swap_sources(s, modules, n, keep);
+        rego_policy_free(s->policy);
+        s->policy = policy;
+    }
+    s->data = data;
+    s->revision++;
+    compact(s);
 }
 
 /* ---- owners ---- */

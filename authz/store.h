@@ -33,6 +33,7 @@ struct policy_source {
     struct str id, text;
     enum rego_version version;
     bool from_disk;
+    bool from_bundle; /* put there by a bundle: changes with it alone */
     unsigned refs;
     struct arena arena;
 };
@@ -64,6 +65,13 @@ struct authz_store {
     const struct store_owner *owners;
     size_t n_owners;
     struct store_journal *journal; /* what came by the API */
+    /*
+     * Puts the data of bundles over what a reload of the files gave, and takes it out again; NULL: there are no
+     * bundles.
+     */
+    struct val (*overlay)(void *ctx, struct arena *a, struct val data);
+    struct val (*strip)(void *ctx, struct arena *a, struct val data);
+    void *overlay_ctx;
 };
 
 void store_init(struct authz_store *s);
@@ -122,6 +130,22 @@ enum store_status store_txn_write(struct store_txn *t, enum store_op op, const s
 enum store_status store_txn_mkdir(struct store_txn *t, const struct str *path, size_t n,
                                   struct str *why);
 struct val store_txn_data(const struct store_txn *t); /* the data as written so far */
+
+/* ---- bundles: a change whose slow part was done elsewhere ---- */
+
+/* One module of a bundle, under the name that it has in the store. */
+struct store_module {
+    struct str id, text;
+    enum rego_version version;
+};
+
+/*
+ * Puts a policy in force that was compiled from exactly these modules and from the sources for which keep[i] is
+ * set, and takes `data` as it is: it may point into memory that the caller keeps until nothing in the store's data
+ * points there. Costs the number of modules, not the size of anything.
+ */
+void store_swap(struct authz_store *s, struct rego_policy *policy /* taken; NULL: as it was */,
+                const struct store_module *modules, size_t n, const bool *keep, struct val data);
 
 /* May the API write here? STORE_OWNED with the reason otherwise. */
 enum store_status store_check_owner(const struct authz_store *s, const struct str *path, size_t n,

@@ -213,7 +213,7 @@ static struct err rewrite(struct store_journal *j, const struct store_txn *t)
         put_data_line(&b, &j->paths[i], store_read(t->data, j->paths[i].path, j->paths[i].n));
     }
     for (size_t i = 0; i < t->n_sources; i++) {
-        if (!t->sources[i]->from_disk) {
+        if (!t->sources[i]->from_disk && !t->sources[i]->from_bundle) {
             put_policy_line(&b, t->sources[i]->id, t->sources[i]);
         }
     }

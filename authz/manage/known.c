@@ -5,39 +5,90 @@
  * decision_logs.reporting.persist and persist_limit_bytes.
  */
 static const char *const known[] = {
-    "services/*/name", "services/*/url", "services/*/headers/**", "services/*/type",
-    "services/*/response_header_timeout_seconds", "services/*/allow_insecure_tls",
-    "services/*/tls/ca_cert", "services/*/tls/system_ca_required", "services/*/credentials/**",
-    "labels/**", "keys/**", "default_decision", "default_authorization_decision",
-    "persistence_directory", "nd_builtin_cache", "plugins/**", "caching/**",
-    "distributed_tracing/**", "metrics_export/**", "storage/**",
-    "bundle/name", "bundle/service", "bundle/prefix", "bundle/trigger", "bundle/polling/+",
-    "bundles/*/service", "bundles/*/resource", "bundles/*/persist", "bundles/*/trigger",
-    "bundles/*/size_limit_bytes", "bundles/*/polling/+", "bundles/*/signing/+",
-    "discovery/name", "discovery/prefix", "discovery/service", "discovery/resource",
-    "discovery/decision", "discovery/persist", "discovery/trigger", "discovery/polling/+",
+    "services/*/name",
+    "services/*/url",
+    "services/*/headers/**",
+    "services/*/type",
+    "services/*/response_header_timeout_seconds",
+    "services/*/allow_insecure_tls",
+    "services/*/tls/ca_cert",
+    "services/*/tls/system_ca_required",
+    "services/*/credentials/**",
+    "labels/**",
+    "keys/**",
+    "default_decision",
+    "default_authorization_decision",
+    "persistence_directory",
+    "nd_builtin_cache",
+    "plugins/**",
+    "caching/**",
+    "distributed_tracing/**",
+    "metrics_export/**",
+    "storage/**",
+    "bundle/name",
+    "bundle/service",
+    "bundle/prefix",
+    "bundle/trigger",
+    "bundle/polling/+",
+    "bundles/*/service",
+    "bundles/*/resource",
+    "bundles/*/persist",
+    "bundles/*/trigger",
+    "bundles/*/size_limit_bytes",
+    "bundles/*/polling/+",
+    "bundles/*/signing/+",
+    "discovery/name",
+    "discovery/prefix",
+    "discovery/service",
+    "discovery/resource",
+    "discovery/decision",
+    "discovery/persist",
+    "discovery/trigger",
+    "discovery/polling/+",
     "discovery/signing/+",
-    "decision_logs/service", "decision_logs/resource", "decision_logs/partition_name",
-    "decision_logs/console", "decision_logs/plugin", "decision_logs/mask_decision",
-    "decision_logs/drop_decision", "decision_logs/nd_builtin_cache",
+    "decision_logs/service",
+    "decision_logs/resource",
+    "decision_logs/partition_name",
+    "decision_logs/console",
+    "decision_logs/plugin",
+    "decision_logs/mask_decision",
+    "decision_logs/drop_decision",
+    "decision_logs/nd_builtin_cache",
     "decision_logs/request_context/http/headers",
-    "decision_logs/reporting/buffer_type", "decision_logs/reporting/buffer_size_limit_bytes",
+    "decision_logs/reporting/buffer_type",
+    "decision_logs/reporting/buffer_size_limit_bytes",
     "decision_logs/reporting/buffer_size_limit_events",
-    "decision_logs/reporting/upload_size_limit_bytes", "decision_logs/reporting/min_delay_seconds",
+    "decision_logs/reporting/upload_size_limit_bytes",
+    "decision_logs/reporting/min_delay_seconds",
     "decision_logs/reporting/max_delay_seconds",
-    "decision_logs/reporting/max_decisions_per_second", "decision_logs/reporting/trigger",
-    "decision_logs/reporting/persist", "decision_logs/reporting/persist_limit_bytes",
-    "status/service", "status/partition_name", "status/console", "status/prometheus",
-    "status/plugin", "status/trigger", "status/prometheus_config/**",
-    "server/decoding/max_length", "server/decoding/gzip/max_length",
-    "server/encoding/gzip/min_length", "server/encoding/gzip/compression_level",
-    "server/metrics/**", "server/logger_plugin",
+    "decision_logs/reporting/max_decisions_per_second",
+    "decision_logs/reporting/trigger",
+    "decision_logs/reporting/persist",
+    "decision_logs/reporting/persist_limit_bytes",
+    "status/service",
+    "status/partition_name",
+    "status/console",
+    "status/prometheus",
+    "status/plugin",
+    "status/trigger",
+    "status/prometheus_config/**",
+    "server/decoding/max_length",
+    "server/decoding/gzip/max_length",
+    "server/encoding/gzip/min_length",
+    "server/encoding/gzip/compression_level",
+    "server/metrics/**",
+    "server/logger_plugin",
 };
 
 /* What `+` at the end stands for. */
 static const char *const polling_or_signing[] = {
-    "min_delay_seconds", "max_delay_seconds", "long_polling_timeout_seconds",
-    "superseded_etag_ttl_seconds", "keyid", "scope", "exclude_files",
+    "min_delay_seconds",
+    "max_delay_seconds",
+    "long_polling_timeout_seconds",
+    "superseded_etag_ttl_seconds",
+    "keyid",
+    "scope",
+    "exclude_files",
     "allow_unsigned_delta_bundles",
 };
 
@@ -65,8 +116,8 @@ static enum match matches(const char *pattern, const struct str *path, size_t n)
         if (str_is(part, "**")) {
             return YES;
         }
-        bool fits = str_is(part, "*") || str_eq(part, path[i]) ||
-                    (str_is(part, "+") && in_group(path[i]));
+        bool fits =
+            str_is(part, "*") || str_eq(part, path[i]) || (str_is(part, "+") && in_group(path[i]));
         if (!fits) {
             return NO;
         }
@@ -94,8 +145,8 @@ static void warn(struct settings *s, const struct str *path, size_t n)
     }
     s->warnings = arena_grow(&s->arena, s->warnings, s->n_warnings, s->n_warnings + 1,
                              &s->cap_warnings, sizeof *s->warnings);
-    s->warnings[s->n_warnings++] = arena_printf(
-        &s->arena, "unknown configuration option \"%.*s\" encountered", STR_FMT(text));
+    s->warnings[s->n_warnings++] =
+        arena_printf(&s->arena, "unknown configuration option \"%.*s\" encountered", STR_FMT(text));
 }
 
 /* Options are at most six deep, so this goes no deeper. */
@@ -155,7 +206,7 @@ static struct val each_without(struct arena *a, struct val v, const char *const 
 struct val settings_public(struct arena *a, const struct settings *s)
 {
     static const char *const of_services[] = {"credentials"}, *const of_keys[] = {"key",
-                                                                                 "private_key"};
+                                                                                  "private_key"};
     struct val v = s->whole, services = val_get_str(v, "services"), keys = val_get_str(v, "keys");
     if (!val_undef(services) && val_is_collection(services)) {
         v = val_with(a, v, val_str(a, S("services")), each_without(a, services, of_services, 1));

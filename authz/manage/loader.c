@@ -89,8 +89,8 @@ static void schedule(struct loader *l, bool ok)
     if (manual && !l->again) {
         return;
     }
-    int64_t ms = !ok               ? backoff_ms(l)
-                 : l->long_polling ? 0
+    int64_t ms = !ok                      ? backoff_ms(l)
+                 : l->long_polling        ? 0
                  : l->o.settings->is_file ? LOADER_FILE_POLL_MS
                                           : poll_ms(l);
     l->timer = timer_start(l->loop, l->again ? 0 : ms, 0, attempt, l);
@@ -118,8 +118,7 @@ static void report_error(struct loader *l, const char *error, int http_code)
 {
     etag_set(l->etag, str_of(l->active));
     l->offered[0] = 0;
-    struct loaded r = {
-        .error = error, .http_code = http_code, .request_ns = l->request_ns};
+    struct loaded r = {.error = error, .http_code = http_code, .request_ns = l->request_ns};
     report(l, &r);
 }
 
@@ -176,6 +175,7 @@ static struct job *job_new(struct loader *l)
     j->o = (struct bundle_opts){.name = s->name,
                                 .version = l->o.version,
                                 .verify = s->has_verify ? &s->verify : NULL,
+                                .skip_verify = l->o.skip_verify,
                                 .persist = s->persist,
                                 .size_limit = s->size_limit};
     return j;
@@ -271,9 +271,9 @@ static void got_reply(void *ctx, const char *error, const struct service_result 
         report_error(l, why, res->status);
         return;
     }
-    l->long_polling = l->o.settings->polling.long_s > 0 &&
-                      str_is(service_header(res, "content-type"),
-                             "application/vnd.openpolicyagent.bundles");
+    l->long_polling =
+        l->o.settings->polling.long_s > 0 &&
+        str_is(service_header(res, "content-type"), "application/vnd.openpolicyagent.bundles");
     struct job *j = job_new(l);
     buf_puts(&j->raw, res->body);
     etag_set(j->etag, service_header(res, "etag"));
@@ -291,10 +291,10 @@ static void ask_service(struct loader *l)
     struct str match = if_none_match(l, &a);
     /* Long polls begin with the first request; what the server says decides whether they go on. */
     bool wait = s->polling.long_s > 0 && l->long_polling;
-    h[n++] = (struct http_header){
-        S("prefer"), wait ? arena_printf(&a, "modes=snapshot,delta;wait=%lld",
-                                         (long long)s->polling.long_s)
-                          : S("modes=snapshot,delta")};
+    h[n++] =
+        (struct http_header){S("prefer"), wait ? arena_printf(&a, "modes=snapshot,delta;wait=%lld",
+                                                              (long long)s->polling.long_s)
+                                               : S("modes=snapshot,delta")};
     if (match.n > 0) {
         h[n++] = (struct http_header){S("if-none-match"), match};
     }

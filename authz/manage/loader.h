@@ -19,11 +19,11 @@ enum {
 
 /* What came of one attempt. */
 struct loaded {
-    struct bundle *bundle; /* NULL: nothing new (304), or an error; borrowed */
-    const char *error;     /* NULL: none */
+    struct bundle *bundle;      /* NULL: nothing new (304), or an error; borrowed */
+    const char *error;          /* NULL: none */
     struct rego_errors *errors; /* of modules, with the error; may be NULL */
-    int http_code;         /* of an error that is a status; 0: none */
-    struct str raw;        /* the archive, for keeping it on disk */
+    int http_code;              /* of an error that is a status; 0: none */
+    struct str raw;             /* the archive, for keeping it on disk */
     size_t size;
     int64_t request_ns, load_ns; /* how long it took */
 };
@@ -33,6 +33,7 @@ struct loader_opts {
     const struct bundle_settings *settings; /* outlives the loader */
     struct service *service;                /* NULL for file:// */
     enum rego_version version;
+    bool skip_verify;
     /* loader_done() must be called for each, now or later; the next attempt waits for it. */
     void (*got)(void *ctx, const struct loaded *l);
     void *ctx;

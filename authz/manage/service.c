@@ -254,12 +254,12 @@ static struct err take_token(struct service *s, const struct http_result *res)
 {
     struct arena a;
     struct val v;
-    ENSURE(res->status == 200, ERR_DENIED,
-           "error in response from OAuth2 token endpoint: %d %s", res->status,
-           http_reason(res->status));
+    ENSURE(res->status == 200, ERR_DENIED, "error in response from OAuth2 token endpoint: %d %s",
+           res->status, http_reason(res->status));
     arena_init(&a, 1 << 20);
     struct err e = val_from_json(&a, res->body, &v);
-    struct val token = !failed(e) && val_is(v, V_OBJECT) ? val_get_str(v, "access_token") : VAL_UNDEF;
+    struct val token =
+        !failed(e) && val_is(v, V_OBJECT) ? val_get_str(v, "access_token") : VAL_UNDEF;
     struct val type = !val_undef(token) ? val_get_str(v, "token_type") : VAL_UNDEF;
     struct val life = !val_undef(token) ? val_get_str(v, "expires_in") : VAL_UNDEF;
     int64_t seconds = 0;
@@ -308,7 +308,8 @@ static void form_scopes(struct buf *b, struct val scopes)
 {
     struct buf list;
     buf_init(&list, 1 << 16);
-    for (uint32_t i = 0; !val_undef(scopes) && val_is(scopes, V_ARRAY) && i < val_len(scopes); i++) {
+    for (uint32_t i = 0; !val_undef(scopes) && val_is(scopes, V_ARRAY) && i < val_len(scopes);
+         i++) {
         if (val_is(val_nth(scopes, i), V_STRING)) {
             buf_printf(&list, "%s%.*s", i > 0 ? " " : "", STR_FMT(val_text(val_nth(scopes, i))));
         }
@@ -331,17 +332,15 @@ static void ask_token(struct service *s)
     form_object(&a, &body, c->token_params);
     struct str pair =
         arena_printf(&a, "%.*s:%.*s", STR_FMT(c->client_id), STR_FMT(c->client_secret));
-    struct str basic =
-        arena_printf(&a, "Basic %.*s", STR_FMT(base64_encode(&a, pair, BASE64_STD)));
+    struct str basic = arena_printf(&a, "Basic %.*s", STR_FMT(base64_encode(&a, pair, BASE64_STD)));
     struct http_header h[SERVICE_HEADERS_MAX] = {{S("authorization"), basic}};
     size_t n = 1;
-    for (uint32_t i = 0; !val_undef(c->token_headers) && i < val_len(c->token_headers) &&
-                         n < SERVICE_HEADERS_MAX;
+    for (uint32_t i = 0;
+         !val_undef(c->token_headers) && i < val_len(c->token_headers) && n < SERVICE_HEADERS_MAX;
          i++) {
         if (val_is(val_nth(c->token_headers, i), V_STRING)) {
-            h[n++] = (struct http_header){
-                lower(&a, val_text(val_nth_key(&a, c->token_headers, i))),
-                val_text(val_nth(c->token_headers, i))};
+            h[n++] = (struct http_header){lower(&a, val_text(val_nth_key(&a, c->token_headers, i))),
+                                          val_text(val_nth(c->token_headers, i))};
         }
     }
     struct http_call call = {

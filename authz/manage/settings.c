@@ -457,8 +457,7 @@ static struct err read_log_headers(struct settings *s, struct val v, struct logs
     struct str *names = arena_array(&s->arena, struct str, l->n_headers + 1);
     for (size_t i = 0; i < l->n_headers; i++) {
         struct val name = val_nth(list, (uint32_t)i);
-        ENSURE(val_is(name, V_STRING), ERR_INVALID,
-               "request_context.http.headers holds strings");
+        ENSURE(val_is(name, V_STRING), ERR_INVALID, "request_context.http.headers holds strings");
         names[i] = val_text(name);
     }
     l->headers = names;
@@ -509,7 +508,7 @@ static struct err read_logs(struct settings *s)
     l->drop = decision_path(&s->arena, l->drop.n > 0 ? l->drop : S("/system/log/drop"));
     TRY(get_str(v, "decision_logs", "resource", &l->resource));
     TRY(get_str(v, "decision_logs", "partition_name", &partition));
-    l->resource = partition.n > 0 ? arena_printf(&s->arena, "/logs/%.*s", STR_FMT(partition))
+    l->resource = partition.n > 0     ? arena_printf(&s->arena, "/logs/%.*s", STR_FMT(partition))
                   : l->resource.n > 0 ? l->resource
                                       : S("/logs");
     return OK;

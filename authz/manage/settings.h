@@ -60,7 +60,7 @@ struct bundle_settings {
 
 struct logs_settings {
     bool on, console, event_buffer, nd_builtin_cache;
-    bool persist; /* ours: events wait on disk, and survive a restart */
+    bool persist;                             /* ours: events wait on disk, and survive a restart */
     struct str service, resource, mask, drop; /* "system/log/mask" */
     struct str plugin;
     int64_t min_ns, max_ns, upload_limit, buffer_bytes, buffer_events;

@@ -97,8 +97,8 @@ static struct val set_scalar(struct arena *a, struct str s)
     if (str_is(s, "null")) {
         return VAL_NULL;
     }
-    bool number = s.n > 0 && (s.n == 1 || s.p[0] != '0') && !failed(num_parse(s, &n)) &&
-                  n.kind == NUM_I64;
+    bool number =
+        s.n > 0 && (s.n == 1 || s.p[0] != '0') && !failed(num_parse(s, &n)) && n.kind == NUM_I64;
     return number ? val_int(a, n.i) : val_str(a, s);
 }
 

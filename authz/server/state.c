@@ -64,12 +64,15 @@ static void banner(struct http_req *req, void *ctx)
 
 static void metrics(struct http_req *req, void *ctx)
 {
-    (void)ctx;
+    struct authz *z = ctx;
     struct buf b;
     meter_label(req, HANDLER_CATCHALL);
     buf_init(&b, REPLY_MAX);
     meters_write(&b);
     metrics_write(&b);
+    if (z->write_metrics != NULL) {
+        z->write_metrics(z->write_metrics_ctx, &b);
+    }
     http_reply(req, &(struct http_reply){.status = 200,
                                          .content_type = S("text/plain; version=0.0.4; "
                                                            "charset=utf-8; escaping=underscores"),
