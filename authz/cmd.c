@@ -135,6 +135,11 @@ const struct daemon_command authz_commands[] = {
     {"bench", "[-d PATH] [-i FILE] QUERY", "measure a query", cmd_bench, false},
     {"run", "[-s] [-a ADDR] [PATH...]", "serve OPA's API without a configuration file", cmd_run,
      false},
+    {"build", "[-b] [-o FILE] PATH...", "make a bundle", cmd_build, false},
+    {"sign", "--signing-key KEY -b PATH", "sign a bundle's files", cmd_sign, false},
+    {"inspect", "PATH", "tell what a bundle holds", cmd_inspect, false},
+    {"exec", "-b PATH --decision PATH FILE...", "decide for each of many input files", cmd_exec,
+     false},
     {"version", "", "print the version of OPA that this answers for", cmd_version_text, false},
     {0},
 };

@@ -155,6 +155,9 @@ int cmd_bench(struct daemon *d, int argc, char **argv);
 int cmd_capabilities(struct daemon *d, int argc, char **argv);
 int cmd_deps(struct daemon *d, int argc, char **argv);
 int cmd_exec(struct daemon *d, int argc, char **argv);
+int cmd_build(struct daemon *d, int argc, char **argv);
+int cmd_sign(struct daemon *d, int argc, char **argv);
+int cmd_inspect(struct daemon *d, int argc, char **argv);
 
 /* Is the program called by a name that stands for OPA's? Then this is its whole life. */
 bool is_opa_name(const char *argv0);

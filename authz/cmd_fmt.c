@@ -26,7 +26,6 @@ static int format_one(struct cmd *c, const char *path, struct str text)
     struct format_options o = {
         .from = c->v0 || c->v1_from_v0 ? REGO_V0 : REGO_V1,
         .to = c->v0 && !c->v1_from_v0 ? REGO_V0 : REGO_V1,
-        .add_v1_import = c->v1_from_v0,
         .drop_v0_imports = c->drop_imports,
     };
     struct rego_errors errors = {.a = &c->a};

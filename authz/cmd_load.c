@@ -12,7 +12,8 @@ static bool load_list(struct image *im, struct cmd *c, const struct flag_list *p
                              .ignore = c->ignore.v,
                              .n_ignore = c->ignore.n,
                              .only_rego = only_rego,
-                             .bundle = bundle};
+                             .bundle = bundle,
+                             .bundle_prefix = paths == &c->bundles ? "loading error: " : NULL};
     bool ok = true;
     for (size_t i = 0; i < paths->n; i++) {
         ok = image_load(im, str_of(paths->v[i]), &o, errors) && ok;
@@ -119,6 +120,8 @@ void print_errors(const struct cmd *c, const struct rego_errors *errors, bool lo
         buf_puts(&b, S("{\n  \"errors\": "));
         errors_json(&b, errors, "  ");
         buf_puts(&b, S("\n}"));
+    } else if (loading && c->bundle_mode && errors->n == 1) {
+        rego_error_write(&b, &errors->v[0]);
     } else {
         size_t max = c->max_errors > 0 ? (size_t)c->max_errors : SIZE_MAX;
         errors_text(&b, errors, loading, max);

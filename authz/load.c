@@ -1,5 +1,6 @@
 #include "load.h"
 
+#include "authz/bundle/bundle.h"
 #include "lib/json/json.h"
 #include "lib/yaml/yaml.h"
 
@@ -176,13 +177,10 @@ static void add_unknown(struct loading *l, struct str path, struct str key, stru
     }
 }
 
-static bool is_document(struct str path, bool bundle)
+static bool is_document(struct str path)
 {
     size_t slash = str_rfind_char(path, '/');
     struct str base = slash == STR_NPOS ? path : str_sub(path, slash + 1, path.n);
-    if (bundle) {
-        return str_is(base, "data.json") || str_is(base, "data.yaml") || str_is(base, "data.yml");
-    }
     return str_ends(base, S(".json")) || is_yaml(base);
 }
 
@@ -222,7 +220,7 @@ static void load_file(struct loading *l, struct str path, unsigned depth)
 {
     struct str text, key = file_key(l, path);
     struct val v;
-    bool policy = str_ends(path, S(".rego")), document = is_document(path, l->o->bundle);
+    bool policy = str_ends(path, S(".rego")), document = is_document(path);
     if (seen(l, path, key) || (depth > 0 && !policy && !document)) {
         return;
     }
@@ -239,24 +237,6 @@ static void load_file(struct loading *l, struct str path, unsigned depth)
     }
 }
 
-static bool left_out(const struct loading *l, struct str path, bool folder, unsigned depth)
-{
-    size_t slash = str_rfind_char(path, '/');
-    const char *name = path.p + (slash == STR_NPOS ? 0 : slash + 1);
-    if (l->o->only_rego && !folder && !str_ends(path, S(".rego"))) {
-        return true;
-    }
-    if (depth == 0) {
-        return false;
-    }
-    for (size_t i = 0; i < l->o->n_ignore; i++) {
-        if (fnmatch(l->o->ignore[i], name, FNM_PATHNAME) == 0) {
-            return true;
-        }
-    }
-    return l->o->skip_hidden && name[0] == '.';
-}
-
 static int by_name(const struct dirent **a, const struct dirent **b)
 {
     return strcmp((*a)->d_name, (*b)->d_name);
@@ -269,6 +249,84 @@ static struct str join(struct arena *a, struct str folder, const char *name)
     }
     bool slash = folder.n > 0 && folder.p[folder.n - 1] == '/';
     return arena_printf(a, "%.*s%s%s", STR_FMT(folder), slash ? "" : "/", name);
+}
+
+static bool ignored(const struct load_options *o, struct str path)
+{
+    size_t slash = str_rfind_char(path, '/');
+    struct str name = slash == STR_NPOS ? path : str_sub(path, slash + 1, path.n);
+    char base[256];
+    if (failed(str_to_cstr(name, base, sizeof base))) {
+        return false;
+    }
+    for (size_t i = 0; i < o->n_ignore; i++) {
+        if (fnmatch(o->ignore[i], base, FNM_PATHNAME) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool ignored_in_bundle(void *ctx, struct str path, bool folder)
+{
+    (void)folder;
+    return ignored(ctx, path);
+}
+
+static bool left_out(const struct loading *l, struct str path, bool folder, unsigned depth)
+{
+    size_t slash = str_rfind_char(path, '/');
+    const char *name = path.p + (slash == STR_NPOS ? 0 : slash + 1);
+    if (l->o->only_rego && !folder && !str_ends(path, S(".rego"))) {
+        return true;
+    }
+    if (depth == 0) {
+        return false;
+    }
+    return ignored(l->o, path) || (l->o->skip_hidden && name[0] == '.');
+}
+
+static void take_bundle(struct loading *l, struct str path, const struct bundle *b)
+{
+    struct arena *a = &l->im->arena;
+    bool clash = false;
+    for (size_t i = 0; i < b->n_modules; i++) {
+        image_add_file(l->im, (struct policy_file){.id = arena_str(a, b->modules[i].full),
+                                                   .text = arena_str(a, b->modules[i].text),
+                                                   .version = b->modules[i].version,
+                                                   .from_disk = true});
+    }
+    struct val data = val_copy(a, b->data), merged = val_merge(a, l->im->data, data, &clash);
+    if (clash) {
+        complain_clash(l, path, data);
+    } else {
+        l->im->data = merged;
+    }
+}
+
+/* An archive or a folder. Its signatures are not checked: that is for those who serve. */
+static void load_bundle(struct loading *l, struct str path)
+{
+    struct stat st;
+    bool folder = stat(path.p, &st) == 0 && S_ISDIR(st.st_mode);
+    struct rego_errors errors = {.a = l->errors->a};
+    struct bundle *b = NULL;
+    struct bundle_opts o = {.name = path,
+                            .base_dir = folder ? path : STR_EMPTY,
+                            .version = l->o->version,
+                            .skip_verify = true,
+                            .ignore = ignored_in_bundle,
+                            .ignore_ctx = (void *)(uintptr_t)l->o};
+    struct err e = bundle_read_path(path, &o, &errors, &b);
+    if (failed(e)) {
+        bool named = str_starts(str_of(err_detail()), S("error reading"));
+        complain(l, "%s%s%.*s%s%s", l->o->bundle_prefix != NULL ? l->o->bundle_prefix : "",
+                 named ? "" : "bundle ", named ? 0 : (int)path.n, path.p, named ? "" : ": ",
+                 err_detail());
+        return;
+    }
+    take_bundle(l, path, b);
+    bundle_unref(b);
 }
 
 static void load_path(struct loading *l, struct str path, unsigned depth);
@@ -308,6 +366,8 @@ static void load_path(struct loading *l, struct str path, unsigned depth)
                  LOAD_DEPTH_MAX, STORE_FILES_MAX);
     } else if (S_ISDIR(st.st_mode)) {
         load_folder(l, path, depth);
+    } else if (str_ends(path, S(".tar.gz"))) {
+        load_bundle(l, path);
     } else {
         load_file(l, path, depth);
     }
@@ -345,6 +405,25 @@ static struct str clean(struct arena *a, struct str path)
     return arena_str(a, path.n > 0 ? path : S("."));
 }
 
+size_t list_folders(struct arena *a, struct str path, struct str **out)
+{
+    struct dirent **names = NULL;
+    int n = scandir(path.p, &names, NULL, by_name);
+    size_t found = 0;
+    *out = arena_array(a, struct str, n > 0 ? (size_t)n : 1);
+    for (int i = 0; i < n; i++) {
+        struct stat st;
+        struct str full = join(a, path, names[i]->d_name);
+        bool self = strcmp(names[i]->d_name, ".") == 0 || strcmp(names[i]->d_name, "..") == 0;
+        if (!self && stat(full.p, &st) == 0 && S_ISDIR(st.st_mode)) {
+            (*out)[found++] = arena_str(a, str_of(names[i]->d_name));
+        }
+        free(names[i]);
+    }
+    free(names);
+    return found;
+}
+
 bool image_load(struct image *im, struct str path, const struct load_options *o,
                 struct rego_errors *errors)
 {
@@ -352,6 +431,10 @@ bool image_load(struct image *im, struct str path, const struct load_options *o,
     size_t before = errors->n;
     *l = (struct loading){.im = im, .o = o, .errors = errors};
     path = clean(&im->arena, split_prefix(l, path));
-    load_path(l, path, 0);
+    if (o->bundle) {
+        load_bundle(l, path);
+    } else {
+        load_path(l, path, 0);
+    }
     return errors->n == before;
 }

@@ -15,10 +15,11 @@ struct load_options {
     enum rego_version version;
     const char *const *ignore; /* globs on names below the path */
     size_t n_ignore;
-    bool only_rego;   /* whatever else is there is passed over */
-    bool bundle;      /* data is what stands in data.json, data.yaml and data.yml alone */
-    bool skip_hidden; /* names that begin with a dot are passed over */
-    bool one_root;    /* folders do not tell where data goes */
+    bool only_rego;            /* whatever else is there is passed over */
+    bool bundle;               /* it is a bundle, an archive or a folder */
+    bool skip_hidden;          /* names that begin with a dot are passed over */
+    bool one_root;             /* folders do not tell where data goes */
+    const char *bundle_prefix; /* of errors about a bundle; may be NULL */
 };
 
 /* False: errors were added. */
@@ -28,5 +29,11 @@ bool image_load(struct image *im, struct str path, const struct load_options *o,
 /* A document of JSON, or of YAML when the name says so or `yaml` is asked for. */
 struct err parse_document(struct arena *a, struct str name, struct str text, bool yaml,
                           struct val *out);
+
+/* Names of the folders in a folder, sorted; returns how many. */
+size_t list_folders(struct arena *a, struct str path, struct str **out);
+
+/* Names of the folders in a folder, sorted; returns how many. */
+size_t list_folders(struct arena *a, struct str path, struct str **out);
 
 #endif

@@ -46,10 +46,8 @@ serve() { names+=("$1"); ports+=("$2"); servers+=("$3"); taskset -cp 0 "$3" >/de
 nginx -p "$work" -c "$work/nginx.conf" & pids+=($!)
 "$authz" run -s -a 127.0.0.1:20350 "$work/policy.rego" >"$work/ours.log" 2>&1 & ours=$!; pids+=($ours)
 logged=
-if "$authz" run --help 2>&1 | grep -q -- --set; then
-    "$authz" run -s -a 127.0.0.1:20352 --set decision_logs.console=true "$work/policy.rego" >/dev/null 2>&1 & logged=$!
-    pids+=($logged)
-fi
+"$authz" run -s -a 127.0.0.1:20352 --set decision_logs.console=true "$work/policy.rego" >"$work/log" 2>&1 & logged=$!
+pids+=($logged)
 peer=
 if [ -n "$opa" ]; then
     GOMAXPROCS=1 "$opa" run -s -a 127.0.0.1:20353 -l error "$work/policy.rego" >/dev/null 2>&1 & peer=$!; pids+=($peer)
@@ -57,7 +55,11 @@ fi
 sleep 1
 serve nginx 20351 "$(pgrep -P "$(cat "$work/nginx.pid")" | head -1)"
 serve authz 20350 $ours
-[ -z "$logged" ] || serve authz-log 20352 $logged
+if curl -s -d '{}' 127.0.0.1:20352/v1/data/authz/allow | grep -q decision_id; then
+    serve authz-log 20352 $logged
+else
+    echo "no console decision log yet: left out"
+fi
 [ -z "$peer" ] || serve opa 20353 $peer
 
 cpu() { cat /proc/"$1"/task/*/schedstat | awk '{s+=$1} END{printf "%.0f\n", s/1000}'; }

@@ -29,9 +29,15 @@ struct rego_compile_options {
     bool strict;       /* unused variables, arguments and imports are errors */
     bool enable_print; /* keep calls of print() */
     bool keep_annotations;
-    bool tests;        /* rules test_… of one name are told apart; cases call the hook below */
-    const struct val *data; /* to find rules that collide with data; may be NULL */
+    bool tests; /* rules test_… of one name are told apart; cases call the hook below */
+    const struct val *data;  /* to find rules that collide with data; may be NULL */
+    bool annotations;        /* read `# METADATA` blocks; their errors are errors of the module */
+    struct val capabilities; /* as `opa capabilities` prints them; VAL_UNDEF or zero: all of ours */
+    struct val schemas;      /* {"schema.name": JSON Schema}; VAL_UNDEF or zero: none */
+    int max_errors;          /* 0: REGO_ERRORS_MAX; below 0: no limit */
 };
+
+enum { REGO_ERRORS_MAX = 10 };
 
 /* All modules or none. False: `errors` tells why. Text of sources is copied. */
 bool rego_compile(const struct rego_source *sources, size_t n, const struct rego_compile_options *o,

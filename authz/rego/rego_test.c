@@ -110,8 +110,11 @@ static void test_refusals(void **state)
     assert_str(refused("package t\np if x == 1\n", REGO_V1),
                "1 error occurred: t.rego:2: rego_unsafe_var_error: var x is unsafe");
     assert_str(refused("package t\np if not q\nq if not p\n", REGO_V1),
-               "1 error occurred: t.rego:2: rego_recursion_error: rule data.t.p is recursive: "
-               "data.t.p -> data.t.q -> data.t.p");
+               "2 errors occurred:\n"
+               "t.rego:2: rego_recursion_error: rule data.t.p is recursive: "
+               "data.t.p -> data.t.q -> data.t.p\n"
+               "t.rego:3: rego_recursion_error: rule data.t.q is recursive: "
+               "data.t.q -> data.t.p -> data.t.q");
     assert_str(refused("package t\np := no.such(1)\n", REGO_V1),
                "1 error occurred: t.rego:2: rego_type_error: undefined function no.such");
 }
@@ -165,7 +168,7 @@ static void test_format(void **state)
                               "  input.user.role == \"analyst\"\n  input.action == \"read\"\n"
                               "  input.resource.owner_team == input.user.team\n"
                               "  input.resource.environment != \"production\"\n}\n";
-    struct format_options o = {.from = REGO_V0, .to = REGO_V1, .add_v1_import = true};
+    struct format_options o = {.from = REGO_V0, .to = REGO_V1};
     struct rego_errors errors = {.a = &arena};
     struct buf b;
     buf_init(&b, 1 << 16);

@@ -58,7 +58,7 @@ static void decide_and_answer(struct answer *x, struct str raw, struct val input
     }
     x->t.prepare_ns = lap(x, &since);
     decide(x->z, t->path, t->n, input, x->p.strict, &x->memory, &x->d);
-    x->t.eval_ns = lap(x, &since);
+    x->t.eval_ns = x->d.eval_ns = lap(x, &since);
     x->t.handler_ns = x->t.begin_ns != 0 ? since - x->t.begin_ns : 0;
     x->d.parse_ns = x->t.parse_ns;
     x->d.prepare_ns = x->t.prepare_ns;

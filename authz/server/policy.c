@@ -180,8 +180,17 @@ static void del(struct http_req *req, void *ctx)
     }
 }
 
+/* Without an id there is nothing to write. */
+static void no_id(struct http_req *req, void *ctx)
+{
+    (void)ctx;
+    http_reply(req, &(struct http_reply){.status = 405});
+}
+
 void policy_routes(struct authz *z, struct router *r)
 {
+    router_add(r, "PUT", "/v1/policies", no_id, z);
+    router_add(r, "DELETE", "/v1/policies", no_id, z);
     router_add(r, "GET", "/v1/policies", list, z);
     router_add(r, "GET", "/v1/policies/{id...}", get, z);
     router_add(r, "PUT", "/v1/policies/{id...}", put, z);

@@ -83,7 +83,7 @@ void buf_consume(struct buf *b, size_t n)
     }
 }
 
-void buf_put(struct buf *b, const void *p, size_t n)
+void buf_put_slow(struct buf *b, const void *p, size_t n)
 {
     if (n == 0) {
         return;
@@ -93,11 +93,6 @@ void buf_put(struct buf *b, const void *p, size_t n)
         memcpy(dst, p, n);
         b->n += n;
     }
-}
-
-void buf_putc(struct buf *b, char c)
-{
-    buf_put(b, &c, 1);
 }
 
 void buf_put_be(struct buf *b, uint64_t v, size_t bytes)

@@ -28,8 +28,20 @@ void buf_init_secret(struct buf *b, size_t max); /* as buf_init, wiped on releas
 void buf_release(struct buf *b);
 void buf_clear(struct buf *b); /* empty again, memory kept, overflow forgotten */
 
-void buf_put(struct buf *b, const void *p, size_t n);
-void buf_putc(struct buf *b, char c);
+void buf_put_slow(struct buf *b, const void *p, size_t n);
+static inline void buf_put(struct buf *b, const void *p, size_t n)
+{
+    if (likely(!b->overflow && n > 0 && n <= b->cap - b->n)) {
+        memcpy(b->p + b->n, p, n);
+        b->n += n;
+        return;
+    }
+    buf_put_slow(b, p, n);
+}
+static inline void buf_putc(struct buf *b, char c)
+{
+    buf_put(b, &c, 1);
+}
 void buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void buf_put_be(struct buf *b, uint64_t v, size_t bytes); /* big endian, 1..8 bytes */
 

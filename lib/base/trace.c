@@ -55,17 +55,37 @@ struct err trace_parse(struct str s, struct trace *out)
     return OK;
 }
 
-/* Ids must be unlike each other, not secret: one system call serves many. */
+/*
+ * Ids must be unlike each other, not secret: xoshiro256++ (Blackman, Vigna 2019), seeded by the kernel, anew
+ * from time to time. Nothing here forks without becoming another program.
+ */
+static uint64_t draw_word(void)
+{
+    enum { SEED_LASTS = 1 << 20 };
+    static uint64_t s[4];
+    static unsigned left;
+    if (unlikely(left == 0)) {
+        random_bytes(s, sizeof(s));
+        s[0] |= 1; /* never all zero */
+        left = SEED_LASTS;
+    }
+    left--;
+    uint64_t sum = s[0] + s[3], result = (sum << 23 | sum >> 41) + s[0], t = s[1] << 17;
+    s[2] ^= s[0];
+    s[3] ^= s[1];
+    s[1] ^= s[2];
+    s[0] ^= s[3];
+    s[2] ^= t;
+    s[3] = s[3] << 45 | s[3] >> 19;
+    return result;
+}
+
 static void draw(uint8_t *out, size_t n)
 {
-    static uint8_t pool[1024];
-    static size_t left;
-    if (left < n) {
-        random_bytes(pool, sizeof(pool));
-        left = sizeof(pool);
+    for (size_t i = 0; i < n; i += sizeof(uint64_t)) {
+        uint64_t w = draw_word();
+        memcpy(out + i, &w, MIN(n - i, sizeof(w)));
     }
-    left -= n;
-    memcpy(out, pool + left, n);
 }
 
 struct trace trace_new(void)

@@ -40,9 +40,23 @@ bool h1_is_token(struct str s)
     return s.n > 0;
 }
 
+/* Eight bytes of which none is below 0x20 or 0x7f, seen at once (bytes from 0x80 on are fine). */
+static bool all_plain(const char *p)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101), high = ones << 7;
+    uint64_t w;
+    memcpy(&w, p, sizeof(w));
+    uint64_t low = (w - ones * 0x20) & ~w, x = w ^ (ones * 0x7f), del = (x - ones) & ~x;
+    return ((low | del) & high) == 0;
+}
+
 bool h1_is_value(struct str s)
 {
-    for (size_t i = 0; i < s.n; i++) {
+    size_t i = 0;
+    while (i + 8 <= s.n && all_plain(s.p + i)) {
+        i += 8;
+    }
+    for (; i < s.n; i++) {
         if (!is_field_char((unsigned char)s.p[i])) {
             return false;
         }

@@ -87,7 +87,7 @@ struct http_server {
     unsigned n_free;
     struct timer *sweep;
     struct buf head; /* scratch for the head of a reply */
-    int64_t date_s;
+    int64_t date_s, date_turn; /* the second that `date` is; loop time when it was looked at */
     char date[30]; /* "Sun, 06 Nov 1994 08:49:37 GMT" */
     void (*drained)(void *ctx);
     void *drained_ctx;

@@ -17,6 +17,11 @@ struct str http_server_date(struct http_server *s)
     static const char *const days[] = {"Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"};
     static const char *const months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
                                          "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+    int64_t turn = loop_now_ms(s->loop);
+    if (turn == s->date_turn && s->date_s != 0) { /* the clock is read once a turn at most */
+        return str_n(s->date, sizeof(s->date) - 1);
+    }
+    s->date_turn = turn;
     int64_t now = clock_wall_s();
     if (now != s->date_s) {
         int64_t year, day_number = now / 86400, in_day = now % 86400;

@@ -31,10 +31,18 @@ static void put_status_line(struct buf *b, int status)
 
 static void put_header(struct buf *b, struct str name, struct str value)
 {
-    buf_puts(b, name);
-    buf_puts(b, S(": "));
-    buf_puts(b, value);
-    buf_puts(b, S("\r\n"));
+    size_t n = name.n + value.n + 4;
+    char *to = buf_reserve(b, n);
+    if (to == NULL) {
+        return;
+    }
+    memcpy(to, name.p, name.n);
+    memcpy(to + name.n, ": ", 2);
+    if (value.n > 0) {
+        memcpy(to + name.n + 2, value.p, value.n);
+    }
+    memcpy(to + n - 2, "\r\n", 2);
+    buf_commit(b, n);
 }
 
 void h1_begin(struct http_exchange *x, int status, struct str content_type,

@@ -228,10 +228,11 @@ static struct str with_imports(struct row *r, struct str text)
         return text;
     }
     end += at;
+    bool add_not = r->not_bodies && str_find(text, S("import future.keywords.not")) == STR_NPOS;
     return arena_printf(
         r->a, "%.*s\n%s%s%.*s", STR_FMT(str_sub(text, 0, end)),
         r->keywords ? "import future.keywords.and\nimport future.keywords.or\n" : "",
-        r->not_bodies ? "import future.keywords.not\n" : "", STR_FMT(str_sub(text, end, text.n)));
+        add_not ? "import future.keywords.not\n" : "", STR_FMT(str_sub(text, end, text.n)));
 }
 
 static struct rego_policy *compile_row(struct row *r)

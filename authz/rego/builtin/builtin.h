@@ -44,6 +44,7 @@ enum {
     BF_NONDET = 2,     /* depends on the world; cached inside a query by its operands */
     BF_DEPRECATED = 4, /* refused in modules from v1 on */
     BF_VOID = 8,       /* has no result */
+    BF_CHEAP = 16,     /* quicker than looking up an earlier result */
 };
 
 struct builtin {

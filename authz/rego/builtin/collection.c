@@ -270,7 +270,7 @@ static enum b_status b_intersection(struct bcall *b)
 }
 
 const struct builtin builtins_collection[] = {
-    {"count", 1, b_count, 0},
+    {"count", 1, b_count, BF_CHEAP},
     {"sum", 1, b_sum, 0},
     {"product", 1, b_product, 0},
     {"max", 1, b_max, 0},

@@ -195,15 +195,15 @@ static enum b_status b_rand_intn(struct bcall *b)
 }
 
 const struct builtin builtins_number[] = {
-    {"plus", 2, b_plus, 0},
-    {"minus", 2, b_minus, 0},
-    {"mul", 2, b_mul, 0},
+    {"plus", 2, b_plus, BF_CHEAP},
+    {"minus", 2, b_minus, BF_CHEAP},
+    {"mul", 2, b_mul, BF_CHEAP},
     {"div", 2, b_div, 0},
-    {"rem", 2, b_rem, 0},
-    {"abs", 1, b_abs, 0},
-    {"ceil", 1, b_ceil, 0},
-    {"floor", 1, b_floor, 0},
-    {"round", 1, b_round, 0},
+    {"rem", 2, b_rem, BF_CHEAP},
+    {"abs", 1, b_abs, BF_CHEAP},
+    {"ceil", 1, b_ceil, BF_CHEAP},
+    {"floor", 1, b_floor, BF_CHEAP},
+    {"round", 1, b_round, BF_CHEAP},
     {"set_diff", 2, b_set_diff, BF_DEPRECATED},
     {"bits.and", 2, b_bits_and, 0},
     {"bits.or", 2, b_bits_or, 0},

@@ -492,7 +492,7 @@ static enum b_status b_json_patch(struct bcall *b)
 }
 
 const struct builtin builtins_object[] = {
-    {"object.get", 3, b_get, 0},
+    {"object.get", 3, b_get, BF_CHEAP},
     {"object.keys", 1, b_keys, 0},
     {"object.filter", 2, b_filter, 0},
     {"object.remove", 2, b_remove, 0},

@@ -1,15 +1,9 @@
 /* URIs, taken apart as Go's net/url does it. */
+#include "authz/rego/builtin/uri.h"
 #include "authz/rego/builtin/builtin.h"
 #include "authz/rego/builtin/x509/go.h"
 
 #include "lib/base/codec.h"
-
-struct uri {
-    struct str scheme, user, host, port, path, query, fragment;
-    struct str host_port;   /* with brackets and colon, decoded */
-    struct str opaque_text; /* of "scheme:text" */
-    bool has_authority, has_user, has_query, opaque;
-};
 
 static int hex(char c)
 {
@@ -114,7 +108,7 @@ static bool split_port(struct arena *a, struct uri *u, struct str host, size_t f
                        struct str *why)
 {
     struct str tail = str_sub(host, from, host.n);
-    size_t colon = str_rfind_char(tail, ':');
+    size_t colon = from > 0 ? str_rfind_char(tail, ':') : str_find_char(tail, ':');
     if (colon == STR_NPOS) {
         if (from > 0 && tail.n > 0) {
             *why = arena_printf(a, "invalid port \"%.*s\" after host", STR_FMT(tail));
@@ -202,7 +196,7 @@ static bool control_characters(struct str s)
     return false;
 }
 
-static bool uri_parse(struct arena *a, struct str text, struct uri *u, struct str *why)
+bool uri_parse(struct arena *a, struct str text, struct uri *u, struct str *why)
 {
     struct str rest = text;
     *u = (struct uri){0};

@@ -14,19 +14,22 @@ enum op {
     OP_JMP,        /* to */
     OP_MOVE,       /* a <- b */
     OP_INPUT,      /* a <- input, or fail */
-    OP_INPUT_PATH, /* a <- input[list b, n keys], or fail */
+    OP_INPUT_PATH, /* a <- input[list b, n keys], or fail; flag: unless a has it already */
+    OP_DATA_PATH,  /* the same for base data that no rule stands in the way of */
     OP_DOC,        /* a <- the document of node p */
     OP_RULE,       /* a <- the value of node p, or fail */
     OP_DOT,        /* a <- b[c], or fail */
+    OP_FIELD,      /* a <- b[c], c a constant string, or fail */
     OP_FORCE,      /* a <- b as a plain value, or fail */
     OP_SCAN,       /* a, a+1, a+2 <- an iteration over b, or fail */
     OP_NEXT, /* b <- key, c <- value of iteration a, or jump to `to` when exhausted; -1: not wanted */
-    OP_EQ,   /* fail unless b equals c */
-    OP_TRUE,    /* fail if b is false */
-    OP_CMP,     /* fail unless b REL c, REL in n */
-    OP_LEN,     /* fail unless b is of type n and has c elements */
-    OP_ARRAY,   /* a <- array of list b, n operands */
-    OP_SET,     /* a <- set of list b, n operands */
+    OP_FIELD_CMP, /* fail unless b[c] REL a, c a constant string, REL in n; flag: a stood on the left */
+    OP_EQ,        /* fail unless b equals c */
+    OP_TRUE,      /* fail if b is false */
+    OP_CMP,       /* fail unless b REL c, REL in n */
+    OP_LEN,       /* fail unless b is of type n and has c elements */
+    OP_ARRAY,     /* a <- array of list b, n operands */
+    OP_SET,       /* a <- set of list b, n operands */
     OP_OBJECT,  /* a <- object of list b, n operands: keys and values by turns */
     OP_CALL,    /* a <- builtin p of list b, n operands, or fail */
     OP_FUNC,    /* a <- function node p of list b, n operands, or fail */
@@ -63,6 +66,8 @@ struct code {
     size_t n_consts, cap_consts;
     int32_t *lists;
     size_t n_lists, cap_lists;
+    int32_t *kept; /* registers that start out empty (w is 0) */
+    size_t n_kept, cap_kept;
     struct str file;
     struct node *node; /* whose rule it is; NULL for queries */
 };

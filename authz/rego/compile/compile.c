@@ -1,4 +1,5 @@
 /* The compiler's stages in their order, and what holds their result. */
+#include "authz/rego/compile/code.h"
 #include "authz/rego/compile/compile_priv.h"
 #include "authz/rego/compile/index.h"
 #include "authz/rego/compile/resolve_priv.h"
@@ -90,42 +91,104 @@ static void hoist_head(struct compiler *c, struct rule *r)
     h->value = hoist_head_term(c, r, h->value);
 }
 
-static void compile_crule(struct compiler *c, struct node *n, struct crule *cr)
+void compile_enter(struct compiler *c, struct crule *cr)
 {
-    for (; cr != NULL; cr = cr->otherwise) {
-        size_t before = c->errors->n;
-        c->node = n;
-        resolve_rule(c, cr->rule);
-        struct term *test_case = c->o->tests ? test_case_name(c, cr->rule) : NULL;
-        hoist_head(c, cr->rule);
-        if (c->errors->n > before || !order_rule(c, cr->rule)) {
-            continue;
+    c->unit = cr->unit;
+    c->node = cr->node;
+    c->rule = cr->rule;
+    c->locals = cr->locals;
+    c->n_locals = cr->n_locals;
+}
+
+void compile_leave(struct compiler *c, struct crule *cr)
+{
+    cr->locals = c->locals;
+    cr->n_locals = c->n_locals;
+}
+
+void compile_each(struct compiler *c, void (*fn)(struct compiler *c, struct crule *cr))
+{
+    for (size_t i = 0; i < c->n_rules && !c->enough; i++) {
+        for (struct crule *cr = c->rules[i]; cr != NULL; cr = cr->otherwise) {
+            compile_enter(c, cr);
+            fn(c, cr);
+            compile_leave(c, cr);
         }
-        if (test_case != NULL) {
-            test_case_insert(c, cr->rule, test_case);
-        }
-        cr->code = emit_rule(c, cr->rule, cr->tail, cr->n_tail);
-        const struct head *h = cr->rule->head;
-        struct val v = h->value != NULL && h->key == NULL ? term_const(c->a, h->value) : VAL_UNDEF;
-        cr->constant = !val_undef(v);
-        cr->value = v;
     }
 }
 
-/* Rules of a node may stand in several modules: each is compiled among its own imports. */
-static void compile_list(struct compiler *c, struct node *n, struct crule **v, size_t count)
+static void resolve_one(struct compiler *c, struct crule *cr)
 {
-    for (size_t i = 0; i < count; i++) {
-        for (size_t u = 0; u < c->p->n_units; u++) {
-            if (c->p->units[u].m == v[i]->rule->module) {
-                c->unit = &c->p->units[u];
+    resolve_rule(c, cr->rule);
+    cr->test_case = c->o->tests ? test_case_name(c, cr->rule) : NULL;
+}
+
+static void hoist_one(struct compiler *c, struct crule *cr)
+{
+    hoist_head(c, cr->rule);
+}
+
+static void order_one(struct compiler *c, struct crule *cr)
+{
+    order_rule(c, cr->rule);
+}
+
+static bool body_is_true(const struct body *b)
+{
+    return b == NULL ||
+           (b->n == 1 && b->v[0]->kind == E_TERM && !b->v[0]->negated && b->v[0]->n_with == 0 &&
+            b->v[0]->term->type == T_BOOL && b->v[0]->term->boolean);
+}
+
+static void emit_one(struct compiler *c, struct crule *cr)
+{
+    if (cr->test_case != NULL) {
+        test_case_insert(c, cr->rule, cr->test_case);
+    }
+    cr->code = emit_rule(c, cr->rule, cr->tail, cr->n_tail);
+    const struct head *h = cr->rule->head;
+    struct val v = h->value != NULL && h->key == NULL ? term_const(c->a, h->value) : VAL_UNDEF;
+    cr->constant = !val_undef(v);
+    cr->value = v;
+    cr->always = cr->constant && cr->otherwise == NULL && cr->n_tail == 0 && h->n_args == 0 &&
+                 body_is_true(cr->rule->body);
+}
+
+/* Short code without loops, calls of functions, and builtins that are worth remembering. */
+static bool code_is_cheap(const struct crule *cr)
+{
+    enum { CHEAP_INSNS = 24 };
+    for (; cr != NULL; cr = cr->otherwise) {
+        if (cr->code == NULL || cr->code->n > CHEAP_INSNS) {
+            return false;
+        }
+        for (size_t i = 0; i < cr->code->n; i++) {
+            const struct insn *x = &cr->code->v[i];
+            if (x->op == OP_SCAN || x->op == OP_FUNC || x->op == OP_RULE || x->op == OP_DOC ||
+                x->op == OP_COLLECT || x->op == OP_WITH || x->op == OP_TEMPLATE ||
+                x->op == OP_PRINT) {
+                return false;
+            }
+            if (x->op == OP_CALL && (((const struct builtin *)x->p)->flags & BF_CHEAP) == 0) {
+                return false;
             }
         }
-        compile_crule(c, n, v[i]);
+    }
+    return true;
+}
+
+static void settle_cheap(struct node *n)
+{
+    enum { CHEAP_DEFINITIONS = 8 };
+    n->cheap = n->func && (n->n_complete <= CHEAP_DEFINITIONS || n->index != NULL) &&
+               code_is_cheap(n->fallback);
+    for (size_t i = 0; i < n->n_complete && n->cheap; i++) {
+        n->cheap = code_is_cheap(n->complete[i]);
     }
 }
 
-static void settle_early_exit(struct node *n)
+/* What is known of a place once all its rules are compiled. */
+static void settle_node(struct compiler *c, struct node *n)
 {
     n->early_exit = n->n_complete > 1;
     for (size_t i = 0; i < n->n_complete && n->early_exit; i++) {
@@ -133,22 +196,12 @@ static void settle_early_exit(struct node *n)
             n->early_exit &= cr->constant && val_eq(cr->value, n->complete[0]->value);
         }
     }
-}
-
-static void compile_node(struct compiler *c, struct node *n)
-{
-    compile_list(c, n, n->complete, n->n_complete);
-    compile_list(c, n, n->sets, n->n_sets);
-    compile_list(c, n, n->dynamic, n->n_dynamic);
-    compile_list(c, n, &n->fallback, n->fallback != NULL);
-    settle_early_exit(n);
-    if (c->errors->n == 0) {
-        n->index = index_build(c, n->complete, n->n_complete);
-        n->set_index = index_build(c, n->sets, n->n_sets);
-        n->dynamic_index = index_build(c, n->dynamic, n->n_dynamic);
-    }
+    n->index = index_build(c, n->complete, n->n_complete);
+    n->set_index = index_build(c, n->sets, n->n_sets);
+    n->dynamic_index = index_build(c, n->dynamic, n->n_dynamic);
+    settle_cheap(n);
     for (size_t i = 0; i < n->n_children; i++) {
-        compile_node(c, n->children[i]);
+        settle_node(c, n->children[i]);
     }
 }
 
@@ -164,7 +217,7 @@ static bool parse_all(struct compiler *c, const struct rego_source *sources, siz
             p->n_units++;
         }
     }
-    return c->errors->n == 0;
+    return c->errors->n == c->errors_before;
 }
 
 static void make_packages(struct compiler *c)
@@ -180,6 +233,70 @@ static void make_packages(struct compiler *c)
     }
 }
 
+static void stage_names(struct compiler *c)
+{
+    for (size_t i = 0; i < c->p->n_units; i++) {
+        c->unit = &c->p->units[i];
+        resolve_globals(c, c->unit);
+    }
+    compile_each(c, check_argument_names);
+}
+
+static void stage_resolve(struct compiler *c)
+{
+    compile_each(c, resolve_one);
+    check_unused_imports(c);
+}
+
+static void stage_calls(struct compiler *c)
+{
+    compile_each(c, check_void_calls);
+    if (!c->stop) {
+        compile_each(c, check_prints);
+    }
+}
+
+static void stage_hoist(struct compiler *c)
+{
+    compile_each(c, hoist_one);
+}
+
+static void stage_with(struct compiler *c)
+{
+    compile_each(c, check_withs);
+}
+
+static void stage_functions(struct compiler *c)
+{
+    compile_each(c, check_functions);
+}
+
+static void stage_head_safety(struct compiler *c)
+{
+    compile_each(c, order_check_head);
+}
+
+static void stage_safety(struct compiler *c)
+{
+    compile_each(c, order_one);
+}
+
+static void stage_emit(struct compiler *c)
+{
+    if (c->errors->n == c->errors_before) {
+        compile_each(c, emit_one);
+        settle_node(c, c->p->root);
+    }
+}
+
+/* In this order, until one of them tells an error that makes the rest meaningless. */
+static void (*const stages[])(struct compiler *c) = {
+    stage_names,          check_root_names, check_imports,     tree_add_rules,
+    stage_resolve,        stage_calls,      stage_hoist,       stage_with,
+    tree_check_conflicts, stage_functions,  stage_head_safety, stage_safety,
+    graph_check,          types_check,      check_deprecated,  stage_emit,
+};
+
 static void compile_modules(struct compiler *c)
 {
     c->p->root = arena_new(c->a, struct node);
@@ -189,17 +306,9 @@ static void compile_modules(struct compiler *c)
     if (c->o->tests) {
         tests_rename(c);
     }
-    tree_add_rules(c);
-    tree_check_conflicts(c);
-    for (size_t i = 0; i < c->p->n_units; i++) {
-        c->unit = &c->p->units[i];
-        resolve_globals(c, c->unit);
-    }
-    if (c->errors->n == 0) {
-        compile_node(c, c->p->root);
-    }
-    if (c->errors->n == 0) {
-        tree_check_recursion(c);
+    for (size_t i = 0; i < ARRAY_LEN(stages) && !c->stop; i++) {
+        stages[i](c);
+        c->unit = NULL;
     }
 }
 
@@ -211,11 +320,16 @@ bool rego_compile(const struct rego_source *sources, size_t n, const struct rego
     BUG_ON(p == NULL);
     arena_init(&p->a, POLICY_MEMORY_MAX);
     struct compiler c = {.a = &p->a, .p = p, .o = o != NULL ? o : &defaults, .errors = errors};
+    c.max_errors = c.o->max_errors == 0 ? REGO_ERRORS_MAX : MAX(c.o->max_errors, 0);
+    c.errors_before = errors->n;
+    arena_init(&c.scratch, POLICY_MEMORY_MAX);
     p->enable_print = c.o->enable_print;
     if (parse_all(&c, sources, n)) {
         compile_modules(&c);
+        compile_sort_errors(&c, c.errors_before);
     }
-    if (errors->n > 0) {
+    arena_release(&c.scratch);
+    if (errors->n > c.errors_before) {
         rego_policy_free(p);
         return false;
     }

@@ -15,7 +15,8 @@ struct local {
     bool top;         /* of a query: stands outside of closures */
     bool is_constant; /* bound to one value, known when compiled */
     struct val constant;
-    bool bound; /* while code is generated or bodies are ordered */
+    bool bound;                 /* while code is generated or bodies are ordered */
+    const struct term *subject; /* of one made up: what it stands for, for error texts */
     struct local *next;
 };
 
@@ -29,7 +30,14 @@ struct crule {
     struct term **tail; /* dynamic part of the head's reference, then nothing */
     size_t n_tail;
     bool constant; /* the value is the same whenever the body holds */
+    bool always;   /* … and the body is `true`, without arguments to match */
     struct val value;
+    struct node *node;
+    struct policy_unit *unit;
+    struct term *test_case; /* of a test with cases: what names them; see test_cases.h */
+    struct local *locals;   /* of this rule, while it is compiled */
+    uint32_t n_locals;
+    uint32_t id; /* counts all rules and else branches */
 };
 
 /* A place in the tree of `data` where rules or packages stand. */
@@ -52,13 +60,11 @@ struct node {
     size_t n_dynamic, cap_dynamic;
     struct crule *fallback; /* default */
     bool early_exit;        /* all definitions have one and the same constant value */
+    bool cheap;             /* a function that is quicker to run again than to look up */
     struct index *index, *set_index, *dynamic_index; /* over these, or NULL: see index.h */
     struct rule *first;
-    /* For the recursion check. */
-    struct node **uses;
-    size_t n_uses, cap_uses;
-    uint8_t mark;
-    bool used_whole; /* someone reads all of it */
+    struct crule **all; /* every rule that stands here, in order */
+    size_t n_all, cap_all;
 };
 
 struct policy_unit {
@@ -78,6 +84,7 @@ struct rego_policy {
     struct policy_unit *units;
     size_t n_units;
     uint32_t n_nodes;
+    struct type_tree *input_types, *rule_types; /* what queries are checked against */
     bool enable_print;
 };
 
@@ -93,6 +100,18 @@ struct compiler {
     struct node *node; /* whose rule it is: edges of the graph start here */
     bool query;
     struct map query_globals;
+    struct crule **rules; /* all, in the order of modules; else branches hang below */
+    size_t n_rules, cap_rules;
+    uint32_t n_crules;
+    int max_errors; /* at most so many are told; 0: all */
+    size_t n_errors, errors_before;
+    struct loc at; /* the expression whose closures are at work */
+    struct unsafe_var *unsafe;
+    size_t n_unsafe, cap_unsafe;
+    struct arena scratch; /* lives as long as the compilation */
+    struct graph *graph;
+    bool enough; /* of errors */
+    bool stop;   /* an error after which later stages would only tell nonsense */
 };
 
 /* tree.c */
@@ -104,9 +123,9 @@ struct val term_const(struct arena *a,
                       const struct term *t);  /* of ground, call-free terms; else undefined */
 size_t ground_prefix(const struct term *ref); /* terms before the first that is not constant */
 void tree_check_conflicts(struct compiler *c);
+void tree_check_data(struct compiler *c);                    /* tree_data.c */
+struct str rule_path(struct arena *a, const struct rule *r); /* its reference from data on */
 bool node_is_doc(const struct node *n); /* holds others, and defines nothing itself */
-void node_add_use(struct compiler *c, struct node *from, struct node *to);
-void tree_check_recursion(struct compiler *c);
 
 /* resolve.c: names to documents and locals, in place. */
 void resolve_globals(struct compiler *c, struct policy_unit *u);
@@ -121,6 +140,8 @@ struct varset {
     size_t words;
 };
 bool order_rule(struct compiler *c, struct rule *r);
+void order_check_head(struct compiler *c, struct crule *cr);
+void order_report(struct compiler *c); /* what order_body found, once all is ordered */
 bool order_body(struct compiler *c, struct body *b, struct varset *safe);
 struct varset varset_new(struct compiler *c);
 static inline bool varset_has(const struct varset *s, uint32_t id)
@@ -143,7 +164,47 @@ struct code *emit_rule(struct compiler *c, struct rule *r, struct term **tail, s
 struct code *emit_query(struct compiler *c, struct body *b, struct local **vars, size_t n_vars,
                         bool capture);
 
+/*
+ * report.c. An error ends the work at the end of the stage; a note lets later stages look for more.
+ * Both keep the modules from being used.
+ */
 void compile_error(struct compiler *c, const char *code, struct loc loc, const char *fmt, ...)
     PRINTF_LIKE(4, 5);
+void compile_error_in(struct compiler *c, struct str file, const char *code, struct loc loc,
+                      const char *fmt, ...) PRINTF_LIKE(5, 6);
+void compile_note(struct compiler *c, const char *code, struct loc loc, const char *fmt, ...)
+    PRINTF_LIKE(4, 5);
+void compile_detailed(struct compiler *c, bool stop, const struct rego_error *error); /* copied */
+struct str compile_file(const struct compiler *c); /* of the module at work on */
+void compile_sort_errors(struct compiler *c, size_t from);
+
+/* Makes `cr` the rule at work on. */
+void compile_enter(struct compiler *c, struct crule *cr);
+void compile_leave(struct compiler *c, struct crule *cr);
+/* Calls `fn` for every rule, else branches behind theirs. */
+void compile_each(struct compiler *c, void (*fn)(struct compiler *c, struct crule *cr));
+
+/* check_names.c: what names mean where they must not. */
+void check_argument_names(struct compiler *c, struct crule *cr);
+void check_imports(struct compiler *c);
+void check_unused_imports(struct compiler *c);
+void check_root_names(struct compiler *c);
+void check_deprecated(struct compiler *c);
+
+/* check_calls.c */
+void check_void_calls(struct compiler *c, struct crule *cr);
+void check_prints(struct compiler *c, struct crule *cr);
+void check_functions(struct compiler *c, struct crule *cr);
+void check_functions_of_body(struct compiler *c, struct body *b);
+
+/* graph.c: who depends on whom; circles are errors. */
+void graph_check(struct compiler *c);
+
+/* types/check.c */
+void types_check(struct compiler *c);
+
+/* check_with.c */
+void check_withs(struct compiler *c, struct crule *cr);
+void check_withs_of_body(struct compiler *c, struct body *b);
 
 #endif

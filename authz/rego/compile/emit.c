@@ -12,6 +12,12 @@ uint32_t label_new(struct gen *g)
 void label_here(struct gen *g, uint32_t label)
 {
     g->labels[label] = (uint32_t)g->code->n;
+    g->last_label = g->code->n;
+}
+
+bool label_is_here(const struct gen *g)
+{
+    return g->n_labels > 0 && g->last_label == g->code->n;
 }
 
 struct insn *emit(struct gen *g, enum op op, int32_t a, int32_t b, int32_t c)
@@ -66,13 +72,6 @@ void bind_local(struct gen *g, struct local *l)
     if (!l->bound) {
         l->bound = true;
         l->reg = (uint32_t)reg_new(g);
-    }
-}
-
-void use_node(struct gen *g, struct node *n)
-{
-    if (g->c->node != NULL) {
-        node_add_use(g->c, g->c->node, n);
     }
 }
 

@@ -63,10 +63,12 @@ static void emit_plain(struct gen *g, struct expr *e);
 static void emit_not(struct gen *g, struct body *b)
 {
     uint32_t outer = g->fail, holds = label_new(g);
+    size_t branch = branch_begin(g);
     g->fail = holds;
     emit_body(g, b);
     emit_jump(g, outer);
     label_here(g, holds);
+    branch_end(g, branch);
     g->fail = outer;
 }
 
@@ -82,10 +84,12 @@ static void emit_negated(struct gen *g, struct expr *written)
         }
     }
     uint32_t outer = g->fail, holds = label_new(g);
+    size_t branch = branch_begin(g);
     g->fail = holds;
     emit_plain(g, e);
     emit_jump(g, outer);
     label_here(g, holds);
+    branch_end(g, branch);
     g->fail = outer;
 }
 
@@ -104,25 +108,30 @@ static void emit_every(struct gen *g, struct expr *e)
     emit(g, OP_SCAN, it, domain, 0);
     label_here(g, next);
     emit(g, OP_NEXT, it, key, (int32_t)e->every.value->var.local->reg)->to = done;
+    size_t branch = branch_begin(g);
     g->fail = bad;
     emit_body(g, e->every.body);
     emit_jump(g, next);
     label_here(g, bad);
     emit_jump(g, outer);
     label_here(g, done);
+    branch_end(g, branch);
     g->fail = outer;
 }
 
 static void emit_or(struct gen *g, struct term *t)
 {
     uint32_t outer = g->fail, second = label_new(g), done = label_new(g);
+    size_t branch = branch_begin(g);
     g->fail = second;
     emit_body(g, t->logic.lhs);
     emit_jump(g, done);
     label_here(g, second);
+    branch_end(g, branch);
     g->fail = outer;
     emit_body(g, t->logic.rhs);
     label_here(g, done);
+    branch_end(g, branch);
     g->fail = outer;
 }
 
@@ -153,18 +162,56 @@ static void emit_print(struct gen *g, struct term *t)
     for (size_t i = 1; i < t->list.n; i++) {
         uint32_t outer = g->fail, end = label_new(g);
         int32_t coll = reg_new(g), r = reg_new(g);
+        size_t branch = branch_begin(g);
         emit(g, OP_COLLECT, coll, 0, 0);
         g->fail = end;
         int32_t v = emit_value(g, t->list.v[i]);
         emit(g, OP_ADD, coll, v, 0);
         emit_jump(g, g->fail);
         label_here(g, end);
+        branch_end(g, branch);
         g->fail = outer;
         emit(g, OP_DONE, r, coll, 0)->n = V_SET;
         ops[i - 1] = r;
     }
     int32_t at = list_add(g, ops, t->list.n - 1);
     emit(g, OP_PRINT, 0, at, 0)->n = (uint16_t)(t->list.n - 1);
+}
+
+/*
+ * A member that is read for nothing but this comparison needs no register: the reading instruction, when it is the
+ * last one, becomes the comparison.
+ */
+static struct insn *fuse_field(struct gen *g, const int32_t *xy, int *rel)
+{
+    static const int mirrored[] = {0, 1, 4, 5, 2, 3};
+    struct insn *i = g->code->n > 0 ? &g->code->v[g->code->n - 1] : NULL;
+    bool left = i != NULL && xy[0] == i->a;
+    if (i == NULL || i->op != OP_FIELD || xy[0] == xy[1] || (!left && xy[1] != i->a) ||
+        label_is_here(g)) {
+        return NULL;
+    }
+    struct known *last = g->n_known > 0 ? &g->known[g->n_known - 1] : NULL;
+    if (last != NULL && last->place == NULL && last->to == i->a) {
+        g->n_known--; /* the register is not written after all */
+    }
+    i->op = OP_FIELD_CMP;
+    i->flag = !left;
+    i->a = left ? xy[1] : xy[0];
+    *rel = left ? *rel : mirrored[*rel];
+    return i;
+}
+
+/* The side that reads a member comes last where the order is free, so that the comparison can take it over. */
+static void emit_compared(struct gen *g, struct term **t, int32_t *xy)
+{
+    bool free_order = !has_unbound(t[0]) && !has_unbound(t[1]) && t[1]->type != T_CALL;
+    if (free_order && t[0]->type == T_REF && t[0]->list.v[0]->var.local != NULL) {
+        xy[1] = emit_value(g, t[1]);
+        xy[0] = emit_value(g, t[0]);
+        return;
+    }
+    emit_operands(g, t, 2, xy);
 }
 
 static void emit_call_expr(struct gen *g, struct term *t)
@@ -181,8 +228,9 @@ static void emit_call_expr(struct gen *g, struct term *t)
     }
     if (is_relation(t, &rel)) {
         int32_t xy[2];
-        emit_operands(g, t->list.v + 1, 2, xy);
-        struct insn *i = emit(g, OP_CMP, 0, xy[0], xy[1]);
+        emit_compared(g, t->list.v + 1, xy);
+        struct insn *i = fuse_field(g, xy, &rel);
+        i = i != NULL ? i : emit(g, OP_CMP, 0, xy[0], xy[1]);
         i->n = (uint16_t)rel;
         i->p = builtin_find(term_call_name(g->c->a, t));
         return;
@@ -256,6 +304,7 @@ int32_t emit_comprehension(struct gen *g, struct term *t)
 {
     uint32_t outer = g->fail, end = label_new(g);
     int32_t coll = reg_new(g), r = reg_new(g);
+    size_t branch = branch_begin(g);
     emit(g, OP_COLLECT, coll, 0, 0);
     g->fail = end;
     emit_body(g, t->comp.body);
@@ -268,6 +317,7 @@ int32_t emit_comprehension(struct gen *g, struct term *t)
     }
     emit_jump(g, g->fail);
     label_here(g, end);
+    branch_end(g, branch);
     g->fail = outer;
     g->loc = t->loc.row != 0 ? t->loc : g->loc;
     emit(g, OP_DONE, r, coll, 0)->n = t->type == T_ARRAY_COMP ? V_ARRAY
@@ -280,6 +330,7 @@ static int32_t emit_template_part(struct gen *g, struct expr *e)
 {
     uint32_t outer = g->fail, end = label_new(g);
     int32_t coll = reg_new(g), r = reg_new(g);
+    size_t branch = branch_begin(g);
     emit(g, OP_COLLECT, coll, 0, 0);
     g->fail = end;
     int32_t v;
@@ -300,6 +351,7 @@ static int32_t emit_template_part(struct gen *g, struct expr *e)
     emit(g, OP_ADD, coll, v, 0);
     emit_jump(g, g->fail);
     label_here(g, end);
+    branch_end(g, branch);
     g->fail = outer;
     emit(g, OP_DONE, r, coll, 0)->n = V_SET;
     return r;

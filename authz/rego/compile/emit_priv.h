@@ -4,18 +4,47 @@
 
 #include "authz/rego/compile/code.h"
 
+struct place_read;
+struct known;
+
 struct gen {
     struct compiler *c;
     struct code *code;
     uint32_t fail;    /* label to jump to when something fails */
     uint32_t *labels; /* label to instruction */
-    size_t n_labels, cap_labels;
+    size_t n_labels, cap_labels, last_label;
     struct loc loc;
-    bool failed; /* an internal inconsistency; the error is on record */
+    /* Places of input and data that were read, each with a register of its own. */
+    struct place_read **reads;
+    size_t n_reads, cap_reads;
+    /* What every way to here has computed: a stack, cut back where a branch ends. */
+    struct known *known;
+    size_t n_known, cap_known;
+    unsigned with_depth; /* inside of `with` input and data may be others */
+    bool failed;         /* an internal inconsistency; the error is on record */
 };
+
+struct place_read {
+    bool data;
+    struct term **keys;
+    size_t n;
+    int32_t reg, list;
+    bool known;
+};
+
+/* A place that was read, or (place is NULL) that `to` holds from[key]. */
+struct known {
+    struct place_read *place;
+    int32_t from, key, to;
+};
+
+/* Code between the two may not have run when what follows does. */
+size_t branch_begin(const struct gen *g);
+void branch_end(struct gen *g, size_t mark);
 
 uint32_t label_new(struct gen *g);
 void label_here(struct gen *g, uint32_t label);
+bool label_is_here(const struct gen *g); /* may something jump to the next instruction? */
 /* Appends; `to` is the current fail label unless changed. The pointer is good until the next. */
 struct insn *emit(struct gen *g, enum op op, int32_t a, int32_t b, int32_t c);
 void emit_jump(struct gen *g, uint32_t label);
@@ -37,6 +66,5 @@ void emit_body(struct gen *g, struct body *b);
 void emit_expr(struct gen *g, struct expr *e);
 void bind_local(struct gen *g, struct local *l);
 void emit_with(struct gen *g, struct expr *e);
-void use_node(struct gen *g, struct node *n);
 
 #endif

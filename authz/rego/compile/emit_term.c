@@ -94,12 +94,127 @@ int32_t emit_value(struct gen *g, struct term *t)
     }
 }
 
-/* One step of a reference: by value, or over everything when the key is still free. */
-static int32_t emit_step(struct gen *g, int32_t from, struct term *key, bool base)
+static bool same_keys(struct gen *g, const struct place_read *in, struct term **keys, size_t n)
 {
+    bool same = in->n == n;
+    for (size_t i = 0; same && i < n; i++) {
+        struct val x = term_const(g->c->a, in->keys[i]), y = term_const(g->c->a, keys[i]);
+        same = val_type(x) == val_type(y) && val_eq(x, y);
+    }
+    return same;
+}
+
+/* The register and key list of a place, made when it is read for the first time. */
+static struct place_read *place_of(struct gen *g, bool data, struct term **keys, size_t n)
+{
+    for (size_t i = 0; i < g->n_reads; i++) {
+        if (g->reads[i]->data == data && same_keys(g, g->reads[i], keys, n)) {
+            return g->reads[i];
+        }
+    }
+    struct place_read *in = arena_new(g->c->a, struct place_read);
+    *in = (struct place_read){.data = data, .keys = keys, .n = n, .reg = reg_new(g)};
+    int32_t *ops = arena_array(g->c->a, int32_t, n);
+    for (size_t i = 0; i < n; i++) {
+        ops[i] = constant(g, term_const(g->c->a, keys[i]));
+    }
+    in->list = list_add(g, ops, n);
+    g->reads = arena_grow(g->c->a, g->reads, g->n_reads, g->n_reads + 1, &g->cap_reads, sizeof(in));
+    g->reads[g->n_reads++] = in;
+    struct code *k = g->code;
+    k->kept = arena_grow(g->c->a, k->kept, k->n_kept, k->n_kept + 1, &k->cap_kept, sizeof *k->kept);
+    k->kept[k->n_kept++] = in->reg;
+    return in;
+}
+
+static void know(struct gen *g, struct known what)
+{
+    g->known =
+        arena_grow(g->c->a, g->known, g->n_known, g->n_known + 1, &g->cap_known, sizeof what);
+    g->known[g->n_known++] = what;
+}
+
+size_t branch_begin(const struct gen *g)
+{
+    return g->n_known;
+}
+
+void branch_end(struct gen *g, size_t mark)
+{
+    while (g->n_known > mark) {
+        struct known *k = &g->known[--g->n_known];
+        if (k->place != NULL) {
+            k->place->known = false;
+        }
+    }
+}
+
+enum { KNOWN_LOOK_BACK = 64 };
+
+/* The register that holds from[key] already, or -1. */
+static int32_t known_member(const struct gen *g, int32_t from, int32_t key)
+{
+    for (size_t i = g->n_known; i > 0 && g->n_known - i < KNOWN_LOOK_BACK; i--) {
+        const struct known *k = &g->known[i - 1];
+        if (k->place == NULL && k->from == from && k->key == key) {
+            return k->to;
+        }
+    }
+    return -1;
+}
+
+static void know_member(struct gen *g, int32_t from, int32_t key, int32_t to)
+{
+    know(g, (struct known){.from = from, .key = key, .to = to});
+}
+
+/* Reads n constant keys below input or data; once a rule, but inside of `with`. */
+static int32_t emit_place(struct gen *g, bool data, struct term **keys, size_t n)
+{
+    enum op op = data ? OP_DATA_PATH : OP_INPUT_PATH;
+    struct place_read *in = place_of(g, data, keys, n);
+    if (g->with_depth > 0) {
+        int32_t r = reg_new(g);
+        emit(g, op, r, in->list, 0)->n = (uint16_t)n;
+        return r;
+    }
+    if (!in->known) {
+        struct insn *x = emit(g, op, in->reg, in->list, 0);
+        x->n = (uint16_t)n;
+        x->flag = 1;
+        in->known = true;
+        know(g, (struct known){.place = in});
+    }
+    return in->reg;
+}
+
+static int32_t emit_input(struct gen *g, struct term *t, size_t *used)
+{
+    size_t i = ground_prefix(t);
+    *used = i;
+    if (i == 1) {
+        int32_t r = reg_new(g);
+        emit(g, OP_INPUT, r, 0, 0);
+        return r;
+    }
+    return emit_place(g, false, t->list.v + 1, i - 1);
+}
+
+/* One step of a reference: by value, or over everything when the key is still free. */
+static int32_t emit_step(struct gen *g, int32_t from, struct term *key, bool base, bool doc)
+{
+    bool lasting = !doc && g->with_depth == 0;
     if (!has_unbound(key)) {
-        int32_t k = emit_value(g, key), r = reg_new(g);
-        emit(g, OP_DOT, r, from, k)->flag = base;
+        int32_t k = emit_value(g, key), r = lasting ? known_member(g, from, k) : -1;
+        if (r >= 0) {
+            return r;
+        }
+        r = reg_new(g);
+        bool field = k < 0 && val_is(g->code->consts[~k], V_STRING);
+        emit(g, field ? OP_FIELD : OP_DOT, r, from, k)->flag = base;
+        if (lasting) {
+            know_member(g, from, k, r);
+        }
         return r;
     }
     int32_t it = reg_new(g);
@@ -111,8 +226,13 @@ static int32_t emit_step(struct gen *g, int32_t from, struct term *key, bool bas
     label_here(g, next);
     if (key->type == T_VAR) {
         bind_local(g, key->var.local);
-        emit(g, OP_NEXT, it, (int32_t)key->var.local->reg, r);
+        bool wanted = !term_is_wildcard(key);
+        int32_t k = (int32_t)key->var.local->reg;
+        emit(g, OP_NEXT, it, wanted ? k : -1, r);
         g->fail = next;
+        if (lasting && wanted) {
+            know_member(g, from, k, r);
+        }
         return r;
     }
     int32_t k = reg_new(g);
@@ -138,67 +258,38 @@ static struct val known_key(struct gen *g, const struct term *t)
     return known ? t->var.local->constant : VAL_UNDEF;
 }
 
-/*
- * Every rule that the rest of the reference may meet is used. A key that is only known at run time meets all
- * children; constant keys behind it still rule most of them out.
- */
-static void use_matching(struct gen *g, struct node *n, const struct term *ref, size_t i)
-{
-    if (i >= ref->list.n || !node_is_doc(n)) {
-        use_node(g, n);
-        return;
-    }
-    struct val k = known_key(g, ref->list.v[i]);
-    if (!val_undef(k)) {
-        struct node *child = node_child(n, k);
-        if (child != NULL) {
-            use_matching(g, child, ref, i + 1);
-        }
-        return;
-    }
-    for (size_t c = 0; c < n->n_children; c++) {
-        use_matching(g, n->children[c], ref, i + 1);
-    }
-}
+enum data_kind { DATA_DOC, DATA_RULE, DATA_BASE };
 
-/* The longest part of a reference to data that the rule tree knows. */
-static int32_t emit_data(struct gen *g, struct term *t, size_t *used)
+/*
+ * The longest part of a reference to data that the rule tree knows. Where a constant key leads out of the tree,
+ * nothing but base data can be behind it.
+ */
+static int32_t emit_data(struct gen *g, struct term *t, size_t *used, enum data_kind *kind)
 {
     struct node *n = g->c->p->root;
     size_t i = 1;
+    bool constant_keys = true; /* written as such, not only known to be */
     for (; i < t->list.n && node_is_doc(n); i++) {
         struct val k = known_key(g, t->list.v[i]);
         struct node *child = val_undef(k) ? NULL : node_child(n, k);
+        constant_keys &= t->list.v[i]->type == T_STRING;
         if (child == NULL) {
             break;
         }
         n = child;
     }
     *used = i;
+    if (i < t->list.n && node_is_doc(n) && constant_keys) {
+        while (i < t->list.n && t->list.v[i]->type == T_STRING) {
+            i++;
+        }
+        *used = i;
+        *kind = DATA_BASE;
+        return emit_place(g, true, t->list.v + 1, i - 1);
+    }
+    *kind = node_is_doc(n) ? DATA_DOC : DATA_RULE;
     int32_t r = reg_new(g);
-    use_matching(g, n, t, i);
-    emit(g, node_is_doc(n) ? OP_DOC : OP_RULE, r, 0, 0)->p = n;
-    return r;
-}
-
-static int32_t emit_input(struct gen *g, struct term *t, size_t *used)
-{
-    int32_t r = reg_new(g);
-    size_t i = 1;
-    while (i < t->list.n && t->list.v[i]->type <= T_STRING) {
-        i++;
-    }
-    *used = i;
-    if (i == 1) {
-        emit(g, OP_INPUT, r, 0, 0);
-        return r;
-    }
-    int32_t *ops = arena_array(g->c->a, int32_t, i);
-    for (size_t k = 1; k < i; k++) {
-        ops[k - 1] = constant(g, term_const(g->c->a, t->list.v[k]));
-    }
-    int32_t at = list_add(g, ops, i - 1);
-    emit(g, OP_INPUT_PATH, r, at, 0)->n = (uint16_t)(i - 1);
+    emit(g, *kind == DATA_DOC ? OP_DOC : OP_RULE, r, 0, 0)->p = n;
     return r;
 }
 
@@ -214,19 +305,19 @@ int32_t emit_ref(struct gen *g, struct term *t, bool plain)
     head = t->list.v[0];
     size_t used = 1;
     int32_t r;
-    bool doc = is_root(head, "data"), base = false;
-    if (doc) {
-        r = emit_data(g, t, &used);
-        base = g->code->v[g->code->n - 1].op == OP_DOC;
+    enum data_kind kind = DATA_BASE;
+    bool data = is_root(head, "data");
+    if (data) {
+        r = emit_data(g, t, &used, &kind);
     } else if (is_root(head, "input")) {
         r = emit_input(g, t, &used);
     } else {
         r = emit_value(g, head);
     }
     for (size_t i = used; i < t->list.n; i++) {
-        r = emit_step(g, r, t->list.v[i], base);
+        r = emit_step(g, r, t->list.v[i], data, kind == DATA_DOC);
     }
-    if (doc && plain) {
+    if (kind == DATA_DOC && plain) {
         int32_t forced = reg_new(g);
         emit(g, OP_FORCE, forced, r, 0);
         r = forced;
@@ -270,9 +361,6 @@ int32_t emit_call(struct gen *g, struct term *t, size_t n_args)
     struct insn *x = emit(g, callee.func != NULL ? OP_FUNC : OP_CALL, r, at, 0);
     x->n = (uint16_t)n_args;
     x->p = callee.func != NULL ? (const void *)callee.func : (const void *)callee.builtin;
-    if (callee.func != NULL) {
-        use_node(g, callee.func);
-    }
     if (callee.builtin != NULL && (callee.builtin->flags & BF_RELATION) != 0) {
         int32_t it = reg_new(g);
         reg_new(g);
@@ -292,10 +380,16 @@ int32_t emit_call(struct gen *g, struct term *t, size_t n_args)
 void emit_match(struct gen *g, struct term *t, int32_t value)
 {
     if (t->type == T_VAR && t->var.local != NULL && !t->var.local->bound) {
-        bind_local(g, t->var.local);
-        t->var.local->is_constant = value < 0;
-        t->var.local->constant = value < 0 ? g->code->consts[~value] : VAL_UNDEF;
-        emit(g, OP_MOVE, (int32_t)t->var.local->reg, value, 0);
+        struct local *l = t->var.local;
+        l->is_constant = value < 0;
+        l->constant = value < 0 ? g->code->consts[~value] : VAL_UNDEF;
+        if (value >= 0) {
+            l->bound = true; /* another name for the register */
+            l->reg = (uint32_t)value;
+            return;
+        }
+        bind_local(g, l);
+        emit(g, OP_MOVE, (int32_t)l->reg, value, 0);
         return;
     }
     if ((t->type != T_ARRAY && t->type != T_OBJECT) || !has_unbound(t)) {

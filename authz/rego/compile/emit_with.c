@@ -74,7 +74,6 @@ static void replace_function(struct gen *g, struct with_target *t, struct term *
     struct node *n = node_of(g, value);
     if (t->by_builtin == NULL && n != NULL && n->func) {
         t->by_func = n;
-        use_node(g, n);
     }
 }
 
@@ -140,7 +139,9 @@ static void emit_under(struct gen *g, struct expr *e)
 {
     struct expr inner = *e;
     inner.n_with = 0;
+    g->with_depth++;
     emit_expr(g, &inner);
+    g->with_depth--;
 }
 
 static void emit_once(struct gen *g, struct expr *e)

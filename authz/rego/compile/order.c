@@ -4,6 +4,7 @@
  * the body they stand in, with its variables as their own inputs.
  */
 #include "authz/rego/compile/order_priv.h"
+#include "authz/rego/syntax/visit.h"
 
 struct varset varset_new(struct compiler *c)
 {
@@ -116,72 +117,6 @@ static bool place_some(struct compiler *c, struct work *w, size_t n, struct body
     return ordered->n > before;
 }
 
-static struct term *find_var(struct term *t, uint32_t id);
-
-static struct term *find_in_list(struct term **v, size_t n, uint32_t id)
-{
-    for (size_t i = 0; i < n; i++) {
-        struct term *t = find_var(v[i], id);
-        if (t != NULL) {
-            return t;
-        }
-    }
-    return NULL;
-}
-
-static struct term *find_in_body(struct body *b, uint32_t id)
-{
-    for (size_t i = 0; b != NULL && i < b->n; i++) {
-        struct expr *e = b->v[i];
-        struct term *t = e->term != NULL ? find_var(e->term, id) : NULL;
-        if (t == NULL && e->kind == E_EVERY) {
-            t = find_var(e->every.domain, id);
-            t = t != NULL ? t : find_in_body(e->every.body, id);
-        }
-        for (size_t k = 0; t == NULL && k < e->n_with; k++) {
-            t = find_var(e->with[k]->value, id);
-        }
-        if (t != NULL) {
-            return t;
-        }
-    }
-    return NULL;
-}
-
-static struct term *find_var(struct term *t, uint32_t id)
-{
-    switch (t->type) {
-    case T_VAR:
-        return t->var.local != NULL && t->var.local->id == id ? t : NULL;
-    case T_REF:
-    case T_CALL:
-    case T_ARRAY:
-    case T_SET:
-    case T_OBJECT:
-    case T_TEMPLATE:
-        return find_in_list(t->list.v, t->list.n, id);
-    case T_ARRAY_COMP:
-    case T_SET_COMP:
-    case T_OBJECT_COMP: {
-        struct term *f = t->comp.key != NULL ? find_var(t->comp.key, id) : NULL;
-        f = f != NULL ? f : find_var(t->comp.value, id);
-        return f != NULL ? f : find_in_body(t->comp.body, id);
-    }
-    case T_AND:
-    case T_OR:
-    case T_NOT: {
-        struct term *f = find_in_body(t->logic.lhs, id);
-        return f != NULL ? f : find_in_body(t->logic.rhs, id);
-    }
-    case T_EXPR: {
-        struct body b = {.v = &t->expr, .n = 1};
-        return find_in_body(&b, id);
-    }
-    default:
-        return NULL;
-    }
-}
-
 static struct local *local_by_id(struct compiler *c, uint32_t id)
 {
     struct local *l = c->locals;
@@ -191,56 +126,185 @@ static struct local *local_by_id(struct compiler *c, uint32_t id)
     return l;
 }
 
-static bool already_reported(const struct compiler *c, struct loc loc)
+/* A local that was found unsafe, the first place of that, and whether only `:=` gives it a value. */
+struct unsafe_var {
+    struct local *local;
+    struct loc loc;
+    bool assigned;
+};
+
+static bool before(struct loc a, struct loc b)
 {
-    for (size_t i = 0; i < c->errors->n; i++) {
-        const struct rego_error *e = &c->errors->v[i];
-        if (e->loc.row == loc.row && e->loc.col == loc.col &&
-            strcmp(e->code, "rego_unsafe_var_error") == 0) {
+    return a.row != b.row ? a.row < b.row : a.col < b.col;
+}
+
+static void note_unsafe(struct compiler *c, uint32_t id, struct loc loc, bool assigned)
+{
+    struct local *l = local_by_id(c, id);
+    for (size_t i = 0; i < c->n_unsafe && l != NULL; i++) {
+        struct unsafe_var *u = &c->unsafe[i];
+        if (u->local == l) {
+            u->loc = before(loc, u->loc) ? loc : u->loc;
+            u->assigned |= assigned;
+            return;
+        }
+    }
+    if (l != NULL) {
+        c->unsafe = arena_grow(c->a, c->unsafe, c->n_unsafe, c->n_unsafe + 1, &c->cap_unsafe,
+                               sizeof *c->unsafe);
+        c->unsafe[c->n_unsafe++] = (struct unsafe_var){l, loc, assigned};
+    }
+}
+
+/*
+ * The first place of a variable in an expression: calls inside of others are computed on their own, so
+ * theirs is the place of what stands in them.
+ */
+struct place {
+    uint32_t id;
+    struct term *outermost;
+    struct loc here, found;
+    bool any;
+};
+
+static bool place_in_term(struct visitor *v, struct term *t)
+{
+    struct place *p = v->ctx;
+    if (t->type == T_VAR && t->var.local != NULL && t->var.local->id == p->id) {
+        p->found = !p->any || before(p->here, p->found) ? p->here : p->found;
+        p->any = true;
+        return false;
+    }
+    if (t->type != T_CALL || t == p->outermost) {
+        return t->type < T_ARRAY_COMP || t->type == T_CALL;
+    }
+    struct place inner = *p;
+    inner.here = t->loc;
+    inner.outermost = t;
+    struct visitor inside = {.term = place_in_term, .ctx = &inner};
+    visit_term(&inside, t);
+    p->found = inner.found;
+    p->any = inner.any;
+    return false;
+}
+
+static struct loc place_of(struct expr *e, uint32_t id)
+{
+    struct place p = {.id = id, .outermost = e->term, .here = e->loc};
+    struct visitor v = {.term = place_in_term, .ctx = &p};
+    visit_expr(&v, e);
+    return p.any ? p.found : e->loc;
+}
+
+static bool is_assignment(const struct expr *e)
+{
+    return e->kind == E_TERM && term_is_call_of(e->term, "eq") && e->term->generated;
+}
+
+static void note_expr(struct compiler *c, struct expr *e, const struct varset *unsafe)
+{
+    struct varset left = varset_new(c);
+    if (is_assignment(e)) {
+        direct_vars(e->term->list.v[1], &left);
+    }
+    for (uint32_t id = 0; id < c->n_locals; id++) {
+        if (varset_has(unsafe, id)) {
+            note_unsafe(c, id, place_of(e, id), varset_has(&left, id));
+        } else if (varset_has(&left, id)) {
+            for (size_t i = 0; i < c->n_unsafe; i++) {
+                c->unsafe[i].assigned |= c->unsafe[i].local->id == id;
+            }
+        }
+    }
+}
+
+void order_note_term(struct compiler *c, const struct varset *unsafe, struct loc loc)
+{
+    for (uint32_t id = 0; id < c->n_locals; id++) {
+        if (varset_has(unsafe, id)) {
+            note_unsafe(c, id, loc, false);
+        }
+    }
+}
+
+static struct str ground_name(struct compiler *c, const struct rule *r)
+{
+    struct term prefix = *r->head->ref;
+    prefix.list.n = ground_prefix(r->head->ref);
+    struct buf b;
+    buf_init(&b, 1 << 16);
+    term_write(&b, &prefix);
+    struct str name = arena_str(c->a, buf_str(&b));
+    buf_release(&b);
+    return name;
+}
+
+/* " in rule NAME" where the row of the rule holds rules of other names too. */
+static struct str scope_of(struct compiler *c)
+{
+    if (c->query || c->rule == NULL) {
+        return STR_EMPTY;
+    }
+    struct str name = ground_name(c, c->rule);
+    for (size_t i = 0; i < c->rule->module->n_rules; i++) {
+        for (const struct rule *r = c->rule->module->rules[i]; r != NULL; r = r->otherwise) {
+            if (r->loc.row == c->rule->loc.row && !str_eq(ground_name(c, r), name)) {
+                return arena_printf(c->a, " in rule %.*s", STR_FMT(name));
+            }
+        }
+    }
+    return STR_EMPTY;
+}
+
+static bool is_future_keyword(struct str name)
+{
+    static const char *const words[] = {"and", "contains", "every", "if", "in", "not", "or"};
+    for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+        if (str_is(name, words[i])) {
             return true;
         }
     }
     return false;
 }
 
-static void report(struct compiler *c, struct expr *e, const struct varset *unsafe)
+static void unsafe_error(struct compiler *c, const struct local *l, struct loc loc)
 {
-    struct body b = {.v = &e, .n = 1};
-    for (uint32_t id = 0; id < c->n_locals; id++) {
-        struct local *l = varset_has(unsafe, id) ? local_by_id(c, id) : NULL;
-        if (l == NULL) {
-            continue;
-        }
-        struct term *t = find_in_body(&b, id);
-        struct loc loc = t != NULL ? t->loc : e->loc;
-        if (!already_reported(c, loc)) {
-            struct str name = l->wildcard || l->name.p[0] == '$' ? S("_") : l->name;
-            compile_error(c, "rego_unsafe_var_error", loc, "var %.*s is unsafe", STR_FMT(name));
-        }
+    struct str name = l->wildcard ? S("_") : l->name, scope = scope_of(c);
+    if (is_future_keyword(name)) {
+        compile_error(c, "rego_unsafe_var_error", loc,
+                      "var %.*s is unsafe%.*s (hint: `import future.keywords.%.*s` to import a "
+                      "future keyword)",
+                      STR_FMT(name), STR_FMT(scope), STR_FMT(name));
+        return;
     }
+    compile_error(c, "rego_unsafe_var_error", loc, "var %.*s is unsafe%.*s", STR_FMT(name),
+                  STR_FMT(scope));
 }
 
-/* A variable that is assigned from something unsafe is not the cause: leave it out. */
-static void drop_consequences(struct compiler *c, struct work *w, size_t n)
+static bool is_made_up(const struct local *l)
 {
-    for (size_t i = 0; i < n; i++) {
-        struct term *t = w[i].e->term;
-        if (w[i].done || w[i].e->kind != E_TERM || !term_is_call_of(t, "eq") || !t->generated) {
-            continue;
-        }
-        struct varset left = varset_new(c), rest = copy_set(c, &w[i].unsafe);
-        direct_vars(t->list.v[1], &left);
-        remove_all(&rest, &left);
-        if (is_empty(&rest)) {
-            continue;
-        }
-        w[i].unsafe = rest;
-        for (size_t k = 0; k < n; k++) {
-            if (k != i && !w[k].done) {
-                remove_all(&w[k].unsafe, &left);
-            }
+    return !l->wildcard && l->name.n > 0 && l->name.p[0] == '$';
+}
+
+/* A variable that is assigned from something unsafe is not the cause: it is told of only alone. */
+void order_report(struct compiler *c)
+{
+    bool cause = false, told = false;
+    for (size_t i = 0; i < c->n_unsafe; i++) {
+        cause |= !c->unsafe[i].assigned && !is_made_up(c->unsafe[i].local);
+    }
+    for (size_t i = 0; i < c->n_unsafe; i++) {
+        const struct unsafe_var *u = &c->unsafe[i];
+        if (!is_made_up(u->local) && !(cause && u->assigned)) {
+            unsafe_error(c, u->local, u->loc);
+            told = true;
         }
     }
+    for (size_t i = 0; i < c->n_unsafe && !told; i++) {
+        compile_error(c, "rego_unsafe_var_error", c->unsafe[i].loc, "expression is unsafe%.*s",
+                      STR_FMT(scope_of(c)));
+    }
+    c->n_unsafe = 0;
 }
 
 static bool order_closures(struct compiler *c, struct body *b, const struct varset *globals)
@@ -248,6 +312,7 @@ static bool order_closures(struct compiler *c, struct body *b, const struct vars
     struct varset seen = copy_set(c, globals);
     bool ok = true;
     for (size_t i = 0; i < b->n; i++) {
+        c->at = b->v[i]->loc;
         ok &= order_closures_of(c, b->v[i], &seen);
         needed_vars(b->v[i], &seen);
     }
@@ -270,10 +335,9 @@ bool order_body(struct compiler *c, struct body *b, struct varset *safe_in)
     while (place_some(c, w, b->n, &ordered, &safe, &placed, &body_vars, &globals)) {
     }
     bool ok = ordered.n == b->n;
-    drop_consequences(c, w, b->n);
     for (size_t i = 0; i < b->n; i++) {
         if (!w[i].done) {
-            report(c, w[i].e, &w[i].unsafe);
+            note_expr(c, w[i].e, &w[i].unsafe);
         }
     }
     ok &= order_closures(c, &ordered, &globals);
@@ -285,30 +349,43 @@ bool order_body(struct compiler *c, struct body *b, struct varset *safe_in)
     return ok;
 }
 
-static bool check_head(struct compiler *c, struct term *t, const struct varset *safe)
+/* Every variable of the head must occur in the body or among the parameters. */
+void order_check_head(struct compiler *c, struct crule *cr)
 {
-    struct varset vars = varset_new(c);
-    direct_vars(t, &vars);
-    remove_all(&vars, safe);
-    if (is_empty(&vars)) {
-        return true;
+    struct varset known = varset_new(c), vars = varset_new(c);
+    struct head *h = cr->rule->head;
+    for (size_t i = 0; i < h->n_args; i++) {
+        direct_vars(h->args[i], &known);
     }
-    struct expr e = {.kind = E_TERM, .term = t, .loc = t->loc};
-    report(c, &e, &vars);
-    return false;
+    for (size_t i = 0; i < cr->rule->body->n; i++) {
+        needed_vars(cr->rule->body->v[i], &known);
+    }
+    for (size_t i = 1; i < h->ref->list.n; i++) {
+        direct_vars(h->ref->list.v[i], &vars);
+    }
+    if (h->key != NULL) {
+        direct_vars(h->key, &vars);
+    }
+    if (h->value != NULL) {
+        direct_vars(h->value, &vars);
+    }
+    remove_all(&vars, &known);
+    for (uint32_t id = 0; id < c->n_locals && !is_empty(&vars); id++) {
+        struct local *l = varset_has(&vars, id) ? local_by_id(c, id) : NULL;
+        if (l != NULL && !is_made_up(l)) {
+            compile_error(c, "rego_unsafe_var_error", l->loc, "var %.*s is unsafe%.*s",
+                          STR_FMT(l->wildcard ? S("_") : l->name), STR_FMT(scope_of(c)));
+        }
+    }
 }
 
 bool order_rule(struct compiler *c, struct rule *r)
 {
     struct varset safe = varset_new(c);
-    struct head *h = r->head;
-    for (size_t i = 0; i < h->n_args; i++) {
-        direct_vars(h->args[i], &safe);
+    for (size_t i = 0; i < r->head->n_args; i++) {
+        direct_vars(r->head->args[i], &safe);
     }
     bool ok = order_body(c, r->body, &safe);
-    for (size_t i = 1; i < h->ref->list.n; i++) {
-        ok = ok && check_head(c, h->ref->list.v[i], &safe);
-    }
-    ok = ok && (h->key == NULL || check_head(c, h->key, &safe));
-    return ok && (h->value == NULL || check_head(c, h->value, &safe));
+    order_report(c);
+    return ok;
 }

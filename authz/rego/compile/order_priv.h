@@ -13,4 +13,7 @@ void expr_outputs(struct compiler *c, const struct expr *e, const struct varset 
 /* Orders the bodies inside of `e`; `seen` is bound around it. */
 bool order_closures_of(struct compiler *c, struct expr *e, const struct varset *seen);
 
+/* Notes variables as unsafe in a term at `loc`. */
+void order_note_term(struct compiler *c, const struct varset *unsafe, struct loc loc);
+
 #endif

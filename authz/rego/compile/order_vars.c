@@ -452,26 +452,24 @@ static bool order_in_term(struct compiler *c, struct term *t, const struct varse
 static bool order_comprehension(struct compiler *c, struct term *t, const struct varset *seen)
 {
     struct varset safe = varset_new(c), head = varset_new(c);
+    struct loc outer = c->at;
     memcpy(safe.bits, seen->bits, MIN(seen->words, safe.words) * sizeof *safe.bits);
     bool ok = order_body(c, t->comp.body, &safe);
+    c->at = outer;
     direct_vars(t->comp.value, &head);
     if (t->comp.key != NULL) {
         direct_vars(t->comp.key, &head);
     }
-    struct varset outputs = varset_new(c);
+    struct varset missing = varset_new(c), outputs = varset_new(c);
     outputs_of_term(t->comp.value, &safe, &outputs);
+    bool any = false;
     for (size_t i = 0; ok && i < head.words; i++) {
-        uint64_t missing = head.bits[i] & ~(safe.bits[i] | outputs.bits[i]);
-        if (missing != 0) {
-            struct local *l = c->locals;
-            uint32_t id = (uint32_t)(i * 64) + (uint32_t)__builtin_ctzll(missing);
-            while (l != NULL && l->id != id) {
-                l = l->next;
-            }
-            compile_error(c, "rego_unsafe_var_error", t->loc, "var %.*s is unsafe",
-                          STR_FMT(l != NULL ? l->name : S("_")));
-            ok = false;
-        }
+        missing.bits[i] = head.bits[i] & ~(safe.bits[i] | outputs.bits[i]);
+        any |= missing.bits[i] != 0;
+    }
+    if (any) {
+        order_note_term(c, &missing, outer);
+        ok = false;
     }
     ok &= order_in_term(c, t->comp.value, &safe);
     return t->comp.key != NULL ? ok & order_in_term(c, t->comp.key, &safe) : ok;

@@ -308,11 +308,6 @@ static void check_declaration(struct compiler *c, struct scope *s, const struct 
 struct local *declare(struct compiler *c, struct scope *s, struct term *t, const char *verb)
 {
     check_declaration(c, s, t, verb);
-    if (is_root_name(t->var.name)) {
-        compile_error(c, "rego_compile_error", t->loc,
-                      "variables must not shadow %.*s (use a different variable name)",
-                      STR_FMT(t->var.name));
-    }
     struct local *l = new_local(c, t->var.name, t->loc);
     l->declared = true;
     l->assigned = verb[0] == 'a';
@@ -322,9 +317,45 @@ struct local *declare(struct compiler *c, struct scope *s, struct term *t, const
     return l;
 }
 
+/* Where a root document stands alone it may be a variable of that name (in v0). */
+static bool is_root_alone(const struct term *t)
+{
+    return t->type == T_REF && t->list.n == 1 && t->list.v[0]->type == T_VAR &&
+           is_root_name(t->list.v[0]->var.name);
+}
+
+static const char *kind_of(const struct term *t)
+{
+    static const char *const kinds[] = {
+        [T_NULL] = "null",
+        [T_BOOL] = "boolean",
+        [T_NUMBER] = "number",
+        [T_STRING] = "string",
+        [T_TEMPLATE] = "templatestring",
+        [T_VAR] = "var",
+        [T_REF] = "ref",
+        [T_ARRAY] = "array",
+        [T_OBJECT] = "object",
+        [T_SET] = "set",
+        [T_ARRAY_COMP] = "arraycomprehension",
+        [T_SET_COMP] = "setcomprehension",
+        [T_OBJECT_COMP] = "objectcomprehension",
+        [T_CALL] = "call",
+        [T_AND] = "logicaland",
+        [T_OR] = "logicalor",
+        [T_NOT] = "not",
+        [T_EXPR] = "expr",
+    };
+    return kinds[t->type];
+}
+
 /* Declares every variable of a pattern; what is no pattern is resolved as usual. */
 static void declare_pattern(struct compiler *c, struct scope *s, struct term *t, const char *verb)
 {
+    bool assigned = verb[0] == 'a';
+    if (assigned && is_root_alone(t)) {
+        *t = *t->list.v[0];
+    }
     switch (t->type) {
     case T_VAR:
         declare(c, s, t, verb);
@@ -341,12 +372,8 @@ static void declare_pattern(struct compiler *c, struct scope *s, struct term *t,
         }
         break;
     default:
-        if (verb[0] == 'a' && (t->type == T_REF || t->type == T_CALL || t->type >= T_ARRAY_COMP)) {
-            const char *kind = t->type == T_REF          ? "ref"
-                               : t->type == T_CALL       ? "call"
-                               : t->type == T_ARRAY_COMP ? "arraycomprehension"
-                                                         : "term";
-            compile_error(c, "rego_compile_error", t->loc, "cannot assign to %s", kind);
+        if (assigned) {
+            compile_error(c, "rego_compile_error", t->loc, "cannot assign to %s", kind_of(t));
         }
         resolve_term(c, s, t);
     }

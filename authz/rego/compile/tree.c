@@ -1,19 +1,6 @@
 /* The tree of documents: packages, rules by their place, and the graph of who uses whom. */
 #include "authz/rego/compile/compile_priv.h"
 
-#include <stdarg.h>
-
-void compile_error(struct compiler *c, const char *code, struct loc loc, const char *fmt, ...)
-{
-    char text[4096];
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
-    va_end(ap);
-    struct str file = c->query || c->unit == NULL ? STR_EMPTY : c->unit->m->file;
-    rego_errors_add(c->errors, code, file, loc, "%s", text);
-}
-
 struct node *node_child(const struct node *n, struct val key)
 {
     if (n->by_name != NULL && val_is(key, V_STRING)) {
@@ -115,14 +102,18 @@ size_t ground_prefix(const struct term *ref)
         (n)->list[(n)->count++] = (item);                                                          \
     } while (0)
 
-static struct crule *new_crule(struct compiler *c, struct rule *r, size_t prefix)
+static struct crule *new_crule(struct compiler *c, struct policy_unit *u, struct node *n,
+                               struct rule *r, size_t prefix)
 {
     struct crule *cr = arena_new(c->a, struct crule);
     cr->rule = r;
+    cr->node = n;
+    cr->unit = u;
+    cr->id = c->n_crules++;
     cr->tail = r->head->ref->list.v + prefix;
     cr->n_tail = r->head->ref->list.n - prefix;
     if (r->otherwise != NULL) {
-        cr->otherwise = new_crule(c, r->otherwise, prefix);
+        cr->otherwise = new_crule(c, u, n, r->otherwise, prefix);
     }
     return cr;
 }
@@ -135,7 +126,9 @@ static void add_rule(struct compiler *c, struct policy_unit *u, struct rule *r)
     for (size_t i = 1; i < prefix; i++) {
         n = node_make(c, n, term_const(c->a, ref->list.v[i]));
     }
-    struct crule *cr = new_crule(c, r, prefix);
+    struct crule *cr = new_crule(c, u, n, r, prefix);
+    PUSH(c, c, rules, n_rules, cap_rules, cr);
+    PUSH(c, n, all, n_all, cap_all, cr);
     n->first = n->first == NULL ? r : n->first;
     for (struct node *up = n->parent; up != NULL && !up->has_rules_below; up = up->parent) {
         up->has_rules_below = true;
@@ -185,14 +178,4 @@ struct str node_path(struct arena *a, const struct node *n)
         return arena_printf(a, "%.*s.%.*s", STR_FMT(up), STR_FMT(k));
     }
     return arena_printf(a, "%.*s[%.*s]", STR_FMT(up), STR_FMT(val_rego_text(a, n->key)));
-}
-
-void node_add_use(struct compiler *c, struct node *from, struct node *to)
-{
-    for (size_t i = 0; i < from->n_uses; i++) {
-        if (from->uses[i] == to) {
-            return;
-        }
-    }
-    PUSH(c, from, uses, n_uses, cap_uses, to);
 }

@@ -49,7 +49,7 @@ static inline bool step(struct eval *ev)
 #define V(x) ((x) >= 0 ? r[x] : k->consts[~(x)])
 #define FAIL_TO(i)                                                                                 \
     do {                                                                                           \
-        pc = (i)->to;                                                                              \
+        ip = k->v + (i)->to;                                                                       \
         goto next;                                                                                 \
     } while (0)
 
@@ -64,9 +64,8 @@ static struct val *gather(struct eval *ev, const struct code *k, const struct in
     return v;
 }
 
-static struct val input_path(struct eval *ev, const struct code *k, const struct insn *i)
+static inline struct val place(struct val v, const struct code *k, const struct insn *i)
 {
-    struct val v = ev->w.input;
     for (unsigned j = 0; j < i->n && !val_undef(v); j++) {
         v = val_member(v, k->consts[~k->lists[i->b + (int32_t)j]]);
     }
@@ -87,6 +86,20 @@ static bool scan(struct eval *ev, struct val v, struct val *it)
 }
 
 enum scan_step { SCAN_ITEM, SCAN_END, SCAN_ERROR };
+
+/* The next element of an array, whose position nobody wants: most iterations. */
+static inline bool scan_plain(struct eval *ev, struct val *it, struct val *value)
+{
+    const struct varr *a = val_arr(it[0]);
+    uint64_t at = it[1].w;
+    if (a->h.type != V_ARRAY || !val_undef(it[2]) || at >= a->h.n || (ev->steps & 1023) == 1023) {
+        return false;
+    }
+    ev->steps++;
+    it[1].w = at + 1;
+    *value = a->v[at];
+    return true;
+}
 
 static enum scan_step scan_next(struct eval *ev, struct val *it, struct val *key, struct val *value)
 {
@@ -119,16 +132,26 @@ static enum scan_step scan_next(struct eval *ev, struct val *it, struct val *key
     }
 }
 
-static bool compare(unsigned rel, struct val x, struct val y)
+static inline bool compare(unsigned rel, struct val x, struct val y)
 {
-    if (rel == 0) {
-        return val_eq(x, y);
-    }
-    if (rel == 1) {
-        return !val_eq(x, y);
+    if (rel <= 1) {
+        return val_equal(x, y) == (rel == 0);
     }
     int c = val_cmp(x, y);
     return rel == 2 ? c < 0 : rel == 3 ? c <= 0 : rel == 4 ? c > 0 : c >= 0;
+}
+
+/* A comparison where `with` may have put something else in its place. */
+static bool compare_mocked(struct eval *ev, const struct code *k, const struct insn *i,
+                           struct val x, struct val y, bool *holds)
+{
+    struct val args[2] = {x, y}, v;
+    ev->loc = i->loc, ev->file = k->file;
+    if (!eval_call(ev, i->p, args, 2, &v)) {
+        return false;
+    }
+    *holds = !val_undef(v) && !val_is_false(v);
+    return true;
 }
 
 /* The collection behind OP_COLLECT is a list in the arena; its pointer rides in a register. */
@@ -261,15 +284,15 @@ static bool deliver(struct eval *ev, const struct code *k, const struct insn *i,
 /* dispatch: the machine's instructions are cases of one switch, since a call for each would cost more than most do */
 bool eval_run(struct eval *ev, const struct code *k, struct val *r, struct sink *s)
 {
-    uint32_t pc = 0;
+    const struct insn *ip = k->v;
     struct val v, x;
     const struct insn *i;
 next:
     for (;;) {
-        i = &k->v[pc++];
+        i = ip++;
         switch ((enum op)i->op) {
         case OP_JMP:
-            pc = i->to;
+            ip = k->v + i->to;
             break;
         case OP_MOVE:
             r[i->a] = V(i->b);
@@ -281,7 +304,11 @@ next:
             r[i->a] = ev->w.input;
             break;
         case OP_INPUT_PATH:
-            v = input_path(ev, k, i);
+        case OP_DATA_PATH:
+            if (i->flag != 0 && r[i->a].w != 0) {
+                break;
+            }
+            v = place(i->op == OP_INPUT_PATH ? ev->w.input : ev->w.data, k, i);
             if (val_undef(v)) {
                 FAIL_TO(i);
             }
@@ -303,6 +330,47 @@ next:
                 FAIL_TO(i);
             }
             r[i->a] = v;
+            break;
+        case OP_FIELD:
+            v = V(i->b), x = k->consts[~i->c];
+            if (unlikely(val_is(v, V_DOC))) {
+                if (!doc_child(ev, v, x, &v)) {
+                    return false;
+                }
+            } else {
+                v = val_field(v, x);
+            }
+            if (val_undef(v)) {
+                FAIL_TO(i);
+            }
+            r[i->a] = v;
+            break;
+        case OP_FIELD_CMP:
+            v = V(i->b), x = k->consts[~i->c];
+            if (unlikely(val_is(v, V_DOC))) {
+                if (!doc_child(ev, v, x, &v)) {
+                    return false;
+                }
+            } else {
+                v = val_field(v, x);
+            }
+            if (val_undef(v)) {
+                FAIL_TO(i);
+            }
+            x = V(i->a);
+            if (unlikely(ev->w.mocks != NULL)) {
+                bool holds;
+                if (!compare_mocked(ev, k, i, i->flag ? x : v, i->flag ? v : x, &holds)) {
+                    return false;
+                }
+                if (!holds) {
+                    FAIL_TO(i);
+                }
+                break;
+            }
+            if (!compare(i->n, v, x)) {
+                FAIL_TO(i);
+            }
             break;
         case OP_DOT:
             v = V(i->b), x = V(i->c);
@@ -336,6 +404,9 @@ next:
             break;
         case OP_NEXT: {
             struct val unused;
+            if (i->b < 0 && scan_plain(ev, &r[i->a], i->c >= 0 ? &r[i->c] : &unused)) {
+                break;
+            }
             enum scan_step got = scan_next(ev, &r[i->a], i->b >= 0 ? &r[i->b] : NULL,
                                            i->c >= 0 ? &r[i->c] : &unused);
             if (got == SCAN_ERROR) {
@@ -348,7 +419,7 @@ next:
         }
         case OP_EQ:
             v = V(i->b), x = V(i->c);
-            if (!val_same(v, x) && !val_eq(v, x)) {
+            if (!val_equal(v, x)) {
                 FAIL_TO(i);
             }
             break;
@@ -359,12 +430,11 @@ next:
             break;
         case OP_CMP:
             if (unlikely(ev->w.mocks != NULL)) {
-                struct val args[2] = {V(i->b), V(i->c)};
-                ev->loc = i->loc, ev->file = k->file;
-                if (!eval_call(ev, i->p, args, 2, &v)) {
+                bool holds;
+                if (!compare_mocked(ev, k, i, V(i->b), V(i->c), &holds)) {
                     return false;
                 }
-                if (val_undef(v) || val_is_false(v)) {
+                if (!holds) {
                     FAIL_TO(i);
                 }
                 break;

@@ -8,7 +8,7 @@
 struct memo {
     struct val v;
     const struct crule *by; /* the definition that gave the value */
-    uint64_t stamp;         /* the query's number: the value is being made; and one more: it is there */
+    uint64_t stamp; /* the query's number: the value is being made; and one more: it is there */
 };
 
 /* A document that is still a place in the tree: a node and the base data under it. */

@@ -49,6 +49,9 @@ bool eval_code(struct eval *ev, const struct code *k, const struct val *args, si
     for (size_t i = 0; i < n; i++) {
         frame[i] = args[i];
     }
+    for (size_t i = 0; i < k->n_kept; i++) {
+        frame[k->kept[i]].w = 0;
+    }
     bool ok = eval_run(ev, k, frame, s);
     ev->top = frame;
     ev->depth--;
@@ -60,7 +63,9 @@ static bool run_chain(struct eval *ev, const struct crule *cr, const struct val 
                       struct sink *s, const struct crule **by)
 {
     for (; cr != NULL; cr = cr->otherwise) {
-        if (!eval_code(ev, cr->code, args, n, s)) {
+        if (cr->always) {
+            s->value = cr->value;
+        } else if (!eval_code(ev, cr->code, args, n, s)) {
             return false;
         }
         if (s->clash || !val_undef(s->value)) {
@@ -156,8 +161,8 @@ static bool run_complete(struct eval *ev, const struct node *n, const struct val
         }
     }
     if (val_undef(value) && n->fallback != NULL && n->fallback->code != NULL) {
-        struct sink s = {.kind = SINK_VALUE, .value = VAL_UNDEF};
-        if (!eval_code(ev, n->fallback->code, args, n_args, &s)) {
+        struct sink s = {.kind = SINK_VALUE, .value = n->fallback->value};
+        if (!n->fallback->always && !eval_code(ev, n->fallback->code, args, n_args, &s)) {
             return false;
         }
         value = s.value;
@@ -367,6 +372,10 @@ bool eval_func(struct eval *ev, struct node *n, const struct val *args, size_t n
             return run_mock(ev, m, args, n_args, out);
         }
     }
+    const struct crule *by = NULL;
+    if (n->cheap) {
+        return run_complete(ev, n, args, n_args, out, &by);
+    }
     uint64_t hash = call_hash(n, args, n_args);
     if (ev->w.calls->slots != NULL) {
         struct fcall *f = call_slot(ev->w.calls, n, hash, args, n_args);
@@ -375,7 +384,6 @@ bool eval_func(struct eval *ev, struct node *n, const struct val *args, size_t n
             return true;
         }
     }
-    const struct crule *by = NULL;
     if (!run_complete(ev, n, args, n_args, out, &by)) {
         return false;
     }

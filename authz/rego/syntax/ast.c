@@ -252,6 +252,7 @@ void rego_error_write(struct buf *out, const struct rego_error *e)
 
 void rego_errors_write(struct buf *out, const struct rego_errors *e)
 {
+    buf_puts(out, e->prefix);
     if (e->n != 1) {
         buf_printf(out, "%zu errors occurred:\n", e->n);
     } else if (!e->v[0].whole_file) {

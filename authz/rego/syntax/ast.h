@@ -175,6 +175,7 @@ struct rego_error {
 
 struct rego_errors {
     struct arena *a;
+    struct str prefix; /* written before the list */
     struct rego_error *v;
     size_t n, cap;
 };

@@ -1,13 +1,18 @@
-/* Terms, lists over several lines, expressions and bodies. */
+/* Terms: references, calls, operators, collections, strings. */
 #include "authz/rego/syntax/format_priv.h"
 
 static const struct {
-    const char *name, *infix;
-} infixes[] = {{"plus", "+"}, {"minus", "-"}, {"mul", "*"},    {"div", "/"},  {"rem", "%"},
-               {"and", "&"},  {"or", "|"},    {"equal", "=="}, {"neq", "!="}, {"lt", "<"},
-               {"lte", "<="}, {"gt", ">"},    {"gte", ">="},   {"eq", "="},   {"assign", ":="}};
+    const char *name, *infix, *operand;
+} infixes[] = {{"plus", "+", "number"}, {"minus", "-", "any<number, set[any]>"},
+               {"mul", "*", "number"},  {"div", "/", "number"},
+               {"rem", "%", "number"},  {"and", "&", "set[any]"},
+               {"or", "|", "set[any]"}, {"equal", "==", "any"},
+               {"neq", "!=", "any"},    {"lt", "<", "any"},
+               {"lte", "<=", "any"},    {"gt", ">", "any"},
+               {"gte", ">=", "any"},    {"eq", "=", "any"},
+               {"assign", ":=", "any"}};
 
-static const char *infix_of(const struct term *call)
+const char *infix_of(const struct term *call)
 {
     for (size_t i = 0; i < ARRAY_LEN(infixes); i++) {
         if (term_is_call_of(call, infixes[i].name)) {
@@ -19,21 +24,68 @@ static const char *infix_of(const struct term *call)
 
 bool is_union(const struct term *t)
 {
-    return t->type == T_CALL && t->list.n == 3 && term_is_call_of(t, "or");
+    return term_is_call_of(t, "or");
 }
 
-static bool led_by_paren(const struct writer *w, const struct term *t)
+bool is_member(const struct term *t)
 {
-    struct str s = loc_text(w, t->loc);
-    return s.n > 0 && s.p[0] == '(';
+    return term_is_call_of(t, "internal.member_2") || term_is_call_of(t, "internal.member_3");
 }
 
-#define WRITE(call)                                                                                \
-    do {                                                                                           \
-        if ((call) != W_OK) {                                                                      \
-            return W_UNEXPECTED;                                                                   \
-        }                                                                                          \
-    } while (0)
+struct loc call_loc(const struct term *t)
+{
+    return t->list.v[0]->loc;
+}
+
+static const char *operand_type(const struct term *t)
+{
+    for (size_t i = 0; i < ARRAY_LEN(infixes); i++) {
+        if (term_is_call_of(t, infixes[i].name)) {
+            return infixes[i].operand;
+        }
+    }
+    return "any";
+}
+
+static const char *value_kind(const struct term *t)
+{
+    static const char *const names[] = {"null",
+                                        "boolean",
+                                        "number",
+                                        "string",
+                                        "templatestring",
+                                        "var",
+                                        "ref",
+                                        "array",
+                                        "object",
+                                        "set",
+                                        "arraycomprehension",
+                                        "setcomprehension",
+                                        "objectcomprehension",
+                                        "call"};
+    return t->type <= T_CALL ? names[t->type] : "expr";
+}
+
+void note_arity(struct writer *w, const struct term *t)
+{
+    struct buf b;
+    size_t arity = term_is_call_of(t, "internal.member_3") ? 3 : 2;
+    buf_init(&b, 1 << 20);
+    buf_puts(&b, S("have: ("));
+    for (size_t i = 1; i < t->list.n; i++) {
+        buf_printf(&b, "%s%s", i > 1 ? "," : "", value_kind(t->list.v[i]));
+    }
+    buf_puts(&b, S(")\nwant: ("));
+    for (size_t i = 0; i < arity; i++) {
+        buf_printf(&b, "%s%s", i > 0 ? "," : "", operand_type(t));
+    }
+    buf_putc(&b, ')');
+    struct str name = term_call_name(w->a, t);
+    rego_errors_add(w->errors, "rego_type_error", w->m->file, call_loc(t), "%.*s: arity mismatch",
+                    STR_FMT(name));
+    w->errors->v[w->errors->n - 1].details = arena_str(w->errors->a, buf_str(&b));
+    buf_release(&b);
+}
 
 static bool plain_name(struct str s)
 {
@@ -47,197 +99,153 @@ static bool plain_name(struct str s)
     return s.n > 0;
 }
 
-static const char *const keywords[] = {"package", "import", "as",       "default", "else",  "not",
-                                       "some",    "with",   "null",     "true",    "false", "in",
-                                       "every",   "if",     "contains", "and",     "or"};
-
-static bool is_keyword(const struct writer *w, struct str s)
-{
-    for (size_t i = 0; i < ARRAY_LEN(keywords); i++) {
-        if (str_is(s, keywords[i])) {
-            return i < 11 || w->v1 || w->ifs;
-        }
-    }
-    return false;
-}
-
 static bool needs_brackets(const struct writer *w, const struct term *t)
 {
-    struct str text = loc_text(w, t->loc);
-    return !plain_name(t->str) || (is_keyword(w, t->str) && text.n > 0 && text.p[0] == '"');
+    if (!plain_name(t->str)) {
+        return true;
+    }
+    bool keyword = keyword_token(t->str, w->keywords) != TOK_IDENT;
+    return keyword && (!w->keywords_in_refs || text_starts(w, t->loc, '"'));
+}
+
+static void write_ref_name(struct writer *w, const struct term *t)
+{
+    if (!needs_brackets(w, t)) {
+        put(w, ".");
+        put_str(w, t->str);
+        return;
+    }
+    put(w, "[");
+    term_write(w->out, t);
+    put(w, "]");
 }
 
 enum written write_ref(struct writer *w, struct term *const *v, size_t n)
 {
-    bool parens = v[0]->type == T_CALL && led_by_paren(w, v[0]);
+    bool parens = v[0]->type == T_CALL && text_starts(w, v[0]->loc, '(');
     WRITE(write_term_parens(w, v[0], parens));
     for (size_t i = 1; i < n; i++) {
-        if (v[i]->type == T_STRING && !needs_brackets(w, v[i])) {
-            buf_putc(w->out, '.');
-            buf_puts(w->out, v[i]->str);
-        } else if (v[i]->type == T_STRING || v[i]->type == T_VAR) {
-            buf_putc(w->out, '[');
-            term_write(w->out, v[i]);
-            buf_putc(w->out, ']');
-        } else {
-            buf_putc(w->out, '[');
-            if (write_term(w, v[i]) != W_OK) {
-                buf_putc(w->out, '\n');
-            }
-            buf_putc(w->out, ']');
+        if (v[i]->type == T_STRING) {
+            write_ref_name(w, v[i]);
+            continue;
         }
+        put(w, "[");
+        if (v[i]->type == T_VAR) {
+            term_write(w->out, v[i]);
+        } else if (write_term(w, v[i]) != W_OK) {
+            put(w, "\n"); /* so that the bracket is no part of a comment */
+        }
+        put(w, "]");
     }
     return W_OK;
+}
+
+/* What waits inside of the rows of the term is in its text; what waited before keeps waiting. */
+static void waiting_outside(struct writer *w, struct waiting *before, const struct term *t,
+                            struct loc text)
+{
+    w->waiting = NULL;
+    struct waiting **at = &w->waiting;
+    for (struct waiting *x = before; x != NULL; x = x->next) {
+        int64_t row = row_of(x->comment->loc);
+        bool inside = row >= row_of(t->loc) && row <= end_row(w, text) &&
+                      x->comment->loc.off < text.end && x->comment->loc.off >= text.off;
+        if (!inside) {
+            *at = arena_new(w->a, struct waiting);
+            (*at)->comment = x->comment;
+            at = &(*at)->next;
+        }
+    }
 }
 
 enum written write_term(struct writer *w, struct term *t)
 {
-    if (w->next >= w->n_comments && w->before_end == NULL) {
+    if (w->next >= w->n_comments) {
         return write_term_parens(w, t, false);
     }
     size_t length = w->out->n, next = w->next;
     int level = w->level;
-    if (write_term_parens(w, t, false) == W_OK) {
+    bool inline_ = w->inline_, delay = w->delay;
+    struct waiting *waiting = w->waiting, copy[4];
+    size_t n = 0;
+    for (const struct waiting *x = waiting; x != NULL && n < ARRAY_LEN(copy); x = x->next) {
+        copy[n++] = (struct waiting){.comment = x->comment};
+    }
+    w->in_term++;
+    enum written r = write_term_parens(w, t, false);
+    w->in_term--;
+    if (r == W_OK) {
         return W_OK;
+    }
+    for (size_t i = 0; i + 1 < n; i++) {
+        copy[i].next = &copy[i + 1];
     }
     w->out->n = length;
     w->level = level;
     w->next = next;
-    if (w->before_end != NULL && w->before_end->loc.row >= t->loc.row &&
-        (int64_t)w->before_end->loc.row <= end_row(w, t->loc)) {
-        w->before_end = NULL;
-    }
-    return write_unformatted(w, t->loc);
+    w->inline_ = inline_;
+    w->delay = delay;
+    struct loc text = t == w->else_value ? w->else_text : t->loc;
+    waiting_outside(w, n > 0 ? copy : NULL, t, text);
+    write_unformatted(w, text);
+    return W_UNEXPECTED;
 }
 
-static enum written write_item(struct writer *w, struct term *t, bool paren_unions)
-{
-    bool parens = is_union(t) && (paren_unions || led_by_paren(w, t));
-    put(w, parens ? "(" : "");
-    enum written e = write_term(w, t);
-    put(w, parens ? ")" : "");
-    return e;
-}
-
-static enum written write_line(struct writer *w, struct term **v, size_t n, bool pairs, bool unions)
-{
-    for (size_t i = 0; i < n; i += pairs ? 2 : 1) {
-        put(w, i > 0 ? ", " : "");
-        WRITE(write_item(w, v[i], pairs || unions));
-        if (pairs) {
-            put(w, ": ");
-            WRITE(write_item(w, v[i + 1], true));
-        }
-    }
-    return W_OK;
-}
-
-/* How many words of the list stand on the first line of the rest. */
-static size_t line_length(struct term **v, size_t n, bool pairs, int64_t row, bool first)
-{
-    size_t step = pairs ? 2 : 1, i = 0;
-    for (; i < n; i += step) {
-        if ((int64_t)v[i]->loc.row > row && (i > 0 || !first)) {
-            break;
-        }
-        row = v[i]->loc.row;
-    }
-    return i;
-}
-
-static bool newline_before(struct writer *w, struct loc last, const struct term *first)
-{
-    struct str text = loc_text(w, last), item = loc_text(w, first->loc);
-    size_t at = item.n > 0 ? str_find(text, item) : STR_NPOS;
-    return at != STR_NPOS && at > 0 && str_find_char(str_sub(text, 1, at), '\n') != STR_NPOS;
-}
-
-enum written write_list(struct writer *w, struct term **v, size_t n, struct loc last, int64_t close,
-                        bool pairs, bool paren_unions)
-{
-    if (n == 0) {
-        return W_OK;
-    }
-    size_t first = line_length(v, n, pairs, last.row, true);
-    bool one = first == n, before = false;
-    if (one) {
-        for (size_t i = w->next; i < w->n_comments; i++) {
-            int64_t row = w->comments[i].loc.row;
-            if (row > (int64_t)last.row && row < close) {
-                return W_UNEXPECTED;
-            }
-        }
-        before = newline_before(w, last, v[0]);
-    }
-    if (one && !before) {
-        return write_line(w, v, n, pairs, paren_unions);
-    }
-    w->delay = true;
-    end_line(w);
-    w->level++;
-    start_line(w);
-    for (size_t from = 0, count = first; from < n;) {
-        WRITE(write_line(w, v + from, count, pairs, paren_unions));
-        put(w, ",");
-        from += count;
-        if (from < n) {
-            end_line(w);
-            start_line(w);
-            count = MAX(line_length(v + from, n - from, pairs, v[from]->loc.row, false),
-                        pairs ? 2u : 1u);
-        }
-    }
-    end_line(w);
-    WRITE(insert_comments(w, close));
-    w->level--;
-    start_line(w);
-    return W_OK;
-}
-
-static enum written write_call_plain(struct writer *w, struct term *t)
+enum written write_call_plain(struct writer *w, struct term *t)
 {
     struct term *op = t->list.v[0];
+    enum written r = W_OK;
     if (op->type == T_REF) {
-        WRITE(write_ref(w, op->list.v, op->list.n));
+        r = write_ref(w, op->list.v, op->list.n);
     } else {
         term_write(w->out, op);
     }
-    buf_putc(w->out, '(');
-    enum written e = write_list(w, t->list.v + 1, t->list.n - 1, op->loc, -1, false, false);
-    buf_putc(w->out, ')');
-    return e;
+    put(w, "(");
+    if (r == W_OK || w->in_term == 0) {
+        enum written args = write_list(w, t->list.v + 1, t->list.n - 1, op->loc,
+                                       closing_row(w, op->loc, '(', ')'), false, false);
+        r = args != W_OK ? args : r;
+    }
+    put(w, ")");
+    return r;
 }
 
-static enum written write_in(struct writer *w, struct term *t, bool parens)
+/*
+ * `x in y` and `k, v in y`. Operands that are memberships themselves get parentheses, or they would be read
+ * as something else; but for the first of `x in y in z`. (Here opa changes the meaning.)
+ */
+enum written write_in(struct writer *w, struct term *t, bool parens)
 {
-    bool pair = t->list.n == 4;
-    parens = parens && pair;
+    size_t n = t->list.n - 1;
+    if (n != (term_is_call_of(t, "internal.member_3") ? 3u : 2u)) {
+        note_arity(w, t);
+        return W_OK;
+    }
+    bool chain = n == 2 && term_is_call_of(t->list.v[1], "internal.member_2");
     put(w, parens ? "(" : "");
-    WRITE(write_term_parens(w, t->list.v[1], true));
-    if (pair) {
+    WRITE(write_term_parens(w, t->list.v[1], !chain));
+    if (n == 3) {
         put(w, ", ");
         WRITE(write_term_parens(w, t->list.v[2], true));
     }
     put(w, " in ");
-    WRITE(write_term_parens(w, t->list.v[t->list.n - 1], true));
+    WRITE(write_term_parens(w, t->list.v[n], true));
     put(w, parens ? ")" : "");
     return W_OK;
-}
-
-static bool is_in(const struct term *t)
-{
-    return (term_is_call_of(t, "internal.member_2") && t->list.n == 3) ||
-           (term_is_call_of(t, "internal.member_3") && t->list.n == 4);
 }
 
 static enum written write_call(struct writer *w, struct term *t, bool parens)
 {
     const char *infix = infix_of(t);
-    if (is_in(t)) {
-        return write_in(w, t, true);
+    if (is_member(t)) {
+        return write_in(w, t, parens || t->list.n == 4);
     }
-    if (infix == NULL || t->list.n != 3) {
+    if (infix == NULL) {
         return write_call_plain(w, t);
+    }
+    if (t->list.n != 3) {
+        note_arity(w, t);
+        return W_OK;
     }
     put(w, parens ? "(" : "");
     WRITE(write_term_parens(w, t->list.v[1], true));
@@ -249,101 +257,104 @@ static enum written write_call(struct writer *w, struct term *t, bool parens)
     return W_OK;
 }
 
-/* A body in brackets, behind `|` or an opening brace. `row` is where what precedes it stands. */
-enum written write_closure(struct writer *w, struct body *b, int64_t row, struct loc around,
-                           char open, char close)
-{
-    bool lines = (int64_t)b->v[0]->loc.row > row;
-    for (size_t i = 1; i < b->n; i++) {
-        lines |= b->v[i]->loc.row > b->v[i - 1]->loc.row;
-    }
-    if (lines) {
-        end_line(w);
-        w->level++;
-        enum written e = write_body(w, b);
-        if (e == W_OK) {
-            e = insert_comments(w, closing_row(w, around, 0, 0, open, close));
-        }
-        w->level--;
-        start_line(w);
-        return e;
-    }
-    put(w, " ");
-    for (size_t i = 0; i < b->n; i++) {
-        put(w, i > 0 ? "; " : "");
-        WRITE(write_expr(w, b->v[i]));
-    }
-    return insert_comments(w, closing_row(w, around, 0, 0, open, close));
-}
-
 static enum written write_comprehension(struct writer *w, struct term *t)
 {
     bool array = t->type == T_ARRAY_COMP;
+    char open = array ? '[' : '{', close = array ? ']' : '}';
     struct term *head = t->comp.value;
-    int64_t row = head->loc.row;
-    put(w, array ? "[" : "{");
+    buf_putc(w->out, open);
     if (t->type == T_OBJECT_COMP) {
-        bool parens = is_union(t->comp.key);
-        put(w, parens ? "(" : "");
+        bool key_parens = is_union(t->comp.key);
+        put(w, key_parens ? "(" : "");
         WRITE(write_term(w, t->comp.key));
-        put(w, parens ? "): " : ": ");
-        row = t->loc.row;
-        head->loc.row = t->loc.row;
-    } else if (row > (int64_t)t->loc.row) {
+        put(w, key_parens ? "): " : ": ");
+        head->loc.row = (uint32_t)row_of(t->loc); /* the value stays on the line of its key */
+    } else if (row_of(head->loc) > row_of(t->loc)) {
         end_line(w);
         start_line(w);
     }
-    bool parens = head->type == T_CALL && (is_union(head) || led_by_paren(w, head));
+    bool parens = head->type == T_CALL && (is_union(head) || text_starts(w, head->loc, '('));
     WRITE(write_term_parens(w, head, parens));
     put(w, " |");
-    WRITE(write_closure(w, t->comp.body, row, t->loc, array ? '[' : '{', array ? ']' : '}'));
-    put(w, array ? "]" : "}");
+    WRITE(write_closure(w, t->comp.body, row_of(head->loc), t->loc, open, close));
+    buf_putc(w->out, close);
     return W_OK;
 }
 
+/* Strings stay as they were written. A name that has become a string is quoted. */
 static void write_string(struct writer *w, const struct term *t)
 {
     struct str text = loc_text(w, t->loc);
     bool quoted = text.n >= 2 && (text.p[text.n - 1] == '"' || text.p[text.n - 1] == '`');
-    if (!quoted) {
+    if (text.n > 0 && text.p[0] == '`') {
+        put_str(w, text);
+    } else if (!quoted) {
         term_write(w->out, t);
-        return;
+    } else {
+        put_str(w, str_sub(text, str_find_char(text, text.p[text.n - 1]), text.n));
     }
-    char quote = text.p[text.n - 1];
-    size_t at = str_find_char(text, quote);
-    buf_puts(w->out, str_sub(text, at, text.n));
 }
 
 static enum written write_collection(struct writer *w, struct term *t)
 {
     bool array = t->type == T_ARRAY, object = t->type == T_OBJECT;
+    char open = array ? '[' : '{', close = array ? ']' : '}';
     if (t->type == T_SET && t->list.n == 0) {
         put(w, "set()");
-        return insert_comments(w, closing_row(w, t->loc, 0, 0, '(', ')'));
+        return insert_comments(w, closing_row(w, t->loc, '(', ')'));
     }
-    put(w, array ? "[" : "{");
-    WRITE(write_list(w, t->list.v, t->list.n, t->loc,
-                     closing_row(w, t->loc, 0, 0, array ? '[' : '{', array ? ']' : '}'), object,
+    buf_putc(w->out, open);
+    WRITE(write_list(w, t->list.v, t->list.n, t->loc, closing_row(w, t->loc, open, close), object,
                      true));
-    put(w, array ? "]" : "}");
+    buf_putc(w->out, close);
     return W_OK;
 }
 
-static void put_template_text(struct writer *w, struct str s, bool raw)
+/* Literal text of a template; `{` is escaped unless a backslash is before it already. */
+static void write_template_text(struct writer *w, const struct term *t, bool raw)
 {
     struct buf b;
-    buf_init(&b, 16 * s.n + 64);
+    buf_init(&b, 16 * t->str.n + 64);
     if (raw) {
-        buf_puts(&b, s);
+        buf_puts(&b, t->str);
     } else {
-        val_to_rego(&b, val_str(w->a, s));
+        term_write(&b, t);
     }
-    struct str text = raw ? buf_str(&b) : str_sub(buf_str(&b), 1, b.n - 1);
-    for (size_t i = 0; i < text.n; i++) {
-        put(w, text.p[i] == '{' ? "\\" : "");
-        buf_putc(w->out, text.p[i]);
+    struct str s = raw ? buf_str(&b) : str_sub(buf_str(&b), 1, b.n - 1);
+    for (size_t i = 0; i < s.n; i++) {
+        put(w, s.p[i] == '{' && (i == 0 || s.p[i - 1] != '\\') ? "\\" : "");
+        buf_putc(w->out, s.p[i]);
     }
     buf_release(&b);
+}
+
+static int64_t part_row(const struct term *t)
+{
+    return row_of(t->type == T_EXPR ? t->expr->loc : t->loc);
+}
+
+static enum written write_template_expr(struct writer *w, const struct term *p,
+                                        const struct term *following)
+{
+    put(w, "{");
+    w->level++;
+    if (w->waiting != NULL) {
+        end_line(w);
+        start_line(w);
+    } else if (comments_before(w, part_row(p))) {
+        put(w, " "); /* the first one stays on the line of the brace */
+        w->inline_ = true;
+        write_comments_before(w, part_row(p));
+    }
+    WRITE(write_expr(w, p->expr));
+    if (following != NULL && comments_before(w, part_row(following))) {
+        end_line(w);
+        write_comments_before(w, part_row(following));
+        start_line(w);
+    }
+    put(w, "}");
+    w->level--;
+    return W_OK;
 }
 
 static enum written write_template(struct writer *w, struct term *t)
@@ -352,25 +363,40 @@ static enum written write_template(struct writer *w, struct term *t)
     for (size_t i = 0; i < t->list.n; i++) {
         struct term *p = t->list.v[i];
         if (p->type == T_STRING) {
-            put_template_text(w, p->str, t->raw);
+            write_template_text(w, p, t->raw);
         } else if (p->type != T_EXPR) {
             term_write(w->out, p);
         } else {
-            put(w, "{");
-            WRITE(write_expr(w, p->expr));
-            put(w, "}");
+            WRITE(write_template_expr(w, p, i + 1 < t->list.n ? t->list.v[i + 1] : NULL));
         }
     }
     put(w, t->raw ? "`" : "\"");
     return W_OK;
 }
 
-enum written write_term_parens(struct writer *w, struct term *t, bool parens)
+/* As it was written: `.5` has no digit before its point. */
+static void write_number(struct writer *w, const struct term *t)
 {
-    WRITE(insert_comments(w, t->loc.row));
-    if (!w->inline_) {
-        start_line(w);
+    struct loc l = t == w->else_value ? w->else_text : t->loc;
+    struct str s = l.row > 0 ? str_sub(w->m->source, l.off, w->m->source.n) : STR_EMPTY;
+    while (s.n > 0 && strchr("-( \t\r\n", s.p[0]) != NULL) {
+        s = str_sub(s, 1, s.n);
     }
+    struct buf b;
+    buf_init(&b, NUM_TEXT_MAX + 64);
+    num_write(&b, t->num);
+    struct str text = buf_str(&b);
+    bool minus = str_starts(text, S("-"));
+    if (s.n > 0 && s.p[0] == '.' && str_starts(str_sub(text, minus, text.n), S("0."))) {
+        put(w, minus ? "-" : "");
+        text = str_sub(text, minus + 1u, text.n);
+    }
+    put_str(w, text);
+    buf_release(&b);
+}
+
+static enum written write_by_type(struct writer *w, struct term *t, bool parens)
+{
     switch (t->type) {
     case T_REF:
         return write_ref(w, t->list.v, t->list.n);
@@ -385,6 +411,9 @@ enum written write_term_parens(struct writer *w, struct term *t, bool parens)
     case T_STRING:
         write_string(w, t);
         return W_OK;
+    case T_NUMBER:
+        write_number(w, t);
+        return W_OK;
     case T_CALL:
         return write_call(w, t, parens);
     case T_TEMPLATE:
@@ -395,223 +424,19 @@ enum written write_term_parens(struct writer *w, struct term *t, bool parens)
     }
 }
 
-static enum written write_some(struct writer *w, struct expr *e)
+enum written write_term_parens(struct writer *w, struct term *t, bool parens)
 {
-    uint32_t row = e->loc.row;
-    WRITE(insert_comments(w, row));
-    put(w, "some ");
-    for (size_t i = 0; i < e->n_symbols; i++) {
-        struct term *t = e->symbols[i];
-        if (t->type == T_CALL) {
-            return write_in(w, t, false);
-        }
-        if (t->loc.row > row) {
-            end_line(w);
-            start_line(w);
-            put(w, "\t");
-            row = t->loc.row;
-        } else if (i > 0) {
-            put(w, " ");
-        }
-        WRITE(write_term(w, t));
-        put(w, i + 1 < e->n_symbols ? "," : "");
+    if (w->paren_term == t) {
+        w->paren_term = NULL;
+        parens = true;
     }
-    return W_OK;
-}
-
-static enum written write_every(struct writer *w, struct expr *e)
-{
-    put(w, "every ");
-    if (e->every.key != NULL) {
-        WRITE(write_term(w, e->every.key));
-        put(w, ", ");
-    }
-    WRITE(write_term(w, e->every.value));
-    put(w, " in ");
-    WRITE(write_term(w, e->every.domain));
-    put(w, " {");
-    struct loc domain = e->every.domain->loc, around = e->loc;
-    around.off = domain.end;
-    around.row = (uint32_t)end_row(w, domain);
-    enum written r = write_closure(w, e->every.body, e->loc.row, around, '{', '}');
-    if (e->every.body->n == 1 && e->every.body->v[0]->loc.row == e->loc.row) {
-        put(w, " ");
-    }
-    put(w, "}");
-    return r;
-}
-
-/* Would the text of the term begin with a brace, and so be read as a body? */
-static bool brace_led(const struct term *t)
-{
-    switch (t->type) {
-    case T_SET:
-        return t->list.n > 0;
-    case T_OBJECT:
-    case T_SET_COMP:
-    case T_OBJECT_COMP:
-        return true;
-    case T_REF:
-        return brace_led(t->list.v[0]);
-    case T_CALL:
-        return infix_of(t) != NULL && t->list.n >= 3 &&
-               brace_led(t->list.n == 4 ? t->list.v[3] : t->list.v[1]);
-    default:
-        return false;
-    }
-}
-
-/* Parentheses keep what the tree says: a group, a `with` of its own, a value in braces. */
-static bool operand_parens(const struct expr *e, enum term_type parent, bool right)
-{
-    if (e->n_with > 0) {
-        return true;
-    }
-    if (e->kind != E_TERM) {
-        return false;
-    }
-    if (parent == T_NOT) {
-        return e->term->type >= T_AND || brace_led(e->term);
-    }
-    if (e->term->type == T_OR) {
-        return parent == T_AND || right;
-    }
-    if (e->term->type == T_AND) {
-        return parent == T_AND && right;
-    }
-    return e->term->type < T_AND && brace_led(e->term);
-}
-
-static enum written write_operand(struct writer *w, struct body *b, bool explicit,
-                                  struct loc around, enum term_type parent, bool right)
-{
-    if (!explicit) {
-        bool parens = operand_parens(b->v[0], parent, right);
-        put(w, parens ? "(" : "");
-        enum written e = write_expr(w, b->v[0]);
-        put(w, parens ? ")" : "");
-        return e;
-    }
-    put(w, "{");
-    enum written e = write_closure(w, b, around.row, around, '{', '}');
-    put(w, b->v[b->n - 1]->loc.row == around.row ? " }" : "}");
-    return e;
-}
-
-static enum written write_logic(struct writer *w, struct expr *e)
-{
-    struct term *t = e->term;
-    if (t->type == T_NOT) {
-        put(w, "not ");
-        return write_operand(w, t->logic.lhs, t->logic.explicit_lhs, e->loc, T_NOT, false);
-    }
-    WRITE(write_operand(w, t->logic.lhs, t->logic.explicit_lhs, e->loc, t->type, false));
-    put(w, t->type == T_AND ? " and" : " or");
-    struct loc left = t->logic.lhs->v[t->logic.lhs->n - 1]->loc, right = t->logic.rhs->v[0]->loc;
-    bool breaks = (int64_t)right.row > end_row(w, left) && !t->logic.explicit_rhs;
-    if (breaks) {
-        w->level++;
-        end_line(w);
-        start_line(w);
-    } else {
-        put(w, " ");
-    }
-    enum written r = write_operand(w, t->logic.rhs, t->logic.explicit_rhs, right, t->type, true);
-    w->level -= breaks;
-    return r;
-}
-
-static enum written write_call_expr(struct writer *w, struct term *t)
-{
-    const char *infix = infix_of(t);
-    bool lead = w->union_lead;
-    w->union_lead = false;
-    if (is_in(t)) {
-        return write_in(w, t, false);
-    }
-    if (infix == NULL || t->list.n < 3 || t->list.n > 4) {
-        return write_call_plain(w, t);
-    }
-    if (t->list.n == 4) {
-        WRITE(write_term(w, t->list.v[3]));
-        put(w, " = ");
-    }
-    lead = lead && t->list.n == 3 && is_union(t->list.v[1]);
-    put(w, lead ? "(" : "");
-    WRITE(write_term(w, t->list.v[1]));
-    put(w, lead ? ") " : " ");
-    put(w, infix);
-    put(w, " ");
-    return write_term(w, t->list.v[2]);
-}
-
-static enum written write_withs(struct writer *w, struct expr *e)
-{
-    struct loc terms = e->loc;
-    terms.end = e->with[0]->loc.off;
-    struct str text = loc_text(w, terms);
-    while (text.n > 0 && (text.p[text.n - 1] == ' ' || text.p[text.n - 1] == '\t' ||
-                          text.p[text.n - 1] == '\n' || text.p[text.n - 1] == '\r')) {
-        text.n--;
-    }
-    terms.end = terms.off + (uint32_t)text.n;
-    int64_t row = end_row(w, terms);
-    int level = w->level;
-    for (size_t i = 0; i < e->n_with; i++) {
-        struct with *x = e->with[i];
-        bool own_line = (int64_t)x->loc.row > row;
-        if (own_line) {
-            w->level = level + 1;
-            end_line(w);
-            start_line(w);
-            row = x->loc.row;
-        }
-        WRITE(insert_comments(w, x->loc.row));
-        put(w, own_line ? "with " : " with ");
-        WRITE(write_term(w, x->target));
-        put(w, " as ");
-        (void)write_term(w, x->value);
-    }
-    w->level = level;
-    return W_OK;
-}
-
-enum written write_expr(struct writer *w, struct expr *e)
-{
-    bool parens = w->paren_expr == e;
-    w->paren_expr = parens ? NULL : w->paren_expr;
-    WRITE(insert_comments(w, e->loc.row));
+    WRITE(insert_comments(w, row_of(t->loc)));
     if (!w->inline_) {
         start_line(w);
     }
-    put(w, e->negated ? "not " : "");
-    put(w, parens ? "(" : "");
-    enum written r;
-    if (e->kind == E_SOME) {
-        r = write_some(w, e);
-    } else if (e->kind == E_EVERY) {
-        r = write_every(w, e);
-    } else if (e->term->type >= T_AND) {
-        r = write_logic(w, e);
-    } else if (e->term->type == T_CALL) {
-        r = write_call_expr(w, e->term);
-    } else {
-        r = write_term(w, e->term);
-    }
-    put(w, parens ? ")" : "");
-    return r == W_OK && e->n_with > 0 ? write_withs(w, e) : r;
-}
-
-enum written write_body(struct writer *w, struct body *b)
-{
-    WRITE(insert_comments(w, b->v[0]->loc.row));
-    for (size_t i = 0; i < b->n; i++) {
-        if (i > 0 && (int64_t)b->v[i]->loc.row > end_row(w, b->v[i - 1]->loc) + 1) {
-            blank_line(w);
-        }
+    WRITE(write_by_type(w, t, parens));
+    if (!w->inline_) {
         start_line(w);
-        (void)write_expr(w, b->v[i]);
-        end_line(w);
     }
     return W_OK;
 }

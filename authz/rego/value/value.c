@@ -213,22 +213,6 @@ struct val val_get(struct val obj, struct val key)
     return at < 0 ? VAL_UNDEF : t->v[2 * at + 1];
 }
 
-struct val val_member(struct val v, struct val key)
-{
-    if (!val_is_ptr(v) || val_head(v)->type != V_OBJECT || val_head(v)->n >= VAL_INDEX_FROM ||
-        !val_is_ptr(key) || val_head(key)->type != V_STRING) {
-        return val_index(v, key);
-    }
-    const struct vtab *t = val_tab(v);
-    for (uint32_t i = 0; i < t->h.n; i++) {
-        struct val k = t->v[2 * (size_t)i];
-        if (val_is_ptr(k) && str_same(val_head(k), val_head(key))) {
-            return t->v[2 * (size_t)i + 1];
-        }
-    }
-    return VAL_UNDEF;
-}
-
 struct val val_get_str(struct val obj, const char *key)
 {
     if (!val_is(obj, V_OBJECT)) {

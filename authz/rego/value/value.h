@@ -192,18 +192,71 @@ struct val vlist_object(struct vlist *l); /* a later value for an equal key wins
 bool vlist_object_strict(struct vlist *l, struct val *out, struct val *clash);
 
 /* Reading. */
+static inline uint64_t str_word(const struct vhead *h, size_t i)
+{
+    uint64_t w;
+    memcpy(&w, ((const struct vstr *)h)->p + 8 * i, 8);
+    return w;
+}
+
+/* Is `h` the same string as `key`, which is one? Both are padded with zeros: whole words tell. */
+static inline bool str_same(const struct vhead *h, const struct vhead *key)
+{
+    if (h == key) {
+        return true;
+    }
+    if (h->n != key->n || h->type != V_STRING || str_word(h, 0) != str_word(key, 0)) {
+        return false;
+    }
+    for (size_t i = 1; 8 * i <= h->n; i++) {
+        if (str_word(h, i) != str_word(key, i)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool val_eq(struct val a, struct val b);
+/* The same, with the usual cases at hand: for the evaluator's loop. */
+static inline bool val_equal(struct val a, struct val b)
+{
+    if (a.w == b.w) {
+        return true;
+    }
+    if (val_is_ptr(a) && val_is_ptr(b) && val_head(b)->type == V_STRING) {
+        return str_same(val_head(a), val_head(b));
+    }
+    return val_is_small(a) && val_is_small(b) ? false : val_eq(a, b);
+}
 int val_cmp(struct val a, struct val b); /* Rego's total order */
 uint64_t val_hash(struct val v);
 /* As val_hash, but looks at little of a container: for tables whose keys the caller compares anyway. */
 uint64_t val_hash_quick(struct val v);
 struct val val_get(struct val obj, struct val key); /* object member, or VAL_UNDEF */
-/* As val_index; quicker where `v` is a small object and `key` a string. */
-struct val val_member(struct val v, struct val key);
 struct val val_get_str(struct val obj, const char *key);
 bool val_has(struct val set, struct val item);
 /* Rego's indexing of anything by anything: array by integer, object by key, set by member. */
 struct val val_index(struct val v, struct val key);
+/* As val_index; quicker where `v` is a small object. `key` is a string. */
+static inline struct val val_field(struct val v, struct val key)
+{
+    if (!val_is_ptr(v) || val_head(v)->type != V_OBJECT || val_head(v)->n >= VAL_INDEX_FROM) {
+        return val_index(v, key);
+    }
+    const struct vtab *t = val_tab(v);
+    for (uint32_t i = 0; i < t->h.n; i++) {
+        struct val k = t->v[2 * (size_t)i];
+        if (val_is_ptr(k) && str_same(val_head(k), val_head(key))) {
+            return t->v[2 * (size_t)i + 1];
+        }
+    }
+    return VAL_UNDEF;
+}
+static inline struct val val_member(struct val v, struct val key) /* of any type */
+{
+    return val_is_ptr(key) && val_head(key)->type == V_STRING ? val_field(v, key)
+                                                              : val_index(v, key);
+}
 /* The nth thing of an array, object or set, as an iteration meets it. */
 static inline struct val val_nth_key(struct arena *a, struct val v, uint32_t i)
 {

@@ -31,16 +31,6 @@ static inline void push(struct reader *r, struct val v)
     r->stack[r->n++] = v;
 }
 
-static inline void blanks(struct reader *r)
-{
-    if (likely(r->p < r->end && (unsigned char)*r->p > ' ')) {
-        return;
-    }
-    while (r->p < r->end && (*r->p == ' ' || *r->p == '\n' || *r->p == '\t' || *r->p == '\r')) {
-        r->p++;
-    }
-}
-
 static int hex4(const char *p)
 {
     int v = 0;
@@ -163,30 +153,31 @@ static const uint8_t keep[32] = {255, 255, 255, 255, 255, 255, 255, 255,
  * The usual string: under 16 bytes of ASCII without escapes, found, copied and padded at one go. It may write
  * behind its end, into room of the arena that nobody has yet. VAL_UNDEF: take the long way.
  */
-static inline struct val short_string(struct reader *r)
+static inline struct val short_string(struct arena *a, const char **p, const char *end)
 {
-    char *to = (char *)(((uintptr_t)r->a->cur + 7) & ~(uintptr_t)7);
-    if (r->end - r->p < 16 || r->a->end - to < 32 || r->a->cur == NULL) {
+    const char *from = *p + 1;
+    char *to = (char *)(((uintptr_t)a->cur + 7) & ~(uintptr_t)7);
+    if (end - from < 16 || a->end - to < 32 || a->cur == NULL) {
         return VAL_UNDEF;
     }
-    __m128i v = _mm_loadu_si128((const __m128i *)(const void *)r->p);
+    __m128i v = _mm_loadu_si128((const __m128i *)(const void *)from);
     __m128i stop = _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('"')),
                                 _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('\\')),
                                              _mm_cmplt_epi8(v, _mm_set1_epi8(0x20))));
     unsigned at = (unsigned)__builtin_ctz((unsigned)_mm_movemask_epi8(stop) | 0x10000u);
-    if (at == 16 || r->p[at] != '"') {
+    if (at == 16 || from[at] != '"') {
         return VAL_UNDEF;
     }
     struct vstr *s = (struct vstr *)(void *)to;
     s->h = (struct vhead){.type = V_STRING, .n = at};
     __m128i mask = _mm_loadu_si128((const __m128i *)(const void *)(keep + 16 - at));
     _mm_storeu_si128((__m128i *)(void *)s->p, _mm_and_si128(v, mask));
-    r->a->cur = to + sizeof *s + STR_WORDS(at) * 8;
-    r->p += at + 1;
+    a->cur = to + sizeof *s + STR_WORDS(at) * 8;
+    *p = from + at + 1;
     return val_of(s);
 }
 #else
-static inline struct val short_string(struct reader *r)
+static inline struct val short_string(struct arena *a, const char **p, const char *end)
 {
     return VAL_UNDEF;
 }
@@ -246,9 +237,12 @@ static struct val long_string(struct reader *r)
 
 static inline struct val string(struct reader *r)
 {
+    struct val v = short_string(r->a, &r->p, r->end);
+    if (!val_undef(v)) {
+        return v;
+    }
     r->p++;
-    struct val v = short_string(r);
-    return likely(!val_undef(v)) ? v : long_string(r);
+    return long_string(r);
 }
 
 static struct val number(struct reader *r)
@@ -317,101 +311,137 @@ static struct val scalar(struct reader *r)
     }
 }
 
-/* `"key" :` is next; leaves the reader behind the colon. */
-static void key(struct reader *r)
+static struct val closed(struct reader *r, size_t from, bool object)
 {
-    blanks(r);
-    if (r->p >= r->end || *r->p != '"') {
-        r->why = r->p >= r->end ? "unexpected end of JSON input" : "a string is due as object key";
-        return;
+    if (object) {
+        struct vlist l = {.a = r->a, .v = r->stack + from, .n = r->n - from};
+        return vlist_object(&l);
     }
-    struct val k = string(r);
-    blanks(r);
-    if (r->why == NULL && (r->p >= r->end || *r->p != ':')) {
-        r->why = r->p >= r->end ? "unexpected end of JSON input" : "':' is due after object key";
-    }
-    if (r->why == NULL) {
-        r->p++;
-        push(r, k);
-    }
+    return val_array(r->a, r->stack + from, r->n - from);
 }
 
-static struct val closed(struct reader *r, struct open o)
+static const char *skip_blanks(const char *p, const char *end)
+{
+    while (p < end && (*p == ' ' || *p == '\n' || *p == '\t' || *p == '\r')) {
+        p++;
+    }
+    return p;
+}
+
+/* Most documents are written without blanks, or with one behind each comma and colon. */
+#define SKIP(p, end)                                                                               \
+    do {                                                                                           \
+        if (unlikely((p) < (end) && (unsigned char)*(p) <= ' ')) {                                 \
+            (p) = skip_blanks(p, end);                                                             \
+        }                                                                                          \
+    } while (0)
+
+/* Strings and all else that is no container; `p` stands on its first byte. */
+static inline struct val leaf(struct reader *r, const char **p)
 {
     struct val v;
-    if (o.object) {
-        struct vlist l = {.a = r->a, .v = r->stack + o.from, .n = r->n - o.from};
-        v = vlist_object(&l);
-    } else {
-        v = val_array(r->a, r->stack + o.from, r->n - o.from);
+    if (**p == '"') {
+        v = short_string(r->a, p, r->end);
+        if (likely(!val_undef(v))) {
+            return v;
+        }
     }
-    r->n = o.from;
+    r->p = *p;
+    v = scalar(r);
+    *p = r->p;
     return v;
 }
 
-static bool opens(struct reader *r, struct open *opened, size_t *depth)
+static const char *due(const struct reader *r, const char *p, bool object)
 {
-    bool object = *r->p == '{';
-    if (*depth == VAL_DEPTH_MAX) {
-        r->why = "nested too deeply";
+    if (p >= r->end) {
+        return "unexpected end of JSON input";
+    }
+    return object ? "',' or '}' is due in object" : "',' or ']' is due in array";
+}
+
+/* `"key":`; false with the reason noted. */
+static inline bool key(struct reader *r, const char **at)
+{
+    const char *p = *at;
+    SKIP(p, r->end);
+    if (unlikely(p >= r->end || *p != '"')) {
+        r->why = p >= r->end ? "unexpected end of JSON input" : "a string is due as object key";
+        r->p = p;
         return false;
     }
-    opened[(*depth)++] = (struct open){.from = r->n, .object = object};
-    r->p++;
-    blanks(r);
-    if (r->p < r->end && *r->p == (object ? '}' : ']')) {
+    struct val k = leaf(r, &p);
+    SKIP(p, r->end);
+    if (unlikely(r->why != NULL || p >= r->end || *p != ':')) {
+        r->why = r->why != NULL ? r->why
+                 : p >= r->end  ? "unexpected end of JSON input"
+                                : "':' is due after object key";
+        r->p = MAX(p, r->p);
         return false;
     }
-    if (object) {
-        key(r);
-    }
+    push(r, k);
+    *at = p + 1;
     return true;
 }
 
-/* After a value: takes commas and closing brackets until another value is due, or all is closed. */
-static bool closes(struct reader *r, struct open *opened, size_t *depth)
-{
-    while (*depth > 0 && r->why == NULL) {
-        bool object = opened[*depth - 1].object;
-        blanks(r);
-        if (r->p >= r->end) {
-            r->why = "unexpected end of JSON input";
-        } else if (*r->p == ',') {
-            r->p++;
-            if (object) {
-                key(r);
-            }
-            return false;
-        } else if (*r->p == (object ? '}' : ']')) {
-            r->p++;
-            struct val v = closed(r, opened[--*depth]);
-            push(r, v);
-        } else {
-            r->why = object ? "',' or '}' is due in object" : "',' or ']' is due in array";
-        }
-    }
-    return true;
-}
-
+/* dispatch: a value, what may follow it, and the end of containers are the states of one loop without recursion */
 static void document(struct reader *r)
 {
     static _Thread_local struct open opened[VAL_DEPTH_MAX];
     size_t depth = 0;
-    for (bool done = false; !done && r->why == NULL;) {
-        blanks(r);
-        if (r->p < r->end && (*r->p == '{' || *r->p == '[')) {
-            if (opens(r, opened, &depth)) {
-                continue;
-            }
-        } else {
-            push(r, scalar(r));
+    const char *p = r->p, *end = r->end;
+    struct val v;
+    bool object = false;
+value:
+    SKIP(p, end);
+    if (likely(p < end && *p != '{' && *p != '[')) {
+        v = leaf(r, &p);
+        if (unlikely(r->why != NULL)) {
+            return;
         }
-        done = r->why != NULL || closes(r, opened, &depth);
+        goto done;
     }
-    blanks(r);
-    if (r->why == NULL && r->p < r->end) {
-        r->why = "unexpected text after the value";
+    if (p >= end || depth == VAL_DEPTH_MAX) {
+        r->why = p >= end ? "unexpected end of JSON input" : "nested too deeply";
+        r->p = p;
+        return;
     }
+    object = *p++ == '{';
+    opened[depth++] = (struct open){.from = r->n, .object = object};
+    SKIP(p, end);
+    if (unlikely(p < end && *p == (object ? '}' : ']'))) {
+        goto close;
+    }
+    if (object && !key(r, &p)) {
+        return;
+    }
+    goto value;
+close:
+    p++;
+    depth--;
+    v = closed(r, opened[depth].from, object);
+    r->n = opened[depth].from;
+    object = depth > 0 && opened[depth - 1].object;
+done:
+    push(r, v);
+    SKIP(p, end);
+    if (depth == 0) {
+        r->why = p < end ? "unexpected text after the value" : NULL;
+        r->p = p;
+        return;
+    }
+    if (likely(p < end && *p == ',')) {
+        p++;
+        if (object && !key(r, &p)) {
+            return;
+        }
+        goto value;
+    }
+    if (likely(p < end && *p == (object ? '}' : ']'))) {
+        goto close;
+    }
+    r->why = due(r, p, object);
+    r->p = p;
 }
 
 struct err val_from_json(struct arena *a, struct str text, struct val *out)

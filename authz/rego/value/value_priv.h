@@ -7,26 +7,6 @@
 /* Words that the bytes of a string take, with its NUL and the zeros behind it. */
 #define STR_WORDS(n) (((size_t)(n) + 8) / 8)
 
-static inline uint64_t str_word(const struct vhead *h, size_t i)
-{
-    uint64_t w;
-    memcpy(&w, ((const struct vstr *)h)->p + 8 * i, 8);
-    return w;
-}
-
-/* Is `h` the same string as `key`, which is one? Both are padded with zeros: whole words tell. */
-static inline bool str_same(const struct vhead *h, const struct vhead *key)
-{
-    if (h == key) {
-        return true;
-    }
-    if (h->n != key->n || h->type != V_STRING || str_word(h, 0) != str_word(key, 0)) {
-        return false;
-    }
-    return h->n < 8 || memcmp(((const struct vstr *)h)->p + 8, ((const struct vstr *)key)->p + 8,
-                              h->n - 8) == 0;
-}
-
 /* The order of two strings: of their bytes. The first eight settle most pairs. */
 static inline int val_str_cmp(struct val a, struct val b)
 {
