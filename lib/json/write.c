@@ -383,3 +383,51 @@ void jw_key_bool(struct jw *w, struct str key, bool b)
     jw_key(w, key);
     jw_bool(w, b);
 }
+
+/* The end of the string that begins at `i`. */
+static size_t string_end(struct str s, size_t i)
+{
+    for (i++; i < s.n && s.p[i] != '"'; i++) {
+        i += s.p[i] == '\\';
+    }
+    return MIN(i + 1, s.n);
+}
+
+static void break_line(struct buf *out, struct str indent, size_t level)
+{
+    buf_putc(out, '\n');
+    for (size_t i = 0; i < level; i++) {
+        buf_puts(out, indent);
+    }
+}
+
+void json_indent(struct buf *out, struct str s, struct str indent)
+{
+    size_t level = 0;
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        bool empty = i + 1 < s.n && (s.p[i + 1] == '}' || s.p[i + 1] == ']');
+        if (c == '"') {
+            size_t end = string_end(s, i);
+            buf_puts(out, str_sub(s, i, end));
+            i = end - 1;
+        } else if ((c == '{' || c == '[') && empty) {
+            buf_puts(out, str_sub(s, i, i + 2));
+            i++;
+        } else if (c == '{' || c == '[') {
+            buf_putc(out, c);
+            break_line(out, indent, ++level);
+        } else if (c == '}' || c == ']') {
+            level -= level > 0;
+            break_line(out, indent, level);
+            buf_putc(out, c);
+        } else {
+            buf_putc(out, c);
+            if (c == ',') {
+                break_line(out, indent, level);
+            } else if (c == ':') {
+                buf_putc(out, ' ');
+            }
+        }
+    }
+}
