@@ -274,7 +274,8 @@ static bool walk(struct text a, struct text b, struct path *own, const struct pa
         if (mirror < 0 || mirror >= 2 * offset || other->v[mirror] == -1) {
             return false;
         }
-        long x1 = reverse ? other->v[mirror] : *x, x2 = (long)a.n - (reverse ? *x : other->v[mirror]);
+        long x1 = reverse ? other->v[mirror] : *x,
+             x2 = (long)a.n - (reverse ? *x : other->v[mirror]);
         if (x1 >= x2) {
             *y = reverse ? offset + x1 - mirror : *y;
             *x = x1;
@@ -342,7 +343,8 @@ static struct pieces middle(struct diff *d, struct text a, struct text b)
     bool swapped = a.n <= b.n;
     l = differences(d, swapped ? h.short_a : h.long_a, swapped ? h.long_a : h.short_a);
     add(&l, SAME, h.common);
-    struct pieces r = differences(d, swapped ? h.short_b : h.long_b, swapped ? h.long_b : h.short_b);
+    struct pieces r =
+        differences(d, swapped ? h.short_b : h.long_b, swapped ? h.long_b : h.short_b);
     add_all(&l, &r);
     return l;
 }

@@ -107,8 +107,6 @@ bool json_equal(const struct json *a, const struct json *b);
 void json_write(struct buf *out, const struct json *v); /* compact, source order */
 void json_write_pretty(struct buf *out, const struct json *v, int indent);
 void json_write_string(struct buf *out, struct str s); /* one quoted, escaped string */
-/* Well-formed JSON without blanks, laid out over lines; every token stays as it is. */
-void json_indent(struct buf *out, struct str compact, struct str indent);
 /* Members sorted by UTF-16 code units (RFC 8785 section 3.2.3), no blanks; numbers keep their text. */
 void json_write_canonical(struct buf *out, const struct json *v);
 

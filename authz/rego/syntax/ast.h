@@ -191,6 +191,7 @@ struct parse_options {
     enum rego_version version;
     bool all_future_keywords;
     bool query_keywords_v2; /* a query under `import rego.v2` */
+    bool no_templates;      /* template strings are refused, as in v0 */
 };
 
 /* Parses a module. False with errors added. `source` must outlive the result. */

@@ -10,15 +10,15 @@ static void put_term(struct writer *w, const struct term *t);
 static void put_body(struct writer *w, const struct body *b);
 
 /* Bytes in base64, as upstream's marshaller writes them. */
-static void put_bytes(struct writer *w, struct str s)
+void ast_json_bytes(struct buf *out, struct str s)
 {
     static const char letters[] =
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     if (s.p == NULL) {
-        buf_puts(w->out, S("null"));
+        buf_puts(out, S("null"));
         return;
     }
-    buf_putc(w->out, '"');
+    buf_putc(out, '"');
     for (size_t i = 0; i < s.n; i += 3) {
         uint32_t v = 0;
         size_t n = MIN(s.n - i, (size_t)3);
@@ -26,10 +26,10 @@ static void put_bytes(struct writer *w, struct str s)
             v = v << 8 | (k < n ? (unsigned char)s.p[i + k] : 0);
         }
         for (size_t k = 0; k < 4; k++) {
-            buf_putc(w->out, k <= n ? letters[v >> (18 - 6 * k) & 63] : '=');
+            buf_putc(out, k <= n ? letters[v >> (18 - 6 * k) & 63] : '=');
         }
     }
-    buf_putc(w->out, '"');
+    buf_putc(out, '"');
 }
 
 static void put_place(struct writer *w, struct loc l)
@@ -39,7 +39,7 @@ static void put_place(struct writer *w, struct loc l)
     buf_printf(w->out, ",\"row\":%u,\"col\":%u", l.row, l.col);
     if (w->o != NULL && w->o->locations && l.end > l.off) {
         buf_puts(w->out, S(",\"text\":"));
-        put_bytes(w, str_sub(w->m->source, l.off, l.end));
+        ast_json_bytes(w->out, str_sub(w->m->source, l.off, l.end));
     }
     buf_putc(w->out, '}');
 }
@@ -187,22 +187,21 @@ static void put_value(struct writer *w, const struct term *t)
 
 static void put_logic(struct writer *w, const struct term *t)
 {
-    buf_printf(w->out, "{\"type\":\"%s\",",
-               t->type == T_NOT   ? "not"
-               : t->type == T_AND ? "and"
-                                  : "or");
     if (t->type == T_NOT) {
-        buf_puts(w->out, S("\"body\":"));
+        buf_puts(w->out, S("{\"body\":"));
         put_body(w, t->logic.lhs);
-        buf_printf(w->out, ",\"explicit_body\":%s}", t->logic.explicit_lhs ? "true" : "false");
+        buf_printf(w->out, ",\"explicit_body\":%s,\"type\":\"not\"}",
+                   t->logic.explicit_lhs ? "true" : "false");
         return;
     }
+    buf_puts(w->out, S("{"));
+    buf_puts(w->out, t->logic.explicit_lhs ? S("\"explicit_lhs\":true,") : S(""));
+    buf_puts(w->out, t->logic.explicit_rhs ? S("\"explicit_rhs\":true,") : S(""));
     buf_puts(w->out, S("\"lhs\":"));
     put_body(w, t->logic.lhs);
     buf_puts(w->out, S(",\"rhs\":"));
     put_body(w, t->logic.rhs);
-    buf_puts(w->out, t->logic.explicit_lhs ? S(",\"explicit_lhs\":true") : S(""));
-    buf_puts(w->out, t->logic.explicit_rhs ? S(",\"explicit_rhs\":true}") : S("}"));
+    buf_printf(w->out, ",\"type\":\"%s\"}", t->type == T_AND ? "and" : "or");
 }
 
 static void put_term(struct writer *w, const struct term *t)
@@ -232,6 +231,24 @@ static void put_term(struct writer *w, const struct term *t)
     buf_putc(w->out, '}');
 }
 
+static void put_every(struct writer *w, const struct expr *e)
+{
+    buf_puts(w->out, S("{\"body\":"));
+    put_body(w, e->every.body);
+    buf_puts(w->out, S(",\"domain\":"));
+    put_term(w, e->every.domain);
+    buf_puts(w->out, S(",\"key\":"));
+    if (e->every.key != NULL) {
+        put_term(w, e->every.key);
+    } else {
+        buf_puts(w->out, S("null"));
+    }
+    trail_loc(w, e->word);
+    buf_puts(w->out, S(",\"value\":"));
+    put_term(w, e->every.value);
+    buf_putc(w->out, '}');
+}
+
 static void put_terms(struct writer *w, const struct expr *e)
 {
     if (e->kind == E_SOME) {
@@ -243,21 +260,7 @@ static void put_terms(struct writer *w, const struct expr *e)
         return;
     }
     if (e->kind == E_EVERY) {
-        buf_puts(w->out, S("{"));
-        lead_loc(w, e->word);
-        buf_puts(w->out, S("\"key\":"));
-        if (e->every.key != NULL) {
-            put_term(w, e->every.key);
-        } else {
-            buf_puts(w->out, S("null"));
-        }
-        buf_puts(w->out, S(",\"value\":"));
-        put_term(w, e->every.value);
-        buf_puts(w->out, S(",\"domain\":"));
-        put_term(w, e->every.domain);
-        buf_puts(w->out, S(",\"body\":"));
-        put_body(w, e->every.body);
-        buf_putc(w->out, '}');
+        put_every(w, e);
         return;
     }
     if (e->term->type == T_CALL) {
@@ -337,10 +340,9 @@ static void put_head(struct writer *w, const struct head *h)
 
 static void put_rule(struct writer *w, const struct rule *r)
 {
-    buf_putc(w->out, '{');
-    buf_puts(w->out, r->is_default ? S("\"default\":true,") : S(""));
-    buf_puts(w->out, S("\"body\":"));
+    buf_puts(w->out, S("{\"body\":"));
     put_body(w, r->body);
+    buf_puts(w->out, r->is_default ? S(",\"default\":true") : S(""));
     if (r->otherwise != NULL) {
         buf_puts(w->out, S(",\"else\":"));
         put_rule(w, r->otherwise);
@@ -361,12 +363,12 @@ static void put_imports(struct writer *w)
             val_json_string(w->out, imp->alias, true);
             buf_putc(w->out, ',');
         }
-        lead_loc(w, imp->loc);
         if (wants_loc(w, imp->alias_loc)) {
             buf_puts(w->out, S("\"alias_location\":"));
             put_place(w, imp->alias_loc);
             buf_putc(w->out, ',');
         }
+        lead_loc(w, imp->loc);
         buf_puts(w->out, S("\"path\":"));
         put_term(w, imp->path);
         buf_putc(w->out, '}');
@@ -390,7 +392,7 @@ void ast_to_json(struct buf *out, const struct module *m, const struct ast_json_
     buf_puts(out, m->n_rules > 0 ? S("]") : S(""));
     for (size_t i = 0; o != NULL && o->comments && i < m->n_comments; i++) {
         buf_puts(out, i == 0 ? S(",\"comments\":[{\"Text\":") : S(",{\"Text\":"));
-        put_bytes(&w, m->comments[i].text);
+        ast_json_bytes(out, m->comments[i].text);
         buf_puts(out, S(",\"Location\":"));
         put_place(&w, m->comments[i].loc);
         buf_putc(out, '}');

@@ -10,6 +10,10 @@ struct ast_json_options {
 
 /* One line of JSON. `o` may be NULL. */
 void ast_to_json(struct buf *out, const struct module *m, const struct ast_json_options *o);
+/* Bytes in base64, in quotes; null when there are none. */
+void ast_json_bytes(struct buf *out, struct str s);
+/* The tree as an indented list of the kinds of its nodes. */
+void ast_to_pretty(struct buf *out, const struct module *m, bool comments);
 
 /* Parts of a module alone, without locations. `index` is the expression's place in its body. */
 void ast_term_to_json(struct buf *out, const struct term *t);

@@ -148,7 +148,8 @@ static struct str without_trailing_space(struct str s)
 bool rego_format(struct arena *a, struct str file, struct str source,
                  const struct format_options *o, struct rego_errors *errors, struct buf *out)
 {
-    struct parse_options po = {.version = o->from};
+    struct parse_options po = {.version = o->read_v1 ? REGO_V1 : o->from,
+                               .no_templates = o->read_v1};
     struct module *m;
     size_t n_errors = errors->n;
     if (!rego_parse_module(a, file, source, &po, errors, &m)) {

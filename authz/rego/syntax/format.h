@@ -20,6 +20,7 @@
 
 struct format_options {
     enum rego_version from, to;
+    bool read_v1;             /* the text itself is v1 already, though `from` is v0 */
     bool drop_v0_imports;     /* imports that the version makes superfluous are left out */
     bool no_keywords_in_refs; /* `p.not` is written as `p["not"]` */
 };

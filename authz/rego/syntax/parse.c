@@ -126,7 +126,7 @@ static struct str with_hints(struct parser *p, struct str s)
     return s;
 }
 
-/* The byte that row and column name; those of the end of the text stand on its last character. */
+/* The byte that row and column name. A line feed stands at column 0 of the row behind it. */
 static size_t offset_of(struct str s, struct loc loc)
 {
     size_t at = 0;
@@ -136,7 +136,7 @@ static size_t offset_of(struct str s, struct loc loc)
     for (uint32_t col = 1; col < loc.col && at < s.n; col++) {
         (void)utf8_next(s, &at);
     }
-    return at;
+    return loc.col == 0 && at > 0 ? at - 1 : at;
 }
 
 static bool is_blank(char c)

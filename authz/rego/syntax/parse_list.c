@@ -299,7 +299,7 @@ struct term *parse_template(struct parser *p, bool raw)
 {
     struct term *t = term_new(p->a, T_TEMPLATE, here(p));
     t->raw = raw;
-    if (p->o.version == REGO_V0) {
+    if (p->o.version == REGO_V0 || p->o.no_templates) {
         parser_error(p, t->loc, "template strings are not supported by current capabilities");
         return NULL;
     }

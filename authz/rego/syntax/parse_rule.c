@@ -86,7 +86,7 @@ static void missing_value(struct parser *p, const struct head *h, bool is_defaul
     }
 }
 
-static bool head_contains(struct parser *p, struct head *h)
+static void head_contains(struct parser *p, struct head *h)
 {
     if (h->is_func) {
         parser_illegal(p,
@@ -101,7 +101,6 @@ static bool head_contains(struct parser *p, struct head *h)
         parser_illegal(p, "expected rule key term (e.g., %.*s contains <VALUE> { ... })",
                        STR_FMT(head_name(p, h)));
     }
-    return h->key != NULL;
 }
 
 static struct head *parse_head(struct parser *p, bool is_default)
@@ -117,18 +116,17 @@ static struct head *parse_head(struct parser *p, bool is_default)
         return NULL;
     }
     if (tok(p) == TOK_CONTAINS) {
-        if (!head_contains(p, h)) {
-            return NULL;
-        }
+        head_contains(p, h);
     } else if (tok(p) == TOK_UNIFY || tok(p) == TOK_ASSIGN) {
         h->assign = tok(p) == TOK_ASSIGN;
         parser_scan(p);
         h->value = parse_infix(p);
         if (h->value == NULL) {
             missing_value(p, h, is_default);
-            return NULL;
         }
-    } else if (h->ref->list.n != 2 || h->n_args > 0) {
+    }
+    if (h->value == NULL && h->key == NULL && !h->uses_contains &&
+        (h->ref->list.n != 2 || h->n_args > 0)) {
         h->generated_value = true;
         h->value = term_bool(p->a, true, (struct loc){0});
     }
