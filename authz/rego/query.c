@@ -104,8 +104,11 @@ bool rego_prepare(const struct rego_policy *p, struct str text, const struct reg
     BUG_ON(q == NULL);
     arena_init(&q->a, QUERY_MEMORY_MAX);
     q->policy = p;
-    struct compiler c = {
-        .a = &q->a, .p = (struct rego_policy *)(uintptr_t)p, .errors = errors, .query = true};
+    struct compiler c = {.a = &q->a,
+                         .p = (struct rego_policy *)(uintptr_t)p,
+                         .errors = errors,
+                         .query = true,
+                         .strict = o->strict};
     size_t before = errors->n;
     struct body *b;
     map_init(&c.query_globals);

@@ -1,6 +1,7 @@
 /* JSON and YAML as text, and values out of them. */
 #include "authz/rego/builtin/builtin.h"
 
+#include "authz/rego/value/value_yaml.h"
 #include "lib/yaml/yaml.h"
 
 enum { TEXT_MAX = 256 << 20 };
@@ -109,35 +110,6 @@ static enum b_status b_is_valid(struct bcall *b)
     return b_out(b, val_bool(!failed(val_from_json(b->a, val_text(b->args[0]), &v))));
 }
 
-/* Depth is bounded by the reader's limit. */
-static struct val val_of_json(struct arena *a, const struct json *j)
-{
-    struct vlist l = {.a = a};
-    struct num n;
-    switch (j->type) {
-    case JSON_NULL:
-        return VAL_NULL;
-    case JSON_FALSE:
-    case JSON_TRUE:
-        return val_bool(j->type == JSON_TRUE);
-    case JSON_NUMBER:
-        return failed(num_parse(j->text, &n)) ? VAL_NULL : val_num(a, n);
-    case JSON_STRING:
-        return val_str(a, j->text);
-    case JSON_ARRAY:
-        for (uint32_t i = 0; i < j->n; i++) {
-            vlist_add(&l, val_of_json(a, j->items[i]));
-        }
-        return vlist_array(&l);
-    case JSON_OBJECT:
-        for (uint32_t i = 0; i < j->n; i++) {
-            vlist_add2(&l, val_str(a, j->members[i].key), val_of_json(a, j->members[i].value));
-        }
-        return vlist_object(&l);
-    }
-    return VAL_NULL;
-}
-
 static struct json *json_of_val(struct arena *a, struct val v)
 {
     struct json *j;
@@ -176,41 +148,6 @@ static enum b_status b_yaml_marshal(struct bcall *b)
     return b_buf(b, &out);
 }
 
-/* The first document counts; one that isn't there is null. */
-static struct err yaml_value(struct arena *a, struct str text, struct val *out)
-{
-    struct json *docs;
-    struct yaml_limits limits = {.lenient = true};
-    TRY(yaml_parse(a, text, S("yaml"), &limits, &docs));
-    *out = docs->n > 0 ? val_of_json(a, docs->items[0]) : VAL_NULL;
-    return OK;
-}
-
-/*
- * "yaml: line N: what", as Go's reader counts: a line of its grammar from 0, one of its scanner from 1, and
- * the first line of either is not told. Our line counts from 1.
- */
-static enum b_status yaml_failed(struct bcall *b)
-{
-    static const char *const grammar[] = {"',' or", "'-'", "node content", "key", "<"};
-    unsigned line = err_line();
-    struct str text = str_of(err_detail());
-    size_t at = str_find(text, S(": ")), context;
-    text = at != STR_NPOS ? str_sub(text, at + 2, text.n) : text;
-    context = str_find(text, S(" while "));
-    text = str_sub(text, 0, context);
-    bool first = line <= 1;
-    for (size_t i = 0; i < ARRAY_LEN(grammar); i++) {
-        struct buf begin;
-        buf_init(&begin, 100);
-        buf_printf(&begin, "did not find expected %s", grammar[i]);
-        line -= str_starts(text, buf_str(&begin)) && line > 0;
-        buf_release(&begin);
-    }
-    return first ? b_fail(b, "yaml: %.*s", STR_FMT(text))
-                 : b_fail(b, "yaml: line %u: %.*s", line, STR_FMT(text));
-}
-
 static enum b_status b_yaml_unmarshal(struct bcall *b)
 {
     struct str s;
@@ -218,8 +155,8 @@ static enum b_status b_yaml_unmarshal(struct bcall *b)
     if (!b_string(b, 1, &s)) {
         return B_ERROR;
     }
-    struct err e = yaml_value(b->a, s, &v);
-    return failed(e) ? yaml_failed(b) : b_out(b, v);
+    struct err e = val_from_yaml(b->a, s, &v);
+    return failed(e) ? b_fail(b, "%.*s", STR_FMT(val_yaml_error(b->a))) : b_out(b, v);
 }
 
 static enum b_status b_yaml_is_valid(struct bcall *b)
@@ -228,7 +165,7 @@ static enum b_status b_yaml_is_valid(struct bcall *b)
     if (!val_is(b->args[0], V_STRING)) {
         return b_out(b, VAL_FALSE);
     }
-    return b_out(b, val_bool(!failed(yaml_value(b->a, val_text(b->args[0]), &v))));
+    return b_out(b, val_bool(!failed(val_from_yaml(b->a, val_text(b->args[0]), &v))));
 }
 
 const struct builtin builtins_json[] = {

@@ -150,10 +150,18 @@ static enum b_status b_parse_module(struct bcall *b)
     return failed(e) ? b_fail_err(b, e) : b_out(b, v);
 }
 
+/* In rules the compiler replaces these calls; elsewhere there is nothing to tell. */
+static enum b_status b_metadata(struct bcall *b)
+{
+    return b_fail(b, "the %s function must only be called within the scope of a rule", b->fn->name);
+}
+
 const struct builtin builtins_misc[] = {
     {"uuid.parse", 1, b_uuid_parse, 0},
     {"uuid.rfc4122", 1, b_uuid, BF_NONDET},
     {"opa.runtime", 0, b_runtime, BF_NONDET},
+    {"rego.metadata.chain", 0, b_metadata, 0},
+    {"rego.metadata.rule", 0, b_metadata, 0},
     {"rego.parse_module", 2, b_parse_module, 0},
     {0},
 };

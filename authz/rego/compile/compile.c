@@ -13,7 +13,10 @@ bool find_callee(struct compiler *c, const struct term *op, struct callee *out)
 {
     *out = (struct callee){.arity = -1};
     const struct term *head = op->type == T_REF ? op->list.v[0] : op;
-    if (head->type == T_VAR && head->var.local == NULL && str_is(head->var.name, "data")) {
+    if (head->type != T_VAR || head->var.local != NULL) {
+        return false; /* a value is no function */
+    }
+    if (str_is(head->var.name, "data")) {
         struct node *n = c->p->root;
         for (size_t i = 1; n != NULL && op->type == T_REF && i < op->list.n; i++) {
             struct val k = term_const(c->a, op->list.v[i]);
@@ -95,6 +98,7 @@ void compile_enter(struct compiler *c, struct crule *cr)
 {
     c->unit = cr->unit;
     c->node = cr->node;
+    c->crule = cr;
     c->rule = cr->rule;
     c->locals = cr->locals;
     c->n_locals = cr->n_locals;
@@ -142,6 +146,7 @@ static bool body_is_true(const struct body *b)
 
 static void emit_one(struct compiler *c, struct crule *cr)
 {
+    metadata_replace(c, cr);
     if (cr->test_case != NULL) {
         test_case_insert(c, cr->rule, cr->test_case);
     }
@@ -245,6 +250,7 @@ static void stage_names(struct compiler *c)
 static void stage_resolve(struct compiler *c)
 {
     compile_each(c, resolve_one);
+    check_unused_arguments(c);
     check_unused_imports(c);
 }
 
@@ -291,10 +297,10 @@ static void stage_emit(struct compiler *c)
 
 /* In this order, until one of them tells an error that makes the rest meaningless. */
 static void (*const stages[])(struct compiler *c) = {
-    stage_names,          check_root_names, check_imports,     tree_add_rules,
-    stage_resolve,        stage_calls,      stage_hoist,       stage_with,
-    tree_check_conflicts, stage_functions,  stage_head_safety, stage_safety,
-    graph_check,          types_check,      check_deprecated,  stage_emit,
+    stage_names,      check_root_names,  check_imports, tree_add_rules, stage_resolve,
+    stage_calls,      metadata_prepare,  stage_hoist,   stage_with,     tree_check_conflicts,
+    stage_functions,  stage_head_safety, stage_safety,  graph_check,    types_check,
+    check_deprecated, stage_emit,
 };
 
 static void compile_modules(struct compiler *c)
@@ -320,6 +326,7 @@ bool rego_compile(const struct rego_source *sources, size_t n, const struct rego
     BUG_ON(p == NULL);
     arena_init(&p->a, POLICY_MEMORY_MAX);
     struct compiler c = {.a = &p->a, .p = p, .o = o != NULL ? o : &defaults, .errors = errors};
+    c.strict = c.o->strict;
     c.max_errors = c.o->max_errors == 0 ? REGO_ERRORS_MAX : MAX(c.o->max_errors, 0);
     c.errors_before = errors->n;
     arena_init(&c.scratch, POLICY_MEMORY_MAX);

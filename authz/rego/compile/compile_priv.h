@@ -10,10 +10,11 @@
 struct local {
     struct str name;
     struct loc loc;
-    uint32_t reg, id; /* id counts inside the rule */
-    bool declared, arg, used, generated, assigned, wildcard;
-    bool top;         /* of a query: stands outside of closures */
-    bool is_constant; /* bound to one value, known when compiled */
+    uint32_t reg, id;                                                /* id counts inside the rule */
+    bool declared, arg, used, generated, assigned, wildcard, member; /* of `some … in …` */
+    struct loc declared_at; /* the expression that declares it */
+    bool top;               /* of a query: stands outside of closures */
+    bool is_constant;       /* bound to one value, known when compiled */
     struct val constant;
     bool bound;                 /* while code is generated or bodies are ordered */
     const struct term *subject; /* of one made up: what it stands for, for error texts */
@@ -38,6 +39,9 @@ struct crule {
     struct local *locals;   /* of this rule, while it is compiled */
     uint32_t n_locals;
     uint32_t id; /* counts all rules and else branches */
+    bool asks_chain, asks_rule;
+    struct term *chain, *own; /* what rego.metadata.chain() and rule() are in it */
+    struct val labels;        /* of its annotations, merged; VAL_UNDEF or zero: none */
 };
 
 /* A place in the tree of `data` where rules or packages stand. */
@@ -63,7 +67,8 @@ struct node {
     bool cheap;             /* a function that is quicker to run again than to look up */
     struct index *index, *set_index, *dynamic_index; /* over these, or NULL: see index.h */
     struct rule *first;
-    struct crule **all; /* every rule that stands here, in order */
+    struct annotation *of_package, *of_path; /* of this package; of a document or subpackages */
+    struct crule **all;                      /* every rule that stands here, in order */
     size_t n_all, cap_all;
 };
 
@@ -97,7 +102,12 @@ struct compiler {
     struct rule *rule;
     struct local *locals; /* of the rule at work */
     uint32_t n_locals;
-    struct node *node; /* whose rule it is: edges of the graph start here */
+    struct node *node;   /* whose rule it is: edges of the graph start here */
+    struct crule *crule; /* whose rule it is */
+    bool has_labels;
+    bool strict;
+    size_t rule_errors; /* how many there were before the rule at work */
+    bool unused_told;   /* of an inner body of it */
     bool query;
     struct map query_globals;
     struct crule **rules; /* all, in the order of modules; else branches hang below */
@@ -120,7 +130,8 @@ struct node *node_make(struct compiler *c, struct node *parent, struct val key);
 void tree_add_rules(struct compiler *c);
 struct str node_path(struct arena *a, const struct node *n); /* "data.a.b" */
 struct val term_const(struct arena *a,
-                      const struct term *t);  /* of ground, call-free terms; else undefined */
+                      const struct term *t); /* of ground, call-free terms; else undefined */
+struct term *term_of_val(struct arena *a, struct val v, struct loc loc);
 size_t ground_prefix(const struct term *ref); /* terms before the first that is not constant */
 void tree_check_conflicts(struct compiler *c);
 void tree_check_data(struct compiler *c);                    /* tree_data.c */
@@ -188,6 +199,7 @@ void compile_each(struct compiler *c, void (*fn)(struct compiler *c, struct crul
 void check_argument_names(struct compiler *c, struct crule *cr);
 void check_imports(struct compiler *c);
 void check_unused_imports(struct compiler *c);
+void check_unused_arguments(struct compiler *c); /* resolve_unused.c */
 void check_root_names(struct compiler *c);
 void check_deprecated(struct compiler *c);
 
@@ -196,6 +208,10 @@ void check_void_calls(struct compiler *c, struct crule *cr);
 void check_prints(struct compiler *c, struct crule *cr);
 void check_functions(struct compiler *c, struct crule *cr);
 void check_functions_of_body(struct compiler *c, struct body *b);
+
+/* metadata.c: annotations; calls that read them become constants before code is made. */
+void metadata_prepare(struct compiler *c);
+void metadata_replace(struct compiler *c, struct crule *cr);
 
 /* graph.c: who depends on whom; circles are errors. */
 void graph_check(struct compiler *c);

@@ -176,15 +176,25 @@ static void resolve_ref(struct compiler *c, struct scope *s, struct term *t)
 }
 
 /* Operators name builtins or functions; only functions of rules and imports need replacing. */
-static void resolve_operator(struct compiler *c, struct scope *s, struct term *call)
+static void resolve_operator(struct compiler *c, struct scope *s, struct term *call, bool alone)
 {
     struct term *op = call->list.v[0];
     struct term *head = op->type == T_REF ? op->list.v[0] : op;
     if (call->infix || head->type != T_VAR || is_root_name(head->var.name)) {
         return;
     }
+    struct binding *b = find_declared(s, head->var.name);
+    if (b != NULL) {
+        head->var.local = b->local; /* a function it is no longer */
+        b->local->used = true;
+        if (!alone) {
+            compile_error(c, "rego_compile_error", call->loc, "called function %.*s shadowed",
+                          STR_FMT(term_call_name(c->a, call)));
+        }
+        return;
+    }
     struct global *g = find_global(c, head->var.name);
-    if (g == NULL || find_declared(s, head->var.name) != NULL) {
+    if (g == NULL) {
         return;
     }
     if (op->type == T_VAR) {
@@ -207,6 +217,7 @@ static void resolve_comprehension(struct compiler *c, struct scope *up, struct t
         resolve_term(c, &s, t->comp.key);
     }
     resolve_term(c, &s, t->comp.value);
+    check_unused(c, &s);
 }
 
 static void resolve_operand(struct compiler *c, struct scope *up, struct body *b, bool explicit,
@@ -220,6 +231,9 @@ static void resolve_operand(struct compiler *c, struct scope *up, struct body *b
         scope_prepare(c, &s, b);
     }
     resolve_body(c, &s, b);
+    if (explicit) {
+        check_unused(c, &s);
+    }
 }
 
 static void resolve_template(struct compiler *c, struct scope *up, struct term *t)
@@ -237,6 +251,13 @@ static void resolve_template(struct compiler *c, struct scope *up, struct term *
     }
 }
 
+static void resolve_operands(struct compiler *c, struct scope *s, struct term *call)
+{
+    for (size_t i = 1; i < call->list.n; i++) {
+        resolve_term(c, s, call->list.v[i]);
+    }
+}
+
 void resolve_term(struct compiler *c, struct scope *s, struct term *t)
 {
     switch (t->type) {
@@ -250,10 +271,8 @@ void resolve_term(struct compiler *c, struct scope *s, struct term *t)
         resolve_ref(c, s, t);
         break;
     case T_CALL:
-        resolve_operator(c, s, t);
-        for (size_t i = 1; i < t->list.n; i++) {
-            resolve_term(c, s, t->list.v[i]);
-        }
+        resolve_operator(c, s, t, false);
+        resolve_operands(c, s, t);
         break;
     case T_ARRAY:
     case T_SET:
@@ -311,7 +330,9 @@ struct local *declare(struct compiler *c, struct scope *s, struct term *t, const
     struct local *l = new_local(c, t->var.name, t->loc);
     l->declared = true;
     l->assigned = verb[0] == 'a';
+    l->member = verb[0] == 'm';
     l->wildcard = term_is_wildcard(t);
+    l->declared_at = s->at;
     t->var.local = l;
     scope_bind(c, s, t->var.name, l)->declared = true;
     return l;
@@ -393,9 +414,9 @@ static void resolve_some(struct compiler *c, struct scope *s, struct expr *e)
     struct term *key = pair ? call->list.v[1] : NULL;
     resolve_term(c, s, domain);
     if (key != NULL) {
-        declare_pattern(c, s, key, "declared");
+        declare_pattern(c, s, key, "member");
     }
-    declare_pattern(c, s, value, "declared");
+    declare_pattern(c, s, value, "member");
     if (key == NULL) {
         key = local_term(c, new_local(c, S("$some"), e->loc), e->loc);
         key->var.local->wildcard = true;
@@ -422,11 +443,13 @@ static void resolve_every(struct compiler *c, struct scope *up, struct expr *e)
     resolve_term(c, up, e->every.domain);
     struct scope s = {.up = up};
     scope_prepare(c, &s, e->every.body);
+    s.at = e->every.body->n > 0 ? e->every.body->v[0]->loc : e->loc;
     if (e->every.key != NULL) {
         declare(c, &s, e->every.key, "declared");
     }
     declare(c, &s, e->every.value, "declared");
     resolve_body(c, &s, e->every.body);
+    check_unused(c, &s);
 }
 
 static void resolve_assign(struct compiler *c, struct scope *s, struct expr *e)
@@ -488,6 +511,9 @@ void resolve_expr(struct compiler *c, struct scope *s, struct expr *e)
         resolve_every(c, s, e);
     } else if (term_is_call_of(e->term, "assign") && e->term->infix) {
         resolve_assign(c, s, e);
+    } else if (e->term->type == T_CALL) {
+        resolve_operator(c, s, e->term, true);
+        resolve_operands(c, s, e->term);
     } else {
         resolve_term(c, s, e->term);
     }
@@ -500,10 +526,11 @@ void resolve_body(struct compiler *c, struct scope *s, struct body *b)
         struct expr *e = b->v[i];
         bool print = e->kind == E_TERM && term_is_call_of(e->term, "print") &&
                      find_global(c, S("print")) == NULL;
+        s->at = e->loc;
+        resolve_expr(c, s, e);
         if (print && !c->p->enable_print) {
             continue;
         }
-        resolve_expr(c, s, e);
         b->v[kept++] = e;
     }
     if (kept == 0 && b->n > 0) {

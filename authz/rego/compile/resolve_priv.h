@@ -21,9 +21,12 @@ struct scope {
     struct binding *bindings;
     struct names will;    /* declared somewhere in this body */
     struct names direct;  /* undeclared, and outside of closures */
+    struct loc at;        /* the expression of this body that is at work */
     const char *implicit; /* an operand without braces: nothing may be assigned here */
 };
 
+/* Tells of variables that were declared in this body and are not used; at the end of the body. */
+void check_unused(struct compiler *c, const struct scope *s);
 void names_add(struct compiler *c, struct names *s, struct str name);
 bool names_has(const struct names *s, struct str name);
 struct binding *scope_find(struct scope *s, struct str name);

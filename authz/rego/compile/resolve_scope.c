@@ -127,6 +127,7 @@ static void declare_args(struct compiler *c, struct scope *s, struct term *t)
         struct binding *b = scope_find(s, t->var.name);
         if (b != NULL) {
             t->var.local = b->local;
+            b->local->used = true;
             return;
         }
         struct local *l = declare(c, s, t, "declared");
@@ -156,6 +157,10 @@ static void hoist_args(struct compiler *c, struct rule *r)
         if (plain) {
             continue;
         }
+        if (t->type == T_CALL) {
+            compile_error(c, "rego_compile_error", t->loc, "rule arguments cannot contain calls");
+            continue;
+        }
         struct str name = arena_printf(c->a, "$arg%zu", i);
         struct expr *e = arena_new(c->a, struct expr);
         e->generated = true;
@@ -183,15 +188,21 @@ void resolve_rule(struct compiler *c, struct rule *r)
     struct scope s = {.up = &args};
     scope_prepare(c, &s, r->body);
     head_terms(c, &s, r->head, direct_head);
+    c->rule_errors = c->errors->n;
+    c->unused_told = false;
     resolve_body(c, &s, r->body);
     head_terms(c, &s, r->head, resolve_term);
+    check_unused(c, &s);
 }
 
 void resolve_query(struct compiler *c, struct body *b)
 {
     struct scope s = {0};
     scope_prepare(c, &s, b);
+    c->rule_errors = c->errors->n;
+    c->unused_told = false;
     resolve_body(c, &s, b);
+    check_unused(c, &s);
 }
 
 static struct term *rule_ref(struct compiler *c, const struct term *package, struct str name)

@@ -86,6 +86,38 @@ struct val term_const(struct arena *a, const struct term *t)
     }
 }
 
+struct term *term_of_val(struct arena *a, struct val v, struct loc loc)
+{
+    static const enum term_type types[] = {
+        [V_NULL] = T_NULL,   [V_BOOL] = T_BOOL,     [V_NUMBER] = T_NUMBER, [V_STRING] = T_STRING,
+        [V_ARRAY] = T_ARRAY, [V_OBJECT] = T_OBJECT, [V_SET] = T_SET};
+    struct term *t = term_new(a, types[val_type(v)], loc);
+    switch (t->type) {
+    case T_BOOL:
+        t->boolean = val_is_true(v);
+        break;
+    case T_NUMBER:
+        t->num = val_number(v);
+        break;
+    case T_STRING:
+        t->str = val_text(v);
+        break;
+    case T_ARRAY:
+    case T_OBJECT:
+    case T_SET:
+        for (uint32_t i = 0; i < val_len(v); i++) {
+            if (t->type == T_OBJECT) {
+                term_push(a, t, term_of_val(a, val_nth_key(a, v, i), loc));
+            }
+            term_push(a, t, term_of_val(a, val_nth(v, i), loc));
+        }
+        break;
+    default:
+        break;
+    }
+    return t;
+}
+
 size_t ground_prefix(const struct term *ref)
 {
     size_t i = 1;

@@ -158,6 +158,8 @@ struct module {
     size_t n_rules, cap_rules;
     struct comment *comments;
     size_t n_comments;
+    struct annotation **annotations; /* once annotations_read was called: see annotation.h */
+    size_t n_annotations;
     bool not_bodies; /* the new `not` is on somewhere */
 };
 

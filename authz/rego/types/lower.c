@@ -1,6 +1,7 @@
 /* Two passes for each expression: calls move out, then references and comprehensions do. */
 #include "authz/rego/types/lower.h"
 
+#include "authz/rego/compile/metadata.h"
 #include "authz/rego/syntax/visit.h"
 
 static struct term *made_up(struct lower *l, struct loc loc, const struct term *subject)
@@ -65,6 +66,12 @@ static struct term *expand_list(struct lower *l, struct term *t, size_t from, st
 
 static struct term *expand_call(struct lower *l, struct term *t, struct body *out)
 {
+    struct term *constant = metadata_of_call(l->c, t);
+    if (constant != NULL) {
+        struct term *var;
+        body_push(l->a, out, equation(l, constant, &var, NULL));
+        return var;
+    }
     struct term *n = expand_list(l, t, 1, out), *result = made_up(l, t->loc, NULL);
     term_push(l->a, n, result);
     body_push(l->a, out, new_expr(l, n, t->loc));
