@@ -1,6 +1,8 @@
 /* Queries: compiled like a rule's body, against a policy that is already there. */
 #include "authz/rego/query.h"
 
+#include "authz/rego/types/check.h"
+
 #include <stdlib.h>
 
 static void query_imports(struct compiler *c, const struct rego_query_options *o)
@@ -83,16 +85,45 @@ bool query_parse(struct compiler *c, struct str text, const struct rego_query_op
     return true;
 }
 
-bool query_resolve(struct compiler *c, struct body *b)
+/* The stages of a query; each ends the work when it has errors. */
+static bool query_stages(struct compiler *c, struct body *b)
 {
-    size_t before = c->errors->n;
+    check_root_names_of_query(c, b);
     resolve_query(c, b);
-    struct varset safe = varset_new(c);
-    if (c->errors->n > before || !order_body(c, b, &safe)) {
+    if (c->errors->n == c->errors_before) {
+        check_calls_of_query(c, b);
+    }
+    if (c->errors->n == c->errors_before) {
+        check_withs_of_body(c, b);
+    }
+    if (c->errors->n == c->errors_before) {
+        check_functions_of_body(c, b);
+    }
+    if (c->errors->n > c->errors_before) {
         return false;
     }
-    mark_top_locals(b);
-    return true;
+    struct varset safe = varset_new(c);
+    if (!order_body(c, b, &safe)) {
+        order_report(c);
+        return false;
+    }
+    types_check_query(c, b);
+    if (c->errors->n == c->errors_before) {
+        check_deprecated_in_query(c, b);
+    }
+    return c->errors->n == c->errors_before;
+}
+
+bool query_resolve(struct compiler *c, struct body *b)
+{
+    c->errors_before = c->errors->n;
+    arena_init(&c->scratch, QUERY_MEMORY_MAX);
+    bool ok = query_stages(c, b);
+    arena_release(&c->scratch);
+    if (ok) {
+        mark_top_locals(b);
+    }
+    return ok;
 }
 
 bool rego_prepare(const struct rego_policy *p, struct str text, const struct rego_query_options *o,
@@ -108,7 +139,9 @@ bool rego_prepare(const struct rego_policy *p, struct str text, const struct reg
                          .p = (struct rego_policy *)(uintptr_t)p,
                          .errors = errors,
                          .query = true,
-                         .strict = o->strict};
+                         .strict = o->strict,
+                         .version = o->version,
+                         .max_errors = REGO_ERRORS_MAX};
     size_t before = errors->n;
     struct body *b;
     map_init(&c.query_globals);

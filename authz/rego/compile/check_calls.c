@@ -227,6 +227,14 @@ void check_prints(struct compiler *c, struct crule *cr)
     visit_term(&v, cr->rule->head->value);
 }
 
+void check_calls_of_query(struct compiler *c, struct body *b)
+{
+    struct visitor v = {.term = void_call, .expr = operands_only, .ctx = c};
+    struct varset safe = varset_new(c);
+    visit_body(&v, b);
+    scan_body(c, b, &safe);
+}
+
 /* The number of operands of what a call names; -1 when there is no such thing. */
 static int arity_of(struct compiler *c, const struct term *op, struct callee *callee)
 {

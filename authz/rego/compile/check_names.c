@@ -140,6 +140,14 @@ void check_root_names(struct compiler *c)
     }
 }
 
+void check_root_names_of_query(struct compiler *c, struct body *b)
+{
+    struct visitor v = {.expr = root_assigned, .ctx = c};
+    if (c->strict || c->version >= REGO_V1) {
+        visit_body(&v, b);
+    }
+}
+
 static bool deprecated_call(struct visitor *v, struct term *t)
 {
     struct compiler *c = v->ctx;
@@ -166,4 +174,12 @@ static void deprecated_in(struct compiler *c, struct crule *cr)
 void check_deprecated(struct compiler *c)
 {
     compile_each(c, deprecated_in);
+}
+
+void check_deprecated_in_query(struct compiler *c, struct body *b)
+{
+    struct visitor v = {.term = deprecated_call, .ctx = c};
+    if (c->strict || c->version >= REGO_V1) {
+        visit_body(&v, b);
+    }
 }

@@ -106,8 +106,9 @@ struct compiler {
     struct crule *crule; /* whose rule it is */
     bool has_labels;
     bool strict;
-    size_t rule_errors; /* how many there were before the rule at work */
-    bool unused_told;   /* of an inner body of it */
+    enum rego_version version; /* of a query */
+    size_t rule_errors;        /* how many there were before the rule at work */
+    bool unused_told;          /* of an inner body of it */
     bool query;
     struct map query_globals;
     struct crule **rules; /* all, in the order of modules; else branches hang below */
@@ -202,10 +203,13 @@ void check_unused_imports(struct compiler *c);
 void check_unused_arguments(struct compiler *c); /* resolve_unused.c */
 void check_root_names(struct compiler *c);
 void check_deprecated(struct compiler *c);
+void check_root_names_of_query(struct compiler *c, struct body *b);
+void check_deprecated_in_query(struct compiler *c, struct body *b);
 
 /* check_calls.c */
 void check_void_calls(struct compiler *c, struct crule *cr);
 void check_prints(struct compiler *c, struct crule *cr);
+void check_calls_of_query(struct compiler *c, struct body *b); /* the two above */
 void check_functions(struct compiler *c, struct crule *cr);
 void check_functions_of_body(struct compiler *c, struct body *b);
 
