@@ -40,13 +40,13 @@ struct answer {
     struct str body;
 };
 
-static void server_fail(const char *what)
+static inline void server_fail(const char *what)
 {
     fprintf(stderr, "%s: %s\n", what, strerror(errno));
     exit(1);
 }
 
-static int server_connect(const struct server *s)
+static inline int server_connect(const struct server *s)
 {
     struct sockaddr_un sa = {.sun_family = AF_UNIX};
     memcpy(sa.sun_path, s->socket, strlen(s->socket) + 1);
@@ -61,7 +61,7 @@ static int server_connect(const struct server *s)
 }
 
 /* `more`: further arguments, NULL-terminated, or NULL. */
-static void server_start(struct server *s, const char *binary, const char *const *more)
+static inline void server_start(struct server *s, const char *binary, const char *const *more)
 {
     const char *argv[64] = {binary, "run", "-s", "--log-level=error", "-a"};
     char address[120];
@@ -94,7 +94,7 @@ static void server_start(struct server *s, const char *binary, const char *const
     server_fail("the server does not listen");
 }
 
-static void server_stop(struct server *s)
+static inline void server_stop(struct server *s)
 {
     int status = 0;
     kill(s->pid, SIGTERM);
@@ -106,7 +106,7 @@ static void server_stop(struct server *s)
     rmdir(s->dir);
 }
 
-static void server_write(int fd, struct str s)
+static inline void server_write(int fd, struct str s)
 {
     while (s.n > 0) {
         ssize_t n = send(fd, s.p, s.n, MSG_NOSIGNAL);
@@ -118,7 +118,7 @@ static void server_write(int fd, struct str s)
 }
 
 /* The value of a header, in any case of its name; empty when absent. */
-static struct str answer_header(const struct answer *a, const char *name)
+static inline struct str answer_header(const struct answer *a, const char *name)
 {
     struct str rest = a->head;
     while (rest.p != NULL) {
@@ -131,7 +131,7 @@ static struct str answer_header(const struct answer *a, const char *name)
     return STR_EMPTY;
 }
 
-static struct str server_unchunk(struct arena *a, struct str in)
+static inline struct str server_unchunk(struct arena *a, struct str in)
 {
     struct buf out;
     buf_init(&out, 256 << 20);
@@ -152,7 +152,7 @@ static struct str server_unchunk(struct arena *a, struct str in)
     return s;
 }
 
-static struct answer server_ask(const struct server *s, struct arena *a, const struct ask *q)
+static inline struct answer server_ask(const struct server *s, struct arena *a, const struct ask *q)
 {
     struct answer r = {0};
     struct buf in;

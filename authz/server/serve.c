@@ -141,7 +141,7 @@ static bool redirect(struct http_req *req, int status, struct str to, bool html)
 }
 
 /* The same path written otherwise: clients are sent to the plain one. */
-static bool redirected(const struct authz *z, struct http_req *req)
+static bool redirected(const struct router *r, bool documents, struct http_req *req)
 {
     if (is_clean(req->path)) {
         return false;
@@ -155,8 +155,9 @@ static bool redirected(const struct authz *z, struct http_req *req)
         return redirect(req, 307,
                         arena_printf(req->arena, "%.*s%.*s", STR_FMT(plain), STR_FMT(query)), get);
     }
-    bool known = below(req->path, "/v1/data", 8) || below(req->path, "/v0/data", 8) ||
-                 router_has(&z->routes, req->method, req->path);
+    bool known =
+        (documents && (below(req->path, "/v1/data", 8) || below(req->path, "/v0/data", 8))) ||
+        router_has(r, req->method, req->path);
     if (plain.n == 1 || !known || str_is(req->method, "HEAD")) {
         return false;
     }
@@ -205,7 +206,7 @@ void authz_serve(struct http_req *req, void *ctx)
                                              .body = S("400 Bad Request")});
         return;
     }
-    if (!gate_pass(z, req) || redirected(z, req) || serve_data(z, req)) {
+    if (!gate_pass(z, req) || redirected(&z->routes, true, req) || serve_data(z, req)) {
         return;
     }
     if (str_is(req->method, "HEAD") && router_has(&z->routes, S("GET"), req->path)) {
@@ -219,7 +220,7 @@ void authz_serve_diagnostic(struct http_req *req, void *ctx)
 {
     struct authz *z = ctx;
     meter_begin(req);
-    if (gate_pass(z, req) && !redirected(z, req)) {
+    if (gate_pass(z, req) && !redirected(&z->diagnostic_routes, false, req)) {
         router_dispatch(req, &z->diagnostic_routes);
     }
 }
