@@ -12,17 +12,15 @@ static void put_location(struct buf *b, const struct rego_error *e)
     buf_printf(b, ",\"row\":%u,\"col\":%u}", e->loc.row, e->loc.col);
 }
 
-/* Of parse errors: the line, and under it a caret. */
+/* Of parse errors: the line they are about, and where on it. */
 static void put_details(struct buf *b, const struct rego_error *e)
 {
-    struct str caret = e->details, line = str_split(&caret, '\n');
-    if (strcmp(e->code, "rego_parse_error") != 0 || e->details.n == 0 || caret.p == NULL) {
+    if (!e->has_line) {
         return;
     }
     buf_puts(b, S(",\"details\":{\"line\":"));
-    val_json_string(b, line, true);
-    size_t at = str_find_char(caret, '^');
-    buf_printf(b, ",\"idx\":%zu}", at == STR_NPOS ? 0 : at);
+    val_json_string(b, e->line, true);
+    buf_printf(b, ",\"idx\":%zu}", (size_t)e->line_at);
 }
 
 static void put_error(struct buf *b, const struct rego_error *e)

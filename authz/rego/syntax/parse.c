@@ -405,7 +405,7 @@ static void hand_over(struct parser *p, struct rego_errors *errors)
         const struct rego_error *e = &p->errors.v[i];
         rego_errors_add(errors, e->code, e->file, e->loc, "%.*s", STR_FMT(e->message));
         struct rego_error *copy = &errors->v[errors->n - 1];
-        copy->details = e->details;
+        copy->details = arena_str(errors->a, e->details); /* the parser's memory may go first */
         copy->line = arena_str(errors->a, e->line);
         copy->line_at = e->line_at;
         copy->has_line = e->has_line;
