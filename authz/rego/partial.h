@@ -27,6 +27,7 @@ struct rego_partial_options {
     bool
         nondeterministic; /* call builtins that depend on the world, too, once arguments are known */
     bool skip_namespace;  /* support rules keep their package */
+    bool keep_equal;      /* `==` of the query stays a test; without, it unifies as `=` does */
     struct str name_space; /* package of the support rules below data; empty: "partial" */
     struct str var_prefix; /* of variables that are made up; empty by default */
 };

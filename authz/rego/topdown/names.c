@@ -38,10 +38,13 @@ void lowering_release(struct lowering *l)
 struct sym *fresh_local(struct lowering *l, struct str written)
 {
     struct str name;
-    do {
+    struct sym *s;
+    do { /* a query is rewritten more than once: what an earlier pass made up is free again */
         name = arena_printf(l->a, "%s%u__", l->prefix, (*l->next)++);
-    } while (sym_exists(l->syms, name));
-    struct sym *s = sym_get(l->syms, name);
+        s = sym_find(l->syms, name);
+    } while (s != NULL && !s->made_up);
+    s = sym_get(l->syms, name);
+    s->made_up = true;
     if (written.n > 0) {
         map_set(l->written, s->name, sym_get(l->syms, written));
     }
@@ -170,25 +173,36 @@ static int by_name(const void *a, const void *b)
     return str_cmp((*x)->var.name, (*y)->var.name);
 }
 
-/* `some k, v in xs` is already v = xs[k]: a key that was not asked for first, then by name. */
+/*
+ * `some k, v in xs` is already v = xs[k]; the variables are numbered by name. A key that was not asked
+ * for is numbered twice: as it is made up, and as it is declared.
+ */
 static bool name_some(struct lowering *l, const struct expr *e)
 {
     const struct term *left = e->term->list.v[1], *right = e->term->list.v[2];
     const struct term *key = right->type == T_REF ? right->list.v[right->list.n - 1] : NULL;
+    struct term made_up = {.type = T_VAR};
     struct pending p = {0};
-    collect(l, left, &p);
-    bool unasked = key != NULL && key->type == T_VAR && str_is(key->var.name, "$some");
+    bool unasked = key != NULL && key->type == T_VAR && str_is(key->var.name, "$some") &&
+                   find_sym(l, key->var.local) == NULL;
     if (unasked) {
-        (void)symbol_of(l, key);
+        made_up.var.name = fresh_local(l, STR_EMPTY)->name;
+        p.v = arena_grow(l->a, p.v, 0, 1, &p.cap, sizeof *p.v);
+        p.v[p.n++] = &made_up;
     } else if (key != NULL) {
         collect(l, key, &p);
     }
-    if (p.n == 0 && !unasked) {
+    collect(l, left, &p);
+    if (p.n == 0) {
         return false;
     }
     qsort(p.v, p.n, sizeof *p.v, by_name);
     for (size_t i = 0; i < p.n; i++) {
-        (void)symbol_of(l, p.v[i]);
+        if (p.v[i] == &made_up) {
+            set_sym(l, key->var.local, fresh_local(l, made_up.var.name));
+        } else {
+            (void)symbol_of(l, p.v[i]);
+        }
     }
     name_term(l, left);
     name_term(l, right);

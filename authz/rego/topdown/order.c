@@ -215,9 +215,12 @@ static bool place(struct ordering *o, struct work *w)
             vset_add(&needed, closed.v[i]);
         }
     }
-    struct vset bound = tb_outputs(o->a, &o->ordered, &o->safe);
-    vset_add_all(&bound, &o->safe);
-    struct vset missing = vset_minus(o->a, &needed, &bound);
+    struct vset missing = {.a = o->a};
+    if (needed.n > 0) {
+        struct vset bound = tb_outputs(o->a, &o->ordered, &o->safe);
+        vset_add_all(&bound, &o->safe);
+        missing = vset_minus(o->a, &needed, &bound);
+    }
     if (missing.n > 0) {
         if (missing.n == out.n && vset_missing(&missing, &out) == 0) {
             return false;

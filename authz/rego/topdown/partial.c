@@ -216,12 +216,13 @@ void rego_partial(const struct rego_topdown_query *q, const struct rego_partial_
     pe.name_space = val_str(a, o->name_space.n > 0 ? o->name_space : S("partial"));
     td_start(&td, q, &o->eval, tracer, a, &root);
     td.stack_base = &here;
+    root.query = o->keep_equal ? q->plain : q->partial;
     td.pe = &pe;
     td.var_prefix = o->var_prefix;
     if (set_unknowns(&root, o)) {
         set_live(&root);
         struct k_query c = {.k = {take_query}, .e = &root, .pe = &pe};
-        trace_body(&root, OP_TRACE_ENTER, q->body);
+        trace_body(&root, OP_TRACE_ENTER, root.query);
         (void)eval_body(&root, &c.k);
     }
     *out = (struct rego_partial_result){.failed = td.ev.failed,

@@ -392,6 +392,21 @@ static struct sym *capture_one(struct lowering *l, struct texpr *e, size_t at)
     return s;
 }
 
+static void rewrite_query(struct lowering *l, struct tbody *b, bool partial)
+{
+    expand_templates(l, b);
+    expand_body(l, b);
+    expand_comprehension_heads(l, b);
+    expand_withs(l, b);
+    struct vset globals = {.a = l->a};
+    vset_add_all(&globals, &l->t->reserved);
+    tb_order(l->a, b, &globals);
+    if (partial) {
+        unify_equals(l, b);
+    }
+    expand_dynamics(l, b);
+}
+
 static void lower_query(struct rego_topdown_query *q, struct body *b, bool capture)
 {
     unsigned next = 0;
@@ -400,20 +415,24 @@ static void lower_query(struct rego_topdown_query *q, struct body *b, bool captu
     lowering_init(&l, &q->a, &q->syms);
     name_body(&l, b);
     q->body = lower_body(&l, b);
+    q->plain = tb_copy(&q->a, q->body);
+    q->partial = tb_copy(&q->a, q->body);
     q->n_exprs = q->body->n;
     q->captures = arena_array(&q->a, struct sym *, q->n_exprs + 1);
+    query_vars(q, q->body);
     for (size_t i = 0; capture && i < q->n_exprs; i++) {
         q->captures[i] = capture_one(&l, q->body->v[i], i);
     }
-    query_vars(q, q->body);
-    expand_templates(&l, q->body);
-    expand_body(&l, q->body);
-    expand_comprehension_heads(&l, q->body);
-    expand_withs(&l, q->body);
-    struct vset globals = {.a = &q->a};
-    vset_add_all(&globals, &q->t->reserved);
-    tb_order(&q->a, q->body, &globals);
-    expand_dynamics(&l, q->body);
+    unsigned declared = next;
+    rewrite_query(&l, q->body, false);
+    if (capture) {
+        next = declared;
+        rewrite_query(&l, q->plain, false);
+    } else {
+        q->plain = q->body;
+    }
+    next = declared;
+    rewrite_query(&l, q->partial, true);
     lowering_release(&l);
 }
 

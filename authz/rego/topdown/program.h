@@ -51,8 +51,10 @@ struct rego_topdown_query {
     struct arena a;
     const struct rego_topdown *t;
     struct symtab syms;
-    struct tbody *body;
-    struct sym **vars; /* sorted by name */
+    struct tbody *body;    /* with what captures values of expressions */
+    struct tbody *plain;   /* without */
+    struct tbody *partial; /* with `==` as `=`, which simplifies more */
+    struct sym **vars;     /* sorted by name */
     size_t n_vars;
     struct sym **captures; /* one an expression, or NULL where it only has to hold */
     size_t n_exprs;

@@ -137,11 +137,15 @@ static struct halt *eval_value(struct te *e, const struct texpr *x, struct k_ste
         arena_printf(td->a, "%.*s_term_%" PRIu64 "_%zu", STR_FMT(td->var_prefix), e->id, e->index);
     c->value = tt_var(td->a, sym_get(&td->syms, name), x->loc);
     c->k.run = value_done;
-    if (td->pe != NULL) {
+    /* Upstream knows only under a tracer that the value is merely tested, and then inlines more. */
+    bool tested = td->pe != NULL && td->tracer != NULL;
+    if (tested) {
         inlining_push(td, NULL, 0, c->value->sym, true);
     }
     struct halt *h = unify(e, x->t[0], c->value, e->b, e->b, &c->k);
-    inlining_pop(td);
+    if (tested) {
+        inlining_pop(td);
+    }
     return h;
 }
 

@@ -65,10 +65,11 @@ static void put_call(struct buf *out, const struct term *t, bool nested)
         put_term(out, t->list.v[3], true);
         buf_puts(out, S(" = "));
     }
+    bool compares = n == 3 && strchr("=!<>:i", op[0]) != NULL;
     buf_puts(out, nested ? S("(") : S(""));
-    put_term(out, t->list.v[1], !(op[0] == '=' && op[1] == '\0'));
+    put_term(out, t->list.v[1], !compares);
     buf_printf(out, " %s ", op);
-    put_term(out, t->list.v[2], !(op[0] == '=' && op[1] == '\0'));
+    put_term(out, t->list.v[2], !compares);
     buf_puts(out, nested ? S(")") : S(""));
 }
 
@@ -246,11 +247,12 @@ void rego_partial_query_source(struct buf *out, const struct body *b)
 void rego_partial_to_source(struct buf *out, const struct rego_partial_result *r)
 {
     for (size_t i = 0; i < r->n_queries; i++) {
-        buf_printf(out, "%s# Query %zu\n", i > 0 ? "\n" : "", i + 1);
+        buf_printf(out, "# Query %zu\n", i + 1);
         rego_partial_query_source(out, r->queries[i]);
+        buf_putc(out, '\n');
     }
     for (size_t i = 0; i < r->n_support; i++) {
-        buf_printf(out, "%s# Module %zu\n", r->n_queries > 0 && i == 0 ? "\n" : "", i + 1);
+        buf_printf(out, "# Module %zu\n", i + 1);
         rego_partial_module_source(out, r->support[i]);
     }
 }

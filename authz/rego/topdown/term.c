@@ -10,28 +10,25 @@ void symtab_init(struct symtab *s, struct arena *a, struct symtab *up)
     s->up = up;
 }
 
+struct sym *sym_find(struct symtab *s, struct str name)
+{
+    struct sym *found = NULL;
+    for (; s != NULL && found == NULL; s = s->up) {
+        found = map_get(&s->m, name);
+    }
+    return found;
+}
+
 struct sym *sym_get(struct symtab *s, struct str name)
 {
-    for (struct symtab *t = s; t != NULL; t = t->up) {
-        struct sym *found = map_get(&t->m, name);
-        if (found != NULL) {
-            return found;
-        }
+    struct sym *sym = sym_find(s, name);
+    if (sym != NULL) {
+        return sym;
     }
-    struct sym *sym = arena_new(s->a, struct sym);
+    sym = arena_new(s->a, struct sym);
     sym->name = arena_str(s->a, name);
     map_set(&s->m, name, sym);
     return sym;
-}
-
-bool sym_exists(struct symtab *s, struct str name)
-{
-    for (; s != NULL; s = s->up) {
-        if (map_get(&s->m, name) != NULL) {
-            return true;
-        }
-    }
-    return false;
 }
 
 bool sym_generated(const struct sym *s)
@@ -385,6 +382,11 @@ struct tt *tt_copy(struct arena *a, const struct tt *t)
         c->comp.key = tt_copy(a, t->comp.key);
         c->comp.value = tt_copy(a, t->comp.value);
         c->comp.body = tb_copy(a, t->comp.body);
+    } else if (t->kind == TT_TEMPLATE) {
+        c->parts.v = arena_array(a, struct texpr *, t->parts.n + 1);
+        for (size_t i = 0; i < t->parts.n; i++) {
+            c->parts.v[i] = tx_copy(a, t->parts.v[i]);
+        }
     }
     return c;
 }

@@ -24,6 +24,7 @@ enum tt_kind {
 
 struct sym {
     struct str name;
+    bool made_up; /* by lowering */
 };
 
 struct symtab {
@@ -90,7 +91,7 @@ struct tbody {
 
 void symtab_init(struct symtab *s, struct arena *a, struct symtab *up);
 struct sym *sym_get(struct symtab *s, struct str name);
-bool sym_exists(struct symtab *s, struct str name);
+struct sym *sym_find(struct symtab *s, struct str name); /* NULL: there is none */
 static inline bool sym_wildcard(const struct sym *s)
 {
     return s->name.n > 0 && s->name.p[0] == '$';
