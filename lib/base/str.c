@@ -197,15 +197,21 @@ static void sip_round(uint64_t v[4])
     v[2] += v[1], v[1] = rotl(v[1], 17), v[1] ^= v[2], v[2] = rotl(v[2], 32);
 }
 
-static const uint64_t *hash_key(void)
+static uint64_t key[2];
+static bool key_drawn;
+
+static void draw_key(void)
 {
-    static uint64_t key[2];
-    static bool drawn;
-    if (unlikely(!drawn)) {
-        if (getrandom(key, sizeof(key), 0) != (ssize_t)sizeof(key)) {
-            bug_abort(__FILE__, __LINE__, "getrandom failed");
-        }
-        drawn = true;
+    if (getrandom(key, sizeof(key), 0) != (ssize_t)sizeof(key)) {
+        bug_abort(__FILE__, __LINE__, "getrandom failed");
+    }
+    key_drawn = true;
+}
+
+static inline const uint64_t *hash_key(void)
+{
+    if (unlikely(!key_drawn)) {
+        draw_key();
     }
     return key;
 }

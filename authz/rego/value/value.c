@@ -300,11 +300,28 @@ uint64_t val_hash(struct val v)
     return r;
 }
 
-enum { QUICK_WORDS = 6 };
+enum { QUICK_WORDS = 6, QUICK_BYTES = 64 };
+
+/* Of a long string: its length, some words spread over it, and its end. */
+static uint64_t hash_string_quick(const struct vhead *h)
+{
+    if (h->n <= QUICK_BYTES) {
+        return hash_string(h);
+    }
+    size_t words = STR_WORDS(h->n), step = words / QUICK_WORDS;
+    uint64_t r = mix(h->type, h->n);
+    for (size_t i = 0; i < words; i += step) {
+        r = mix(r, str_word(h, i));
+    }
+    return mix(mix(r, str_word(h, words - 1)), str_word(h, words - 2));
+}
 
 uint64_t val_hash_quick(struct val v)
 {
-    if (!val_is_ptr(v) || val_head(v)->type == V_STRING || val_head(v)->type == V_NUMBER) {
+    if (val_is_ptr(v) && val_head(v)->type == V_STRING) {
+        return hash_string_quick(val_head(v));
+    }
+    if (!val_is_ptr(v) || val_head(v)->type == V_NUMBER) {
         return val_hash(v);
     }
     uint64_t r = mix(val_head(v)->type, val_head(v)->n);

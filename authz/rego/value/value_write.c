@@ -5,53 +5,110 @@
 #include <emmintrin.h>
 #endif
 
-/* Passes over bytes that are written as they are, sixteen at a time. */
-static inline size_t skip_plain(struct str s, size_t i)
-{
 #ifdef __SSE2__
-    for (; i + 16 <= s.n; i += 16) {
-        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(s.p + i));
-        /* As signed bytes, what is below the blank holds the controls and all of UTF-8's longer forms. */
-        __m128i stop = _mm_or_si128(_mm_cmplt_epi8(v, _mm_set1_epi8(0x20)),
-                                    _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('"')),
-                                                 _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'))));
-        __m128i html = _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('&')),
-                                    _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('<')),
-                                                 _mm_cmpeq_epi8(v, _mm_set1_epi8('>'))));
-        if (_mm_movemask_epi8(_mm_or_si128(stop, html)) != 0) {
-            break;
+/* A bit for each byte that may have to be written in another way. */
+static inline unsigned suspects(__m128i v)
+{
+    /* As signed bytes, what is below the blank holds the controls and all of UTF-8's longer forms. */
+    __m128i stop = _mm_or_si128(_mm_cmplt_epi8(v, _mm_set1_epi8(0x20)),
+                                _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('"')),
+                                             _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'))));
+    __m128i html = _mm_or_si128(
+        _mm_cmpeq_epi8(v, _mm_set1_epi8('&')),
+        _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('<')), _mm_cmpeq_epi8(v, _mm_set1_epi8('>'))));
+    return (unsigned)_mm_movemask_epi8(_mm_or_si128(stop, html));
+}
+
+/* Is the string written as it stands? `p` is padded to a multiple of 8 bytes, as values are. */
+static inline bool is_plain(const char *p, size_t n)
+{
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16) {
+        if (suspects(_mm_loadu_si128((const __m128i *)(const void *)(p + i))) != 0) {
+            return false;
         }
     }
+    for (; i < n; i += 8) {
+        unsigned left = n - i < 8 ? (1u << (n - i)) - 1 : 0xffu;
+        if ((suspects(_mm_loadl_epi64((const __m128i *)(const void *)(p + i))) & left) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+#else
+static inline bool is_plain(const char *p, size_t n)
+{
+    return false;
+}
 #endif
-    return i;
+
+static void write_string(struct buf *out, struct val v, bool html)
+{
+    struct str s = val_text(v);
+    char *to = is_plain(s.p, s.n) ? buf_reserve(out, s.n + 2) : NULL;
+    if (to == NULL) {
+        val_json_string(out, s, html);
+        return;
+    }
+    *to++ = '"';
+    memcpy(to, s.p, s.n);
+    to[s.n] = '"';
+    buf_commit(out, s.n + 2);
+}
+
+/* Bytes that may have to be written in another way: controls, quotes, what HTML would read, and U+2028's first. */
+static const bool look_at[256] = {
+    [0] = true,   [1] = true,    [2] = true,   [3] = true,    [4] = true,   [5] = true,
+    [6] = true,   [7] = true,    [8] = true,   [9] = true,    [10] = true,  [11] = true,
+    [12] = true,  [13] = true,   [14] = true,  [15] = true,   [16] = true,  [17] = true,
+    [18] = true,  [19] = true,   [20] = true,  [21] = true,   [22] = true,  [23] = true,
+    [24] = true,  [25] = true,   [26] = true,  [27] = true,   [28] = true,  [29] = true,
+    [30] = true,  [31] = true,   ['"'] = true, ['\\'] = true, ['<'] = true, ['>'] = true,
+    ['&'] = true, [0xe2] = true,
+};
+
+/* How many bytes at `i` are written in another way; 0 when they stand for themselves. */
+static size_t special(struct str s, size_t i, bool html)
+{
+    unsigned char c = (unsigned char)s.p[i];
+    if (c == 0xe2) {
+        bool separator = i + 2 < s.n && (unsigned char)s.p[i + 1] == 0x80 &&
+                         ((unsigned char)s.p[i + 2] | 1) == 0xa9;
+        return separator ? 3 : 0;
+    }
+    return html || c < 0x20 || c == '"' || c == '\\' ? 1 : 0;
+}
+
+static void put_escape(struct buf *out, struct str s, size_t i)
+{
+    static const char plain[] = "\"\\\b\f\n\r\t", letters[] = "\"\\bfnrt";
+    unsigned char c = (unsigned char)s.p[i];
+    const char *at = c != 0 ? strchr(plain, c) : NULL;
+    if (c == 0xe2) {
+        buf_printf(out, "\\u202%c", (unsigned char)s.p[i + 2] == 0xa8 ? '8' : '9');
+    } else if (at != NULL) {
+        buf_putc(out, '\\');
+        buf_putc(out, letters[at - plain]);
+    } else {
+        buf_printf(out, "\\u%04x", c);
+    }
 }
 
 void val_json_string(struct buf *out, struct str s, bool html)
 {
     buf_putc(out, '"');
-    size_t from = 0;
-    for (size_t i = skip_plain(s, 0); i < s.n; i++) {
-        unsigned char c = (unsigned char)s.p[i];
-        bool separator = c == 0xe2 && i + 2 < s.n && (unsigned char)s.p[i + 1] == 0x80 &&
-                         ((unsigned char)s.p[i + 2] | 1) == 0xa9;
-        bool special = c == '<' || c == '>' || c == '&';
-        if (likely(c >= 0x20 && c != '"' && c != '\\' && !separator && !(html && special))) {
+    size_t from = 0, i = 0;
+    while (i < s.n) {
+        size_t n = look_at[(unsigned char)s.p[i]] ? special(s, i, html) : 0;
+        if (likely(n == 0)) {
+            i++;
             continue;
         }
-        buf_put(out, s.p + from, i - from);
-        from = i + 1;
-        static const char plain[] = "\"\\\b\f\n\r\t", letters[] = "\"\\bfnrt";
-        const char *at = c != 0 ? strchr(plain, c) : NULL;
-        if (separator) {
-            buf_printf(out, "\\u202%c", (unsigned char)s.p[i + 2] == 0xa8 ? '8' : '9');
-            i += 2;
-            from = i + 1;
-        } else if (at != NULL) {
-            buf_putc(out, '\\');
-            buf_putc(out, letters[at - plain]);
-        } else {
-            buf_printf(out, "\\u%04x", c);
-        }
+        buf_puts(out, str_sub(s, from, i));
+        put_escape(out, s, i);
+        i += n;
+        from = i;
     }
     buf_put(out, s.p + from, s.n - from);
     buf_putc(out, '"');
@@ -78,7 +135,7 @@ static void write_json(struct buf *out, struct val v, const struct json_style *s
 static void write_key(struct buf *out, struct val k, const struct json_style *style)
 {
     if (val_is(k, V_STRING)) {
-        val_json_string(out, val_text(k), style->html);
+        write_string(out, k, style->html);
     } else {
         struct buf text;
         buf_init(&text, out->max);
@@ -123,7 +180,7 @@ static void write_json(struct buf *out, struct val v, const struct json_style *s
         num_write(out, val_number(v));
         break;
     case V_STRING:
-        val_json_string(out, val_text(v), style->html);
+        write_string(out, v, style->html);
         break;
     case V_ARRAY:
     case V_OBJECT:
