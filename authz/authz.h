@@ -28,6 +28,10 @@ struct authz_config {
     int64_t gzip_level;
     struct str tls_cert, tls_key, tls_ca;
     int64_t tls_refresh_ns;
+    /* What policies may ask of the world (http.send, net.lookup_ip_addr) */
+    struct config_list outbound; /* hosts; "*": any; none: they may not ask */
+    int64_t outbound_ns, outbound_body_max, outbound_cache;
+    bool outbound_insecure;
 };
 
 extern const struct config_key authz_keys[];
@@ -57,6 +61,16 @@ struct decision_log {
     void *ctx;
 };
 
+/* The request that is being handled, for evaluations that ask the world: server/outing.h. */
+struct errands;
+struct outing;
+struct outing_scope {
+    struct outing *outing; /* NULL until one does */
+    struct loop *loop;     /* NULL: none may */
+    void (*again)(void *ctx, struct outing *o);
+    void *ctx;
+};
+
 struct authz {
     struct daemon *daemon;      /* NULL when run by hand without a configuration */
     struct audit_client *audit; /* NULL: decisions are not recorded */
@@ -77,7 +91,10 @@ struct authz {
     /* Further metrics in Prometheus' form; NULL: none. */
     void (*write_metrics)(void *ctx, struct buf *out);
     void *write_metrics_ctx;
-    struct answer *spare; /* answers between uses */
+    struct outing_scope scope;
+    struct errands *errands; /* NULL until a policy asks the world */
+    struct outside world;    /* what policies may ask, and their cache */
+    struct answer *spare;    /* answers between uses */
     unsigned n_spare;
 };
 

@@ -1,4 +1,5 @@
 #include "cmd.h"
+#include "errand.h"
 
 #include "load.h"
 
@@ -28,8 +29,17 @@ struct cmd *cmd_new(const struct flag_command *fc, int argc, char **argv, int *c
     return NULL;
 }
 
+const struct outside *cmd_outside(struct cmd *c)
+{
+    if (c->outside == NULL && failed(outside_blocking_new(&c->outside))) {
+        return NULL; /* http.send then says that it may not */
+    }
+    return c->outside;
+}
+
 void cmd_free(struct cmd *c)
 {
+    outside_blocking_free(c->outside);
     arena_release(&c->a);
     free(c);
 }
@@ -93,6 +103,8 @@ struct val cmd_runtime(struct arena *a)
         struct str rest = str_of(*e), name = str_split(&rest, '=');
         vlist_add2(&env, val_str(a, name), val_str(a, rest));
     }
+    vlist_put(&all, "authorization_enabled", VAL_FALSE);
+    vlist_put(&all, "skip_known_schema_check", VAL_FALSE);
     vlist_put(&all, "commit", val_str(a, STR_EMPTY));
     vlist_put(&all, "env", vlist_object(&env));
     vlist_put(&all, "version", val_str(a, S(OPA_VERSION)));

@@ -14,7 +14,8 @@
 
 struct cmd {
     struct arena a;
-    struct flag_list args; /* what is no flag */
+    struct outside *outside; /* NULL until something is evaluated */
+    struct flag_list args;   /* what is no flag */
     struct flag_list data, bundles, ignore, imports, unknowns, disable_inlining, entrypoints, addr,
         set, set_file, profile_sort, coverage_runs, exclude_verify, plan_addons, diagnostic_addr;
     const char *format, *input, *package, *run, *config, *json_include, *explain, *schema,
@@ -121,6 +122,8 @@ struct err cmd_input(struct cmd *c, struct val *out);
 struct str stdin_text(struct arena *a);
 /* What opa.runtime() answers in commands: environment, version, commit. */
 struct val cmd_runtime(struct arena *a);
+/* What lets policies ask the world, waiting for its answers. Made at the first call, the command's. */
+const struct outside *cmd_outside(struct cmd *c);
 
 /* ---- printing ---- */
 

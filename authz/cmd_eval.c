@@ -142,6 +142,7 @@ void run_evaluate(struct run *r, struct arena *a, struct rego_result *out)
         .input = r->input,
         .data = r->im->data,
         .runtime = r->runtime,
+        .outside = cmd_outside(r->c),
         .strict_builtin_errors = r->c->strict_errors,
         .print = print_line,
         .max_steps = UINT64_C(1) << 60,

@@ -2,6 +2,7 @@
 #include "cmd.h"
 #include "listen.h"
 #include "manage/manage.h"
+#include "server/outing.h"
 
 #include "lib/base/codec.h"
 #include "lib/base/log.h"
@@ -20,6 +21,9 @@ struct lone {
     bool manage_flushing;
 };
 
+/* Whoever runs it by hand may let policies ask anyone. */
+static struct str everywhere[] = {STR_INIT("*")};
+
 /* The configuration that flags make. */
 static void configure(struct authz_config *z, const struct cmd *c)
 {
@@ -34,6 +38,11 @@ static void configure(struct authz_config *z, const struct cmd *c)
         .gzip_body_max = 512 << 20,
         .gzip_min = 1024,
         .gzip_level = 9,
+        .outbound = {.items = everywhere, .n = 1},
+        .outbound_ns = 600 * INT64_C(1000000000),
+        .outbound_body_max = 64 << 20,
+        .outbound_cache = 64 << 20,
+        .outbound_insecure = true,
         .tls_cert = str_of(c->tls_cert),
         .tls_key = str_of(c->tls_key),
         .tls_ca = str_of(c->tls_ca),
@@ -153,6 +162,7 @@ static struct err serve(struct lone *l, struct cmd *c)
     loop_run(l->loop);
     authz_listener_free(l->server);
     manage_free(l->manage);
+    outings_release(&l->z);
     loop_free(l->loop);
     return OK;
 }

@@ -354,6 +354,7 @@ static int run_tests(struct cmd *c)
     struct tester t = {.policy = im->policy,
                        .data = im->data,
                        .runtime = cmd_runtime(&c->a),
+                       .outside = cmd_outside(c),
                        .timeout_ns = c->timeout_ns > 0 ? c->timeout_ns : 5 * NS_PER_S};
     tester_find(&t, &c->a, only);
     int code = 0;

@@ -207,6 +207,7 @@ void tester_run(const struct tester *t, const struct test *test, struct arena *a
     int64_t start = clock_mono_ns();
     struct rego_eval_options o = {.data = t->data,
                                   .runtime = t->runtime,
+                                  .outside = t->outside,
                                   .max_steps = UINT64_C(1) << 60,
                                   .deadline_ns = start + t->timeout_ns,
                                   .print = note_print,

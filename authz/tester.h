@@ -25,7 +25,8 @@ struct test {
 struct tester {
     const struct rego_policy *policy;
     struct val data, runtime;
-    int64_t timeout_ns; /* of one test */
+    const struct outside *outside; /* NULL: tests may not ask the world */
+    int64_t timeout_ns;            /* of one test */
     struct test *tests;
     size_t n, cap;
 };

@@ -15,6 +15,7 @@
 #ifndef SEXTANT_REGO_ENGINE_H
 #define SEXTANT_REGO_ENGINE_H
 
+#include "authz/rego/outside.h"
 #include "authz/rego/syntax/ast.h"
 
 struct rego_policy;
@@ -30,7 +31,8 @@ struct rego_compile_options {
     bool enable_print; /* keep calls of print() */
     bool keep_annotations;
     bool tests; /* rules test_… of one name are told apart; cases call the hook below */
-    const struct val *data;  /* to find rules that collide with data; may be NULL */
+    const char *const *unsafe_builtins; /* refused by name; ends with NULL; NULL: none */
+    const struct val *data;             /* to find rules that collide with data; may be NULL */
     bool annotations;        /* read `# METADATA` blocks; their errors are errors of the module */
     struct val capabilities; /* as `opa capabilities` prints them; VAL_UNDEF or zero: all of ours */
     struct val schemas;      /* {"schema.name": JSON Schema}; VAL_UNDEF or zero: none */
@@ -43,6 +45,8 @@ enum { REGO_ERRORS_MAX = 10 };
 bool rego_compile(const struct rego_source *sources, size_t n, const struct rego_compile_options *o,
                   struct rego_errors *errors, struct rego_policy **out);
 void rego_policy_free(struct rego_policy *p); /* NULL is fine */
+/* May one of its rules ask the world (http.send, net.lookup_ip_addr)? */
+bool rego_policy_asks(const struct rego_policy *p);
 size_t rego_policy_modules(const struct rego_policy *p);
 const struct module *rego_policy_module(const struct rego_policy *p, size_t i);
 
@@ -53,6 +57,7 @@ struct rego_query_options {
     const struct str *imports; /* "data.x", "input.y as z" */
     size_t n_imports;
     bool strict, enable_print;
+    const char *const *unsafe_builtins; /* refused by name; ends with NULL; NULL: none */
     bool capture; /* expressions give their value, false too, instead of having to hold */
 };
 
@@ -60,6 +65,7 @@ struct rego_query_options {
 bool rego_prepare(const struct rego_policy *p, struct str text, const struct rego_query_options *o,
                   struct rego_errors *errors, struct rego_query **out);
 void rego_query_free(struct rego_query *q);
+bool rego_query_asks(const struct rego_query *q); /* or the rules that it may use */
 size_t rego_query_exprs(const struct rego_query *q);
 struct str rego_query_expr_text(const struct rego_query *q, size_t i, struct loc *loc);
 size_t rego_query_vars(const struct rego_query *q);              /* variables that are bound */
@@ -71,10 +77,12 @@ struct rego_eval_options {
     struct val input; /* VAL_UNDEF: none */
     struct val data;  /* base documents; an object or VAL_UNDEF */
     bool strict_builtin_errors;
-    uint64_t max_steps;  /* 0: REGO_STEPS_DEFAULT */
-    int64_t deadline_ns; /* monotonic; 0: none */
-    struct val runtime;  /* what opa.runtime() returns; VAL_UNDEF: {} */
-    int64_t now_ns;      /* time.now_ns(); 0: the clock */
+    uint64_t max_steps;            /* 0: REGO_STEPS_DEFAULT */
+    int64_t deadline_ns;           /* monotonic; 0: none */
+    const struct outside *outside; /* http.send and names; NULL: neither */
+    struct rego_memory *memory;    /* for evaluations that are run again; NULL: none */
+    struct val runtime;            /* what opa.runtime() returns; VAL_UNDEF: {} */
+    int64_t now_ns;                /* time.now_ns(); 0: the clock */
     void (*print)(void *ctx, struct str line);
     void *print_ctx;
     /* A case of a test has begun: the array of what names it (rego_compile_options.tests). */
@@ -87,6 +95,7 @@ struct rego_result {
     struct val *rows;
     size_t n_rows, n_vars, n_exprs;
     bool failed;
+    bool waiting;              /* failed because `outside` has no answer yet */
     struct rego_error error;   /* when failed: "eval_conflict_error", … */
     struct val builtin_errors; /* messages that were turned into undefined */
     struct str rule_file;      /* the rule whose body gave the value of a single-document query */

@@ -144,6 +144,7 @@ bool rego_prepare(const struct rego_policy *p, struct str text, const struct reg
                          .max_errors = REGO_ERRORS_MAX};
     size_t before = errors->n;
     struct body *b;
+    c.unsafe_builtins = o->unsafe_builtins;
     map_init(&c.query_globals);
     q->text = arena_str(c.a, text);
     if (query_parse(&c, q->text, o, &b)) {
@@ -159,6 +160,7 @@ bool rego_prepare(const struct rego_policy *p, struct str text, const struct reg
         }
     }
     map_release(&c.query_globals);
+    q->asks = c.asks || p->asks;
     if (errors->n > before || q->code == NULL) {
         rego_query_free(q);
         return false;
@@ -173,6 +175,11 @@ void rego_query_free(struct rego_query *q)
         arena_release(&q->a);
         free(q);
     }
+}
+
+bool rego_query_asks(const struct rego_query *q)
+{
+    return q->asks;
 }
 
 size_t rego_query_exprs(const struct rego_query *q)

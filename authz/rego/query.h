@@ -12,6 +12,7 @@ struct rego_query {
     struct code *code;
     struct local **vars; /* sorted by name */
     size_t n_vars, n_exprs;
+    bool asks;
     struct loc *exprs; /* as written, in their order */
     struct str text;
 };

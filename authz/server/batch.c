@@ -4,6 +4,7 @@
  * 200 when all are made, 500 when all fail, 207 when some do; then each response tells its own code.
  */
 #include "answer.h"
+#include "outing.h"
 
 #include "lib/base/clock.h"
 
@@ -147,6 +148,26 @@ static void batch_gone(void *ctx)
     ((struct answer *)ctx)->req = NULL;
 }
 
+/* No event may leave before all decisions can be made: false when one of them waits for an answer. */
+static bool all_answered(struct batch *b)
+{
+    struct answer *x = b->x;
+    bool waits = false;
+    for (uint32_t i = 0; i < val_len(b->inputs) && !waits; i++) {
+        struct decision d = {.request = VAL_UNDEF};
+        decide(x->z, b->target->path, b->target->n,
+               whole_input(&x->memory, b, val_nth(b->inputs, i)), x->p.strict, &x->memory, &d);
+        arena_reset(&x->memory);
+        waits = d.eval.waiting;
+    }
+    if (waits) {
+        outing_wait(x->z);
+    } else {
+        outing_rewind(x->z);
+    }
+    return !waits;
+}
+
 static void run(struct batch *b)
 {
     struct answer *x = b->x;
@@ -189,6 +210,10 @@ void data_batch(struct http_req *req, void *ctx)
     if (b.target == NULL) {
         reply_error(req, 400, "invalid_parameter", "invalid path: invalid ref term '%.*s'",
                     STR_FMT(bad));
+        answer_free(b.x);
+        return;
+    }
+    if (rego_policy_asks(b.x->z->store.policy) && !all_answered(&b)) {
         answer_free(b.x);
         return;
     }

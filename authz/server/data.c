@@ -1,5 +1,6 @@
 /* Asking for decisions: /v1/data, /v0/data and the default decision. */
 #include "answer.h"
+#include "outing.h"
 
 #include "lib/base/clock.h"
 
@@ -58,6 +59,11 @@ static void decide_and_answer(struct answer *x, struct str raw, struct val input
     }
     x->t.prepare_ns = lap(x, &since);
     decide(x->z, t->path, t->n, input, x->p.strict, &x->memory, &x->d);
+    if (x->d.eval.waiting) {
+        outing_wait(x->z);
+        answer_free(x);
+        return;
+    }
     x->t.eval_ns = x->d.eval_ns = lap(x, &since);
     x->t.handler_ns = x->t.begin_ns != 0 ? since - x->t.begin_ns : 0;
     x->d.parse_ns = x->t.parse_ns;

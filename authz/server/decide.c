@@ -1,5 +1,5 @@
 /* Making decisions, and recording them. */
-#include "authz/authz.h"
+#include "outing.h"
 
 #include "lib/base/clock.h"
 #include "lib/base/codec.h"
@@ -72,10 +72,15 @@ void decide(struct authz *z, const struct val *path, size_t n, struct val input,
     struct rego_eval_options o = eval_options(z, input);
     o.strict_builtin_errors = strict;
     o.deadline_ns = z->config->eval_ns > 0 ? start + z->config->eval_ns : 0;
+    outing_fill(z, rego_policy_asks(z->store.policy), &o);
     d->input = input;
     d->result = rego_eval_path(z->store.policy, path, n, &o, a, &d->eval);
     if (n == 0) {
         d->result = without_system(a, d->result);
+    }
+    if (d->eval.waiting) {
+        outing_spent(z, &d->eval, clock_mono_ns() - start);
+        return;
     }
     metric_add(d->eval.failed ? &failures : &decisions, 1);
     if (timed) {

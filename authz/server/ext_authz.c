@@ -2,6 +2,8 @@
  * Envoy's external authorization, version 3. The request becomes the input that OPA's Envoy plugin
  * makes of it (attributes, parsed_path, parsed_query, parsed_body); the decision becomes the reply.
  */
+#include "outing.h"
+
 #include "authz/authz.h"
 
 #include "lib/base/codec.h"
@@ -17,6 +19,9 @@ struct check {
     struct authz *z;
     struct decision d;
     struct arena memory;
+    struct val path[64], input;
+    size_t n;
+    struct outing *outing; /* while an answer from outside is on its way */
 };
 
 static struct val text(struct arena *a, const char *s)
@@ -343,6 +348,34 @@ static void describe(struct arena *a, const Extauthz__CheckRequest *in, struct d
     }
 }
 
+static void gone_waiting(void *ctx)
+{
+    struct check *k = ctx;
+    outing_cancel(k->outing);
+    check_free(k);
+}
+
+static void check_decide(void *ctx, struct outing *o)
+{
+    struct check *k = ctx;
+    struct http_req *req = grpc_request(k->call);
+    outing_begin(k->z, o, http_req_loop(req), check_decide, k);
+    decide(k->z, k->path, k->n, k->input, false, &k->memory, &k->d);
+    if (k->d.eval.waiting) {
+        outing_wait(k->z);
+    }
+    k->outing = outing_end(k->z);
+    if (k->outing != NULL) {
+        grpc_on_abort(k->call, gone_waiting, k);
+        return;
+    }
+    if (val_undef(k->d.result)) {
+        k->d.result = VAL_FALSE;
+    }
+    grpc_on_abort(k->call, caller_gone, k);
+    decision_record(k->z, &k->d, req, recorded, k);
+}
+
 static void check_request(struct grpc_call *call, const ProtobufCMessage *m, void *ctx)
 {
     struct authz *z = ctx;
@@ -351,19 +384,13 @@ static void check_request(struct grpc_call *call, const ProtobufCMessage *m, voi
     k->call = call;
     k->z = z;
     arena_init(&k->memory, (size_t)z->config->eval_memory);
-    struct val path[64];
-    size_t n = decision_path(&k->memory, z->config->ext_authz_path, path, ARRAY_LEN(path));
+    k->n = decision_path(&k->memory, z->config->ext_authz_path, k->path, ARRAY_LEN(k->path));
     struct str shown = z->config->ext_authz_path;
     k->d.path = str_sub(shown, str_starts(shown, S("/")), shown.n);
     const Extauthz__CheckRequest *in = (const Extauthz__CheckRequest *)m;
-    decide(z, path, n, input_of(&k->memory, in), false, &k->memory, &k->d);
-    struct http_req *req = grpc_request(call);
+    k->input = input_of(&k->memory, in);
     describe(&k->memory, in, &k->d);
-    if (val_undef(k->d.result) || !allowed(k->d.result)) {
-        k->d.result = val_undef(k->d.result) ? VAL_FALSE : k->d.result;
-    }
-    grpc_on_abort(call, caller_gone, k);
-    decision_record(z, &k->d, req, recorded, k);
+    check_decide(k, NULL);
 }
 
 static bool serving(void *ctx)

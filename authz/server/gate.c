@@ -2,6 +2,7 @@
  * Who asks, and may he? Authentication names the caller by a bearer token or by the client certificate; authorization asks
  * a policy (by default data.system.authz.allow) about every request, diagnostics too.
  */
+#include "outing.h"
 #include "server.h"
 
 #include "lib/base/clock.h"
@@ -261,7 +262,9 @@ bool gate_pass(struct authz *z, struct http_req *req)
     } else {
         struct decision d = {0};
         decide(z, path, n, input, false, &a, &d);
-        if (d.eval.failed) {
+        if (d.eval.waiting) {
+            outing_wait(z);
+        } else if (d.eval.failed) {
             reply_eval_error(req, &d.eval.error);
         }
         pass = !d.eval.failed && judge(req, d.result);

@@ -1,5 +1,6 @@
 /* From a request to its handler. */
 #include "answer.h"
+#include "outing.h"
 
 void authz_init(struct authz *z, const struct authz_config *c)
 {
@@ -13,6 +14,7 @@ void authz_init(struct authz *z, const struct authz_config *c)
 
 void authz_release(struct authz *z)
 {
+    outings_release(z);
     answers_release(z);
     router_release(&z->routes);
     router_release(&z->diagnostic_routes);
@@ -196,10 +198,8 @@ static bool serve_data(struct authz *z, struct http_req *req)
     return false;
 }
 
-void authz_serve(struct http_req *req, void *ctx)
+static void serve(struct authz *z, struct http_req *req)
 {
-    struct authz *z = ctx;
-    meter_begin(req);
     if (!well_escaped(req->path)) {
         http_reply(req, &(struct http_reply){.status = 400,
                                              .content_type = S("text/plain; charset=utf-8"),
@@ -214,6 +214,38 @@ void authz_serve(struct http_req *req, void *ctx)
         return;
     }
     router_dispatch(req, &z->routes);
+}
+
+/* ---- requests that are handled again ---- */
+
+static void client_gone(void *ctx)
+{
+    outing_cancel(ctx);
+}
+
+static void serve_again(void *ctx, struct outing *o);
+
+static void serve_in_scope(struct authz *z, struct http_req *req, struct outing *o)
+{
+    outing_begin(z, o, http_req_loop(req), serve_again, req);
+    serve(z, req);
+    o = outing_end(z);
+    if (o != NULL) {
+        http_on_abort(req, client_gone, o);
+    }
+}
+
+static void serve_again(void *ctx, struct outing *o)
+{
+    struct http_req *req = ctx;
+    http_on_abort(req, NULL, NULL);
+    serve_in_scope(outing_server(o), req, o);
+}
+
+void authz_serve(struct http_req *req, void *ctx)
+{
+    meter_begin(req);
+    serve_in_scope(ctx, req, NULL);
 }
 
 void authz_serve_diagnostic(struct http_req *req, void *ctx)

@@ -20,6 +20,7 @@ static void copy_result(struct arena *a, const struct http_result *res, struct h
         h[i].value = arena_str(a, res->headers[i].value);
     }
     *out = (struct http_result){.status = res->status,
+                                .reason = arena_str(a, res->reason),
                                 .headers = h,
                                 .n_headers = res->n_headers,
                                 .body = arena_str(a, res->body)};

@@ -50,6 +50,7 @@ struct client_conn {
 struct http_client {
     struct loop *loop;
     struct http_client_opts opts;
+    char *server_name; /* of opts */
     struct map hosts;
     struct http_call_state *calls; /* all, waiting or running */
     struct timer *sweep;
@@ -90,6 +91,7 @@ static void client_unref(struct http_client *c)
     }
     map_release(&c->hosts);
     buf_release(&c->head);
+    free(c->server_name);
     free(c);
 }
 
@@ -295,6 +297,7 @@ static void answer_complete(struct client_conn *cc, bool reusable)
 {
     struct http_call_state *s = cc->call;
     struct http_result res = {.status = cc->head.code,
+                              .reason = cc->head.reason,
                               .headers = cc->head.headers,
                               .n_headers = cc->head.n_headers,
                               .body = buf_str(&s->body),
@@ -587,7 +590,8 @@ static struct host *host_of(struct http_client *c, const struct http_url *u)
         }
         h->client = c;
         h->address = strndup(u->address.p, u->address.n);
-        h->server_name = strndup(u->host.p, u->host.n);
+        struct str name = c->opts.server_name.n > 0 ? c->opts.server_name : u->host;
+        h->server_name = strndup(name.p, name.n);
         h->tls = u->tls;
         map_set(&c->hosts, buf_str(&key), h);
     }
@@ -721,6 +725,8 @@ struct err http_client_new(struct loop *l, const struct http_client_opts *o,
     ENSURE(c != NULL, ERR_LIMIT, "out of memory for an HTTP client");
     c->loop = l;
     c->opts = *o;
+    c->server_name = strndup(o->server_name.n > 0 ? o->server_name.p : "", o->server_name.n);
+    c->opts.server_name = str_of(c->server_name);
     c->opts.timeout_ms = o->timeout_ms > 0 ? o->timeout_ms : TIMEOUT_MS;
     c->opts.connect_ms = o->connect_ms > 0 ? o->connect_ms : CONNECT_MS;
     c->opts.idle_ms = o->idle_ms > 0 ? o->idle_ms : IDLE_MS;

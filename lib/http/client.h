@@ -31,10 +31,13 @@ struct http_client_opts {
     size_t body_max;         /* of an answer; 0: 16 MiB */
     unsigned conns_per_host; /* 0: 8; further calls wait */
     unsigned waiting_max;    /* calls waiting in all; more fail with ERR_BUSY; 0: 4096 */
+    struct str
+        server_name; /* TLS: the name to ask for and to verify; empty: the URL's host. Copied */
 };
 
 struct http_result {
     int status;
+    struct str reason;                 /* as the server wrote it: "OK" */
     const struct http_header *headers; /* names in lower case */
     size_t n_headers;
     struct str body;

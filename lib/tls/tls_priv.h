@@ -18,6 +18,7 @@ struct tls_trust {
     unsigned refs;
     struct x509_anchors *anchors; /* names, or NULL */
     struct x509_bundles *bundles; /* SPIFFE, or NULL */
+    bool unchecked;               /* neither: whoever it is */
 };
 
 /* A copy of a tls_peer_rule. */

@@ -9,7 +9,7 @@
     X(collection)                                                                                  \
     X(object) X(string) X(format) X(regex) X(glob) X(encoding) X(json) X(time) X(net) X(token)     \
         X(crypto) X(misc) X(graph) X(units) X(uri) X(aws) X(globs) X(graphql) X(x509)              \
-            X(json_schema) X(template)
+            X(json_schema) X(template) X(http)
 
 #define X(group) extern const struct builtin builtins_##group[];
 GROUPS(X)

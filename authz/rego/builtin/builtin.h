@@ -45,6 +45,8 @@ enum {
     BF_DEPRECATED = 4, /* refused in modules from v1 on */
     BF_VOID = 8,       /* has no result */
     BF_CHEAP = 16,     /* quicker than looking up an earlier result */
+    BF_OUTSIDE = 64,   /* asks the world (outside.h) */
+    BF_UNCACHED = 32,  /* BF_NONDET that keeps its results itself */
 };
 
 struct builtin {

@@ -1,11 +1,10 @@
 /* Networks: CIDR arithmetic and host names. */
 #include "authz/rego/builtin/builtin.h"
+#include "authz/rego/eval/eval_priv.h"
 
 #include "lib/base/ip.h"
 
-#include <netdb.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 
 enum { EXPAND_MAX = 1 << 20 };
 
@@ -256,31 +255,40 @@ static enum b_status b_merge(struct bcall *b)
     return b_out(b, vlist_set(&l));
 }
 
-/* Addresses of a literal or of localhost; other names need a resolver, which a decision must not wait for. */
+/* A literal stands for itself; names are the embedder's to resolve. */
 static enum b_status b_lookup(struct bcall *b)
 {
+    const struct outside *o = b->ev->o->outside;
+    struct outside_addresses w = {.n = 0};
+    struct vlist l = {.a = b->a};
     struct str name;
     struct ip ip;
     if (!b_string(b, 1, &name)) {
         return B_ERROR;
     }
+    if (o != NULL && !outside_allows(o, name)) {
+        return b_fail(b, "disallowed host: %.*s", STR_FMT(name));
+    }
     if (!failed(ip_parse(name, &ip))) {
         struct val v = val_str(b->a, ip_text(b->a, &ip));
         return b_out(b, val_set(b->a, &v, 1));
     }
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *list = NULL;
-    struct vlist l = {.a = b->a};
-    if (getaddrinfo(arena_cstr(b->a, name), NULL, &hints, &list) != 0) {
-        return b_fail(b, "lookup %.*s: no such host", STR_FMT(name));
+    if (o == NULL || o->resolve == NULL) {
+        return b_fail(b, "this evaluation may not look names up");
     }
-    for (struct addrinfo *i = list; i != NULL; i = i->ai_next) {
-        char text[128];
-        if (getnameinfo(i->ai_addr, i->ai_addrlen, text, sizeof text, NULL, 0, NI_NUMERICHOST) ==
-            0) {
-            vlist_add(&l, val_str(b->a, str_of(text)));
-        }
+    if (b_budget(b, 2000)) {
+        return B_ERROR;
     }
-    freeaddrinfo(list);
+    if (!o->resolve(o->ctx, name, b->a, &w)) {
+        eval_wait(b->ev);
+        return B_ERROR;
+    }
+    if (w.error.n > 0) {
+        return b_fail(b, "%.*s", STR_FMT(w.error));
+    }
+    for (size_t i = 0; i < w.n; i++) {
+        vlist_add(&l, val_str(b->a, w.texts[i]));
+    }
     return b_out(b, vlist_set(&l));
 }
 
@@ -292,6 +300,6 @@ const struct builtin builtins_net[] = {
     {"net.cidr_expand", 1, b_expand, 0},
     {"net.cidr_contains_matches", 2, b_contains_matches, 0},
     {"net.cidr_merge", 1, b_merge, 0},
-    {"net.lookup_ip_addr", 1, b_lookup, BF_NONDET},
+    {"net.lookup_ip_addr", 1, b_lookup, BF_NONDET | BF_OUTSIDE},
     {0},
 };

@@ -38,6 +38,7 @@ bool find_callee(struct compiler *c, const struct term *op, struct callee *out)
         return false;
     }
     out->arity = out->builtin->arity;
+    c->asks |= (out->builtin->flags & BF_OUTSIDE) != 0;
     return true;
 }
 
@@ -330,11 +331,13 @@ bool rego_compile(const struct rego_source *sources, size_t n, const struct rego
     c.max_errors = c.o->max_errors == 0 ? REGO_ERRORS_MAX : MAX(c.o->max_errors, 0);
     c.errors_before = errors->n;
     arena_init(&c.scratch, POLICY_MEMORY_MAX);
+    c.unsafe_builtins = c.o->unsafe_builtins;
     p->enable_print = c.o->enable_print;
     if (parse_all(&c, sources, n)) {
         compile_modules(&c);
         compile_sort_errors(&c, c.errors_before);
     }
+    p->asks = c.asks;
     arena_release(&c.scratch);
     if (errors->n > c.errors_before) {
         rego_policy_free(p);
@@ -367,6 +370,11 @@ void rego_policy_free(struct rego_policy *p)
     }
     arena_release(&p->a);
     free(p);
+}
+
+bool rego_policy_asks(const struct rego_policy *p)
+{
+    return p->asks;
 }
 
 size_t rego_policy_modules(const struct rego_policy *p)

@@ -90,7 +90,7 @@ struct rego_policy {
     size_t n_units;
     uint32_t n_nodes;
     struct type_tree *input_types, *rule_types; /* what queries are checked against */
-    bool enable_print;
+    bool enable_print, asks;                    /* asks: see rego_policy_asks */
 };
 
 struct compiler {
@@ -110,6 +110,8 @@ struct compiler {
     size_t rule_errors;        /* how many there were before the rule at work */
     bool unused_told;          /* of an inner body of it */
     bool query;
+    const char *const *unsafe_builtins; /* ends with NULL; NULL: none */
+    bool asks;                          /* something calls a builtin that asks the world */
     struct map query_globals;
     struct crule **rules; /* all, in the order of modules; else branches hang below */
     size_t n_rules, cap_rules;

@@ -342,6 +342,15 @@ void emit_operands(struct gen *g, struct term **terms, size_t n, int32_t *ops)
     }
 }
 
+static bool is_unsafe(const struct compiler *c, const struct builtin *b)
+{
+    const char *const *name = c->unsafe_builtins;
+    while (name != NULL && *name != NULL && strcmp(*name, b->name) != 0) {
+        name++;
+    }
+    return name != NULL && *name != NULL;
+}
+
 int32_t emit_call(struct gen *g, struct term *t, size_t n_args)
 {
     struct callee callee = {0};
@@ -353,6 +362,12 @@ int32_t emit_call(struct gen *g, struct term *t, size_t n_args)
         g->failed = true;
         compile_error(g->c, "rego_type_error", t->loc, "undefined function %.*s",
                       STR_FMT(term_call_name(g->c->a, t)));
+        return constant(g, VAL_NULL);
+    }
+    if (callee.builtin != NULL && is_unsafe(g->c, callee.builtin)) {
+        g->failed = true;
+        compile_error(g->c, "rego_type_error", t->loc,
+                      "unsafe built-in function calls in expression: %s", callee.builtin->name);
         return constant(g, VAL_NULL);
     }
     int32_t *ops = arena_array(g->c->a, int32_t, n_args + 1);

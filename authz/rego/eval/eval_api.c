@@ -51,7 +51,7 @@ static void start(struct eval *ev, const struct rego_policy *p, const struct reg
     ev->w.memo = memo_for(ev, p->n_nodes + 1);
     ev->w.calls = &ev->calls;
     ev->builtin_errors.a = a;
-    ev->now_ns = o->now_ns;
+    ev->now_ns = o->now_ns != 0 ? o->now_ns : memory_now(o->memory);
     own.busy = true;
 }
 
@@ -62,6 +62,7 @@ static void finish(struct eval *ev, struct rego_result *out)
         (void)eval_stop(ev);
     }
     out->failed = ev->failed;
+    out->waiting = ev->waiting;
     out->error = ev->error;
     out->steps = ev->steps;
     out->builtin_errors = vlist_array(&ev->builtin_errors);
@@ -175,7 +176,7 @@ bool eval_call(struct eval *ev, const struct builtin *fn, const struct val *args
     }
     struct bcall b = {.a = ev->a, .ev = ev, .fn = fn, .args = args, .n = (int)n, .out = VAL_UNDEF};
     struct val key = VAL_UNDEF;
-    if ((fn->flags & BF_NONDET) != 0) {
+    if ((fn->flags & (BF_NONDET | BF_UNCACHED)) == BF_NONDET) {
         key = val_array(ev->a, args, n);
         key = val_array(ev->a, (struct val[]){val_str(ev->a, str_of(fn->name)), key}, 2);
         struct val seen = b_cache_get(&b, key);
@@ -309,37 +310,4 @@ void b_tell_test_case(struct bcall *b, struct val name)
     if (b->ev->o->test_case != NULL) {
         b->ev->o->test_case(b->ev->o->test_case_ctx, name);
     }
-}
-
-int64_t b_now_ns(struct bcall *b)
-{
-    if (b->ev->now_ns == 0) {
-        b->ev->now_ns = clock_wall_ns();
-    }
-    return b->ev->now_ns;
-}
-
-struct val b_cache_get(struct bcall *b, struct val key)
-{
-    if (b->ev->cache == NULL) {
-        return VAL_UNDEF;
-    }
-    struct vcache_entry *e = b->ev->cache[val_hash(key) % EVAL_CACHE_SLOTS];
-    for (; e != NULL; e = e->next) {
-        if (val_eq(e->key, key)) {
-            return e->v;
-        }
-    }
-    return VAL_UNDEF;
-}
-
-void b_cache_put(struct bcall *b, struct val key, struct val v)
-{
-    if (b->ev->cache == NULL) {
-        b->ev->cache = arena_array(b->ev->a, struct vcache_entry *, EVAL_CACHE_SLOTS);
-    }
-    struct vcache_entry **slot = &b->ev->cache[val_hash(key) % EVAL_CACHE_SLOTS];
-    struct vcache_entry *e = arena_new(b->a, struct vcache_entry);
-    *e = (struct vcache_entry){.key = key, .v = v, .next = *slot};
-    *slot = e;
 }

@@ -41,10 +41,9 @@ struct fcache {
     size_t n, mask;
 };
 
-struct vcache_entry {
-    struct val key, v;
-    struct vcache_entry *next;
-};
+/* What builtins of the world gave, by their operands. */
+struct results;
+int64_t memory_now(const struct rego_memory *m); /* 0: not told yet, or no memory */
 
 /* What `with` saves and restores. */
 struct world {
@@ -56,8 +55,6 @@ struct world {
     struct world *outer;
 };
 
-enum { EVAL_CACHE_SLOTS = 64 };
-
 struct eval {
     struct arena *a;
     const struct rego_policy *p;
@@ -67,11 +64,11 @@ struct eval {
     uint64_t steps, max_steps;
     struct val *top, *stack_end;
     unsigned depth;
-    bool failed;
+    bool failed, waiting;
     struct rego_error error;
     struct vlist builtin_errors;
-    struct vcache_entry **cache; /* EVAL_CACHE_SLOTS, or NULL */
-    uint64_t stamp;              /* of this query: even */
+    struct results *cache; /* NULL until something is in it */
+    uint64_t stamp;        /* of this query: even */
     int64_t now_ns;
     struct vlist rows;
     struct loc loc; /* of the instruction at work */
@@ -92,6 +89,8 @@ bool eval_run(struct eval *ev, const struct code *k, struct val *regs, struct si
 bool eval_code(struct eval *ev, const struct code *k, const struct val *args, size_t n,
                struct sink *s);
 bool eval_stop(struct eval *ev); /* out of budget; the error is on record */
+/* An answer from outside is not there yet: the evaluation ends here, to be run again. */
+void eval_wait(struct eval *ev);
 void eval_fail(struct eval *ev, const char *code, struct str file, struct loc loc, const char *fmt,
                ...) PRINTF_LIKE(5, 6);
 

@@ -175,12 +175,23 @@ const struct type *infer_ref(struct checker *k, const struct term *ref, size_t n
     return type_any();
 }
 
+/* Of a builtin that the embedding program added: anything in, anything out. */
+static const struct type *any_function(struct arena *a, int arity)
+{
+    const struct type **args = arena_array(a, const struct type *, (size_t)arity + 1);
+    for (int i = 0; i < arity; i++) {
+        args[i] = type_any();
+    }
+    return type_func(a, (struct type_list){args, (size_t)arity}, type_any());
+}
+
 static const struct type *builtin_type(struct checker *k, struct str name)
 {
     const struct type *t = map_get(k->signatures, name);
     const struct signature *s = t == NULL ? signature_find(name) : NULL;
-    if (s != NULL && builtin_find(name) != NULL) {
-        t = signature_type(k->a, s);
+    const struct builtin *b = t == NULL ? builtin_find(name) : NULL;
+    if (b != NULL) {
+        t = s != NULL ? signature_type(k->a, s) : any_function(k->a, b->arity);
         map_set(k->signatures, name, (void *)(uintptr_t)t);
     }
     return t;
