@@ -33,8 +33,10 @@ bool find_callee(struct compiler *c, const struct term *op, struct callee *out)
     struct term call = {.type = T_CALL};
     call.list.v = &slot;
     call.list.n = 1;
-    out->builtin = builtin_find(term_call_name(c->a, &call));
-    if (out->builtin == NULL) {
+    struct str name = term_call_name(c->a, &call);
+    out->builtin = builtin_find(name);
+    if (out->builtin == NULL || (c->caps != NULL && !capabilities_allow(c->caps, name))) {
+        out->builtin = NULL;
         return false;
     }
     out->arity = out->builtin->arity;
@@ -298,10 +300,10 @@ static void stage_emit(struct compiler *c)
 
 /* In this order, until one of them tells an error that makes the rest meaningless. */
 static void (*const stages[])(struct compiler *c) = {
-    stage_names,      check_root_names,  check_imports, tree_add_rules, stage_resolve,
-    stage_calls,      metadata_prepare,  stage_hoist,   stage_with,     tree_check_conflicts,
-    stage_functions,  stage_head_safety, stage_safety,  graph_check,    types_check,
-    check_deprecated, stage_emit,
+    stage_names,          check_features,   check_root_names,  check_imports, tree_add_rules,
+    stage_resolve,        stage_calls,      metadata_prepare,  stage_hoist,   stage_with,
+    tree_check_conflicts, stage_functions,  stage_head_safety, stage_safety,  graph_check,
+    types_check,          check_deprecated, stage_emit,
 };
 
 static void compile_modules(struct compiler *c)
@@ -330,6 +332,11 @@ bool rego_compile(const struct rego_source *sources, size_t n, const struct rego
     c.strict = c.o->strict;
     c.max_errors = c.o->max_errors == 0 ? REGO_ERRORS_MAX : MAX(c.o->max_errors, 0);
     c.errors_before = errors->n;
+    struct capabilities caps;
+    if (failed(capabilities_read(c.o->capabilities, &caps))) {
+        compile_error(&c, "rego_compile_error", (struct loc){0}, "%s", err_detail());
+    }
+    c.caps = &caps;
     arena_init(&c.scratch, POLICY_MEMORY_MAX);
     c.unsafe_builtins = c.o->unsafe_builtins;
     p->enable_print = c.o->enable_print;
@@ -339,6 +346,7 @@ bool rego_compile(const struct rego_source *sources, size_t n, const struct rego
     }
     p->asks = c.asks;
     arena_release(&c.scratch);
+    capabilities_release(&caps);
     if (errors->n > c.errors_before) {
         rego_policy_free(p);
         return false;

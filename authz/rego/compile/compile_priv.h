@@ -3,6 +3,7 @@
 #define SEXTANT_REGO_COMPILE_PRIV_H
 
 #include "authz/rego/builtin/builtin.h"
+#include "authz/rego/capabilities.h"
 #include "authz/rego/engine.h"
 #include "lib/base/map.h"
 
@@ -102,8 +103,9 @@ struct compiler {
     struct rule *rule;
     struct local *locals; /* of the rule at work */
     uint32_t n_locals;
-    struct node *node;   /* whose rule it is: edges of the graph start here */
-    struct crule *crule; /* whose rule it is */
+    struct node *node;               /* whose rule it is: edges of the graph start here */
+    const struct capabilities *caps; /* NULL: everything */
+    struct crule *crule;             /* whose rule it is */
     bool has_labels;
     bool strict;
     enum rego_version version; /* of a query */
@@ -214,6 +216,9 @@ void check_prints(struct compiler *c, struct crule *cr);
 void check_calls_of_query(struct compiler *c, struct body *b); /* the two above */
 void check_functions(struct compiler *c, struct crule *cr);
 void check_functions_of_body(struct compiler *c, struct body *b);
+
+/* features.c: what of the language the capabilities leave out. */
+void check_features(struct compiler *c);
 
 /* metadata.c: annotations; calls that read them become constants before code is made. */
 void metadata_prepare(struct compiler *c);

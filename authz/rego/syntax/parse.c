@@ -200,8 +200,6 @@ static void add_error(struct parser *p, struct loc loc, struct str message)
     struct parse_error *x = arena_new(p->a, struct parse_error);
     x->e = (struct rego_error){
         .code = "rego_parse_error", .file = p->file, .loc = loc, .message = message};
-    add_line(&x->e, p->source);
-    x->e.details = line_and_caret(p->a, &x->e);
     x->before = p->s.last_error;
     p->s.last_error = x;
     p->s.n_errors++;
@@ -377,7 +375,9 @@ static void read_statements(struct parser *p, bool rules)
     p->errors.n = p->errors.cap = p->s.n_errors;
     size_t i = p->errors.n;
     for (const struct parse_error *x = p->s.last_error; x != NULL; x = x->before) {
-        p->errors.v[--i] = x->e;
+        p->errors.v[--i] = x->e; /* those that are told; most were of trials */
+        add_line(&p->errors.v[i], p->source);
+        p->errors.v[i].details = line_and_caret(p->a, &p->errors.v[i]);
     }
     arena_release(&p->scratch);
 }

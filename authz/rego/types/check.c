@@ -170,19 +170,35 @@ static void check_rule(struct checker *k, struct crule *cr)
     compile_leave(c, cr);
 }
 
-static void checker_init(struct checker *k, struct compiler *c, struct map *signatures,
-                         struct map *relaxed)
+/* What a checker looks up again and again. */
+struct lookups {
+    struct map signatures, relaxed, schemas;
+};
+
+static void checker_init(struct checker *k, struct compiler *c, struct lookups *l)
 {
-    *k = (struct checker){.c = c, .a = &c->scratch, .signatures = signatures, .relaxed = relaxed};
-    map_init(signatures);
-    map_init(relaxed);
+    *k = (struct checker){.c = c,
+                          .a = &c->scratch,
+                          .signatures = &l->signatures,
+                          .relaxed = &l->relaxed,
+                          .schemas = &l->schemas};
+    map_init(&l->signatures);
+    map_init(&l->relaxed);
+    map_init(&l->schemas);
+}
+
+static void lookups_release(struct lookups *l)
+{
+    map_release(&l->signatures);
+    map_release(&l->relaxed);
+    map_release(&l->schemas);
 }
 
 void types_check(struct compiler *c)
 {
     struct checker k;
-    struct map signatures, relaxed;
-    checker_init(&k, c, &signatures, &relaxed);
+    struct lookups lookups;
+    checker_init(&k, c, &lookups);
     struct type_env outer = {NULL, type_tree_new(k.a)}, rules = {&outer, type_tree_new(k.a)};
     schema_input(&k, &outer);
     k.env = &rules;
@@ -193,15 +209,14 @@ void types_check(struct compiler *c)
         c->p->input_types = keep_tree(c->a, outer.tree);
         c->p->rule_types = keep_tree(c->a, rules.tree);
     }
-    map_release(&signatures);
-    map_release(&relaxed);
+    lookups_release(&lookups);
 }
 
 void types_check_query(struct compiler *c, struct body *b)
 {
     struct checker k;
-    struct map signatures, relaxed;
-    checker_init(&k, c, &signatures, &relaxed);
+    struct lookups lookups;
+    checker_init(&k, c, &lookups);
     struct type_tree *none = type_tree_new(k.a);
     struct type_env outer = {NULL, c->p->input_types != NULL ? c->p->input_types : none};
     struct type_env rules = {&outer, c->p->rule_types != NULL ? c->p->rule_types : none};
@@ -210,16 +225,15 @@ void types_check_query(struct compiler *c, struct body *b)
     k.errors = (struct rego_errors){.a = k.a};
     check_body(&k, lowered_body(&l, b));
     take_errors(&k);
-    map_release(&signatures);
-    map_release(&relaxed);
+    lookups_release(&lookups);
 }
 
 void types_arity_error(struct compiler *c, struct term *call, const struct builtin *b, bool inner,
                        struct loc loc)
 {
     struct checker k;
-    struct map signatures, relaxed;
-    checker_init(&k, c, &signatures, &relaxed);
+    struct lookups lookups;
+    checker_init(&k, c, &lookups);
     struct type_env none = {NULL, type_tree_new(k.a)};
     struct type_list have = {arena_array(k.a, const struct type *, call->list.n + 1),
                              call->list.n - 1 + inner};
@@ -234,8 +248,7 @@ void types_arity_error(struct compiler *c, struct term *call, const struct built
     error_arguments(&k, loc, name.var.name, "arity mismatch", have, infer_operator(&k, &name),
                     false);
     compile_detailed(c, true, &k.errors.v[0]);
-    map_release(&signatures);
-    map_release(&relaxed);
+    lookups_release(&lookups);
 }
 
 const struct type *types_at(const struct rego_policy *p, struct arena *a, const struct val *path,

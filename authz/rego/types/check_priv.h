@@ -35,6 +35,7 @@ struct checker {
     struct rego_errors errors; /* of the body at work on */
     struct map *signatures;    /* name to type of a builtin, as far as they were asked for */
     struct map *relaxed;       /* text of a `with` target to the tree of what depends on it */
+    struct map *schemas;       /* name to type, as far as they were asked for */
 };
 
 /* infer.c: types of terms. */

@@ -85,8 +85,22 @@ static const struct type *read_object(struct reader *r)
     return type_open_object(r->a, props, n, key, value);
 }
 
+/* any<…>: a union that is written as one even of a single member. */
+static const struct type *read_any(struct reader *r)
+{
+    struct growing of = {0};
+    do {
+        push(r, &of, read_type(r));
+    } while (!r->bad && take(r, ", "));
+    need(r, ">");
+    return type_union(r->a, (struct type_list){of.v, of.n});
+}
+
 static const struct type *read_one(struct reader *r)
 {
+    if (take(r, "any<")) {
+        return read_any(r);
+    }
     static const struct {
         const char *name;
         const struct type *(*make)(void);

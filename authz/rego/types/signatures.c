@@ -159,7 +159,7 @@ const struct signature signatures[] = {
     {"net.cidr_expand", "cidr: string", "hosts: set[string]", NULL, 0},
     {"net.cidr_intersects", "cidr1: string, cidr2: string", "result: boolean", NULL, 0},
     {"net.cidr_is_valid", "cidr: string", "result: boolean", NULL, 0},
-    {"net.cidr_merge", "addrs: array[string]|set[string]", "output: set[string]", NULL, 0},
+    {"net.cidr_merge", "addrs: array[any<string>]|set[string]", "output: set[string]", NULL, 0},
     {"net.cidr_overlap", "string, string", "boolean", NULL, BF_DEPRECATED},
     {"net.lookup_ip_addr", "name: string", "addrs: set[string]", NULL, BF_NONDET},
     {"numbers.range", "a: number, b: number", "range: array[number]", NULL, 0},

@@ -1,5 +1,7 @@
 /* Types: the notation read and written, unions, selection; signatures of all builtins. */
 #include "authz/rego/builtin/builtin.h"
+#include "authz/rego/capabilities.h"
+#include "authz/rego/engine.h"
 #include "authz/rego/types/signature.h"
 #include "test/unit.h"
 
@@ -77,13 +79,93 @@ static void test_depth(void **state)
     arena_release(&a);
 }
 
+static void test_capabilities(void **state)
+{
+    (void)state;
+    struct buf b;
+    buf_init(&b, CAPABILITIES_JSON_MAX);
+    rego_capabilities_write(&b, false);
+    assert_true(buf_ok(&b));
+    struct arena a;
+    arena_init(&a, 16 << 20);
+    struct val v;
+    assert_true(!failed(val_from_json(&a, buf_str(&b), &v)));
+    assert_int_equal(val_len(val_get_str(v, "builtins")), n_signatures);
+    struct capabilities c;
+    assert_true(!failed(capabilities_read(v, &c)));
+    assert_true(c.limited && c.rego_v1 && !c.rule_head_refs);
+    assert_true(capabilities_allow(&c, S("count")));
+    assert_false(capabilities_allow(&c, S("no.such")));
+    capabilities_release(&c);
+    assert_true(failed(capabilities_read(VAL_TRUE, &c)));
+    capabilities_release(&c);
+    arena_release(&a);
+    buf_release(&b);
+}
+
+static const char *compiled(struct arena *a, const char *text, const char *capabilities,
+                            const char *schemas)
+{
+    struct rego_source src = {.name = S("t.rego"), .text = str_of(text), .version = REGO_V1};
+    struct rego_compile_options o = {.annotations = true};
+    struct rego_errors errors = {.a = a};
+    struct rego_policy *p;
+    assert_true(capabilities == NULL ||
+                !failed(val_from_json(a, str_of(capabilities), &o.capabilities)));
+    assert_true(schemas == NULL || !failed(val_from_json(a, str_of(schemas), &o.schemas)));
+    if (rego_compile(&src, 1, &o, &errors, &p)) {
+        rego_policy_free(p);
+        return "";
+    }
+    struct buf b;
+    buf_init(&b, 1 << 20);
+    rego_errors_write(&b, &errors);
+    const char *s = arena_cstr(a, buf_str(&b));
+    buf_release(&b);
+    return s;
+}
+
+static void test_reduced(void **state)
+{
+    (void)state;
+    struct arena a;
+    arena_init(&a, 16 << 20);
+    static const char caps[] =
+        "{\"builtins\": [{\"name\": \"plus\"}], \"features\": [\"rego_v1\"]}";
+    assert_string_equal(compiled(&a, "package t\np := 1 + 2\n", caps, NULL), "");
+    assert_string_equal(compiled(&a, "package t\np := count([])\n", caps, NULL),
+                        "1 error occurred: t.rego:2: rego_type_error: undefined function count");
+    assert_string_equal(
+        compiled(&a, "package t\np := $\"a\"\n", caps, NULL),
+        "1 error occurred: t.rego:2: rego_compile_error: template-strings are not supported");
+    arena_release(&a);
+}
+
+static void test_schema(void **state)
+{
+    (void)state;
+    struct arena a;
+    arena_init(&a, 16 << 20);
+    static const char schemas[] =
+        "{\"schema\": {\"type\": \"object\", \"additionalProperties\": false,"
+        "\"properties\": {\"user\": {\"$ref\": \"#/$defs/user\"}},"
+        "\"$defs\": {\"user\": {\"type\": \"object\", \"additionalProperties\": false,"
+        "\"properties\": {\"name\": {\"type\": \"string\"}}}}}}";
+    assert_string_equal(compiled(&a, "package t\np := input.user.name\n", NULL, schemas), "");
+    assert_string_equal(compiled(&a, "package t\np := input.user.nam\n", NULL, schemas),
+                        "1 error occurred: t.rego:2: rego_type_error: undefined ref: "
+                        "input.user.nam\n\tinput.user.nam\n\t           ^\n\t           have: "
+                        "\"nam\"\n\t           want (one of): [\"name\"]");
+    arena_release(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_signatures),
-        cmocka_unit_test(test_text),
-        cmocka_unit_test(test_select),
-        cmocka_unit_test(test_depth),
+        cmocka_unit_test(test_signatures),   cmocka_unit_test(test_text),
+        cmocka_unit_test(test_select),       cmocka_unit_test(test_depth),
+        cmocka_unit_test(test_capabilities), cmocka_unit_test(test_reduced),
+        cmocka_unit_test(test_schema),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
