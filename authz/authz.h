@@ -94,7 +94,9 @@ struct authz {
     struct outing_scope scope;
     struct errands *errands; /* NULL until a policy asks the world */
     struct outside world;    /* what policies may ask, and their cache */
-    struct answer *spare;    /* answers between uses */
+    struct rego_topdown *topdown; /* of the policies at `topdown_revision` */
+    uint64_t topdown_revision;
+    struct answer *spare; /* answers between uses */
     unsigned n_spare;
 };
 

@@ -42,6 +42,7 @@ struct answer *answer_new(struct authz *z, struct http_req *req)
     x->status = 200;
     x->v0 = x->warn = x->busy_failed = false;
     x->waiting = 0;
+    x->trace = NULL;
     params_read(req, &x->p);
     if (x->p.metrics || x->p.instrument || z->log.log != NULL) {
         x->t.begin_ns = clock_mono_ns();
@@ -207,6 +208,10 @@ static void put_members(struct answer *x, struct buf *b)
     if (x->p.provenance) {
         put_key(b, S("provenance"), &first);
         put_provenance(x->z, b);
+    }
+    if (x->trace != NULL) {
+        put_key(b, S("explanation"), &first);
+        rego_trace_to_json(b, x->trace, x->p.pretty);
     }
     if (x->p.metrics || x->p.instrument) {
         put_key(b, S("metrics"), &first);

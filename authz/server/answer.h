@@ -13,8 +13,9 @@ struct answer {
     struct decision d;
     struct params p;
     struct timers t;
-    struct arena memory; /* of the evaluation */
-    struct buf body;     /* the reply */
+    struct arena memory;      /* of the evaluation */
+    struct buf body;          /* the reply */
+    struct rego_trace *trace; /* with ?explain; in `memory` */
     int status;
     bool v0, warn, busy_failed;
     unsigned waiting; /* events of a batch that are not acknowledged */

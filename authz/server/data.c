@@ -2,6 +2,7 @@
 #include "answer.h"
 #include "outing.h"
 
+#include "authz/rego/topdown.h"
 #include "lib/base/clock.h"
 
 /* Time since `*since`, which moves on; 0 when nobody measures. */
@@ -32,6 +33,27 @@ static bool asks_for_function(struct answer *x, struct str ref)
     x->d.error = "the path names a function";
     buf_release(&b);
     return true;
+}
+
+/* Evaluates once more, step by step, for ?explain. Of what is undefined the full account alone is given. */
+static void explain(struct answer *x, struct str ref, struct val input)
+{
+    struct rego_errors errors = {.a = &x->memory};
+    struct rego_query_options o = {.version = x->z->store.version, .capture = true};
+    struct rego_topdown_query *q;
+    bool wanted = x->p.explain == EXPLAIN_FULL || !val_undef(x->d.result);
+    if (wanted && rego_topdown_prepare(topdown_of(x->z), ref, &o, &errors, &q)) {
+        struct rego_eval_options e = eval_options(x->z, input);
+        struct rego_result r;
+        e.strict_builtin_errors = x->p.strict;
+        x->trace = arena_new(&x->memory, struct rego_trace);
+        rego_trace_init(x->trace, &x->memory, x->p.explain);
+        rego_topdown_eval(q, &e, &x->trace->tracer, &x->memory, &r);
+        answer_result(x);
+        rego_topdown_query_free(q);
+    } else {
+        answer_result(x);
+    }
 }
 
 static void undefined_v0(struct answer *x, const struct target *t, struct str ref)
@@ -71,6 +93,8 @@ static void decide_and_answer(struct answer *x, struct str raw, struct val input
     x->d.handler_ns = x->t.handler_ns;
     if (x->d.eval.failed) {
         answer_eval_error(x);
+    } else if (x->p.explain != EXPLAIN_OFF && !x->v0) {
+        explain(x, path_ref(&x->memory, t->path, t->n), input);
     } else if (val_undef(x->d.result)) {
         struct str ref = path_ref(&x->memory, t->path, t->n);
         if (!asks_for_function(x, ref)) {

@@ -2,6 +2,8 @@
 #include "answer.h"
 #include "outing.h"
 
+#include "authz/rego/topdown.h"
+
 void authz_init(struct authz *z, const struct authz_config *c)
 {
     z->config = c;
@@ -16,6 +18,7 @@ void authz_release(struct authz *z)
 {
     outings_release(z);
     answers_release(z);
+    rego_topdown_free(z->topdown);
     router_release(&z->routes);
     router_release(&z->diagnostic_routes);
     router_release(&z->grpc_routes);
@@ -310,6 +313,7 @@ void authz_routes(struct authz *z)
     router_add(r, "*", "/v1/query/{path...}", query_405, z);
     policy_routes(z, r);
     query_routes(z, r);
+    compile_routes(z, r);
     health_routes(z, r);
     health_routes(z, diag);
     state_routes(z, r);

@@ -119,4 +119,7 @@ void health_routes(struct authz *z, struct router *r);
 void state_routes(struct authz *z, struct router *r);
 void compile_routes(struct authz *z, struct router *r);
 
+/* The second evaluator of the policies in force, made when it is first asked for. */
+const struct rego_topdown *topdown_of(struct authz *z);
+
 #endif

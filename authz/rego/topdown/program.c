@@ -377,7 +377,7 @@ static struct sym *capture_one(struct lowering *l, struct texpr *e, size_t at)
     if (e->kind == TX_CALL && tx_arity(e) != (int)e->n - 1) {
         return NULL;
     }
-    struct sym *s = sym_get(l->syms, arena_printf(l->a, "$capture%zu", at));
+    struct sym *s = sym_get(l->syms, arena_printf(l->a, "$term%zu", at + 1));
     struct tt *var = tt_var(l->a, s, e->loc);
     if (e->kind == TX_CALL) {
         struct tt **t = arena_array(l->a, struct tt *, e->n + 1);

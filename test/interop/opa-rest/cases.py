@@ -35,6 +35,25 @@ html := "<a>&b\\u2028</a>"
 f(x) := x + 1
 """
 
+COMPILED = """package test
+
+p if {
+\tinput.x = 1
+}
+
+q if {
+\tdata.a[i] = input.x
+}
+
+default r = true
+
+r if { input.x = 1 }
+
+custom_func(x) if { data.a[i] == x }
+
+s if { custom_func(input.x) }
+"""
+
 GZ = {"Content-Encoding": "gzip"}
 YAML = {"Content-Type": "application/x-yaml"}
 
@@ -156,6 +175,20 @@ GROUPS = {
         put("package system.health\nimport rego.v1\ndefault live := true\ndefault ready := false\nready if input.plugins_ready == 7\nstate := input\ns := \"x\"\nerr if 1/0\nc := 1 if true\nc := 2 if true", "health"),
         get("/health/live"), get("/health/ready"), get("/health/state"), get("/health/err"), get("/health/c"), get("/health/none/there"), get("/health/"), get("/health/a%2Fb"), get("/health/a%22b"),
         get("/v1/query?q=data.system.health.state=x"),
+    ],
+    "compiling": [
+        put(COMPILED, "test"), post("/v1/compile", '{"unknowns":["input"],"query":"data.test.p = true"}'), post("/v1/compile", '{"unknowns":["input.x"],"input":{"y":1},"query":"input.x > input.y"}'),
+        ("PUT", "/v1/data/a", {}, "[1,2]"), post("/v1/compile", '{"unknowns":["data.a"],"input":{"x":1},"query":"data.test.q = true"}'), post("/v1/compile?pretty", '{"query":"input[\\"x\\"] = 1"}'),
+        post("/v1/compile", '{"query":"data.test.r = true"}'), post("/v1/compile", '{"unknowns":["data.a"],"query":"data.test.s = true","input":{"x":1}}'),
+        post("/v1/compile", '{"unknowns":["data.a"],"query":"data.test.s = true","options":{"disableInlining":["data.test"]},"input":{"x":1}}'), post("/v1/compile", '{"query":"input.x > 1","unknowns":[]}'),
+        post("/v1/compile", '{"query":"1 = 2"}'), post("/v1/compile", '{"query":"1 = 1"}'), post("/v1/compile", '{"input":[{]}'), post("/v1/compile", "{}"), post("/v1/compile", ""), post("/v1/compile", '{"query":"x %!> 9"}'),
+        post("/v1/compile", '{"unknowns":["input."],"query":"true"}'), post("/v1/compile", '{"query":"data.test.none(1)"}'), post("/v1/compile", "[]"), post("/v1/compile", '{"query":3}'), post("/v1/compile", '{"query":"true","unknowns":[1]}'),
+        post("/v1/compile", '{"query":"x = input.y; x > 3; not input.z"}'), post("/v1/compile", '{"query":"http.send({})"}'), post("/v1/compile", '{"query":"data.test.p = true"}', {"Accept-Encoding": "gzip"}), get("/v1/compile"),
+    ],
+    "explaining": [
+        put("package t\nimport rego.v1\np if { input.x > 1; trace(\"here\"); q }\nq if input.y\n", "t"), get("/v1/data/t/p?explain=full&input={\"x\":2,\"y\":true}"), get("/v1/data/t/p?explain=notes&input={\"x\":2,\"y\":true}"),
+        get("/v1/data/t/p?explain=fails&input={\"x\":2}"), post("/v1/data/t/p?explain=full&pretty", '{"input":{"x":2,"y":true}}'), post("/v1/data/t/p?explain=debug&pretty", '{"input":{"x":0}}'), post("/v1/data/t/p?explain=full", '{"input":{"x":0}}'),
+        post("/v1/data/t/p?explain=off", '{"input":{"x":0}}'), post("/v1/data/t/p?explain=x", '{"input":{"x":0}}'),
     ],
     "state": [get("/v1/config"), get("/v1/status"), get("/v1/config?pretty"), get("/v1/config/x"), get("/metrics/alloc_bytesx")],
 }
