@@ -92,8 +92,8 @@ struct authz {
     void (*write_metrics)(void *ctx, struct buf *out);
     void *write_metrics_ctx;
     struct outing_scope scope;
-    struct errands *errands; /* NULL until a policy asks the world */
-    struct outside world;    /* what policies may ask, and their cache */
+    struct errands *errands;      /* NULL until a policy asks the world */
+    struct outside world;         /* what policies may ask, and their cache */
     struct rego_topdown *topdown; /* of the policies at `topdown_revision` */
     uint64_t topdown_revision;
     struct answer *spare; /* answers between uses */
