@@ -1,5 +1,5 @@
 /* The AST as Rego text, in upstream's own notation (operators as calls, `_` for wildcards). */
-#include "authz/rego/syntax/ast.h"
+#include "authz/rego/syntax/lex.h"
 
 static bool plain_name(struct str s)
 {
@@ -34,7 +34,7 @@ static void write_ref(struct buf *out, const struct term *t)
     term_write(out, t->list.v[0]);
     for (size_t i = 1; i < t->list.n; i++) {
         const struct term *p = t->list.v[i];
-        if (p->type == T_STRING && plain_name(p->str)) {
+        if (p->type == T_STRING && plain_name(p->str) && !is_keyword_in_version(p->str, REGO_V1)) {
             buf_putc(out, '.');
             buf_puts(out, p->str);
         } else {

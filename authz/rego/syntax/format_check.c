@@ -2,6 +2,7 @@
 #include "authz/rego/builtin/builtin.h"
 #include "authz/rego/syntax/format_priv.h"
 #include "authz/rego/syntax/lex.h"
+#include "authz/rego/types/signature.h"
 
 /* What to do with each node of a tree; each may be NULL. */
 struct visitor {
@@ -172,8 +173,8 @@ static void check_assignment(struct visitor *v, const struct expr *e)
 static void check_deprecated(struct visitor *v, const struct term *t, struct loc loc)
 {
     struct str name = term_call_name(v->errors->a, t);
-    const struct builtin *b = builtin_find(name);
-    if (b != NULL && (b->flags & BF_DEPRECATED) != 0) {
+    const struct signature *s = signature_find(name);
+    if (s != NULL && (s->flags & BF_DEPRECATED) != 0) {
         rego_errors_add(v->errors, "rego_type_error", v->m->file, loc,
                         "deprecated built-in function calls in expression: %.*s", STR_FMT(name));
     }

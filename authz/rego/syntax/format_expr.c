@@ -14,7 +14,7 @@ static enum written write_some(struct writer *w, struct expr *e)
     for (size_t i = 0; i < e->n_symbols; i++) {
         struct term *t = e->symbols[i];
         if (t->type == T_CALL) {
-            return both(write_in(w, t, false), r);
+            return both(write_membership(w, t), r);
         }
         if (row_of(t->loc) > row) {
             end_line(w);
@@ -43,7 +43,10 @@ static enum written write_every(struct writer *w, struct expr *e)
     r = both(r, write_term(w, e->every.domain));
     put(w, " {");
     struct body *b = e->every.body;
+    int in_term = w->in_term;
+    w->in_term = 0; /* nothing of the body may be given up */
     (void)write_closure(w, b, row_of(e->loc), e->loc, '{', '}');
+    w->in_term = in_term;
     if (b->n == 1 && row_of(b->v[0]->loc) == row_of(e->word)) {
         put(w, " ");
     }
@@ -51,25 +54,53 @@ static enum written write_every(struct writer *w, struct expr *e)
     return r;
 }
 
+/* How tightly an operator binds: from memberships over relations to products. 0: it is none. */
+static int binding(const struct term *t)
+{
+    static const char *const levels[] = {"in", "== != < > <= >=", "|", "&", "+ -", "* / %"};
+    const char *infix = is_member(t) && t->list.n == 3 ? "in" : infix_of(t);
+    for (size_t i = 0; infix != NULL && t->list.n == 3 && i < ARRAY_LEN(levels); i++) {
+        struct str rest = str_of(levels[i]);
+        while (rest.p != NULL) {
+            if (str_is(str_split(&rest, ' '), infix)) {
+                return (int)i + 1;
+            }
+        }
+    }
+    return 0;
+}
+
+/* An operand whose operator binds less would otherwise be torn apart. (Here opa changes the meaning.) */
+static enum written write_operand(struct writer *w, struct term *t, int around, bool right)
+{
+    int own = binding(t);
+    bool parens = around > 0 && own > 0 && (right ? own <= around : own < around);
+    put(w, parens ? "(" : "");
+    enum written r = write_term(w, t);
+    put(w, parens ? ")" : "");
+    return r;
+}
+
 static enum written write_equation(struct writer *w, struct term *t, const char *infix)
 {
     enum written r = W_OK;
+    int around = binding(t);
     if (t->list.n == 4) {
         r = write_term(w, t->list.v[3]);
         put(w, " = ");
     }
-    r = both(r, write_term(w, t->list.v[1]));
+    r = both(r, write_operand(w, t->list.v[1], around, false));
     put(w, " ");
     put(w, infix);
     put(w, " ");
-    return both(r, write_term(w, t->list.v[2]));
+    return both(r, write_operand(w, t->list.v[2], around, true));
 }
 
 static enum written write_call_expr(struct writer *w, struct term *t)
 {
     const char *infix = infix_of(t);
     if (is_member(t)) {
-        return write_in(w, t, false);
+        return write_membership(w, t);
     }
     if (infix == NULL) {
         return write_call_plain(w, t);
@@ -166,6 +197,20 @@ enum written write_expr(struct writer *w, struct expr *e)
     return e->n_with > 0 ? both(r, write_withs(w, e)) : r;
 }
 
+/* A line that begins with a minus would be read as going on from the one before. */
+static void guard_minus(struct writer *w, const struct expr *e, size_t from)
+{
+    if (e->n_with > 0 || from >= w->out->n || w->out->p[from] != '-') {
+        return;
+    }
+    put(w, ")");
+    buf_putc(w->out, ' '); /* room */
+    if (buf_ok(w->out)) {
+        memmove(w->out->p + from + 1, w->out->p + from, w->out->n - from - 1);
+        w->out->p[from] = '(';
+    }
+}
+
 void write_body(struct writer *w, struct body *b)
 {
     (void)insert_comments(w, row_of(b->v[0]->loc));
@@ -176,7 +221,11 @@ void write_body(struct writer *w, struct body *b)
             blank_line(w);
         }
         start_line(w);
+        size_t from = w->out->n;
         (void)write_expr(w, b->v[i]);
+        if (i > 0) {
+            guard_minus(w, b->v[i], from);
+        }
         end_line(w);
     }
     w->in_term = in_term;

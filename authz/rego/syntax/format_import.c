@@ -263,8 +263,11 @@ static void write_import(struct writer *w, const struct import *imp)
         w->keywords = 0; /* `future.keywords.in` as it is */
         w->keywords_in_refs = true;
     }
+    size_t all = w->n_comments;
+    w->n_comments = w->next; /* a path takes no comments along */
     put(w, "import ");
     (void)write_ref(w, imp->path->list.v, imp->path->list.n);
+    w->n_comments = all;
     w->keywords = keywords;
     w->keywords_in_refs = in_refs;
     if (imp->alias.n > 0) {

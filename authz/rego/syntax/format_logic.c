@@ -129,8 +129,11 @@ static enum written write_braced(struct writer *w, struct body *b, struct loc ar
     if (is_union_expr(b->v[0])) {
         w->paren_expr = b->v[0];
     }
+    int in_term = w->in_term;
     put(w, "{");
+    w->in_term = 0; /* nothing of the body may be given up */
     (void)write_closure(w, b, row_of(around), around, '{', '}');
+    w->in_term = in_term;
     put(w, row_of(b->v[b->n - 1]->loc) == row_of(around) ? " }" : "}");
     return W_OK;
 }

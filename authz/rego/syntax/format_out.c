@@ -187,8 +187,12 @@ void write_unformatted(struct writer *w, struct loc l)
             if (!w->last_row_comment) {
                 break;
             }
-            put(w, " ");
-            put_comment(w, c);
+            if (w->in_bracket > 0) { /* a line feed comes next */
+                put(w, " ");
+                put_comment(w, c);
+            } else {
+                wait_for_end(w, c);
+            }
         }
         w->next++;
     }

@@ -27,7 +27,8 @@ struct writer {
     struct buf *out;
     struct comment *comments; /* by row */
     size_t n_comments, next;  /* those before `next` are written */
-    int level, in_term;
+    int level, in_term,
+        in_bracket; /* depth of terms that can be put back, and of reference brackets */
     bool inline_, delay, last_row_comment;
     struct waiting *waiting; /* comments for the end of the current line */
     bool v1, v2, ifs, contains, ref_heads;
@@ -79,7 +80,8 @@ enum written write_term(struct writer *w, struct term *t);
 enum written write_term_parens(struct writer *w, struct term *t, bool parens);
 enum written write_ref(struct writer *w, struct term *const *v, size_t n);
 enum written write_call_plain(struct writer *w, struct term *t);
-enum written write_in(struct writer *w, struct term *t, bool parens);
+/* `x in y` as an expression: left as it was when it cannot be laid out. */
+enum written write_membership(struct writer *w, struct term *t);
 /* An operator with a wrong number of operands: noted as an error of the module. */
 void note_arity(struct writer *w, const struct term *t);
 struct loc call_loc(const struct term *t); /* of the operator */

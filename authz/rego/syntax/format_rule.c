@@ -47,7 +47,7 @@ static enum written head_value(struct writer *w, struct rule *r, bool expanded)
         (!keyed && is_true(h->value) && !expanded && !r->is_default)) {
         return W_OK;
     }
-    bool constant = w->v1 && expanded && !keyed && h->n_args == 0;
+    bool constant = w->v1 && expanded && h->n_args == 0;
     if (h->value_at_head && !r->is_else && is_true(h->value) && !constant) {
         return W_OK;
     }
@@ -143,7 +143,7 @@ static int64_t body_closing_row(const struct writer *w, const struct rule *r)
 
 static void write_block(struct writer *w, struct rule *r, bool unexpected, bool uses_if)
 {
-    if (unexpected && w->next < w->n_comments) {
+    if (unexpected && comments_before(w, row_of(r->body->v[0]->loc) + 1)) {
         put(w, " { ");
     } else {
         put(w, " {");
@@ -171,7 +171,10 @@ static void write_rule(struct writer *w, struct rule *r)
     put(w, r->is_default ? "default " : "");
     bool expanded = expanded_const(r);
     w->last_row_comment = expanded;
+    size_t all = w->n_comments;
+    w->n_comments = r->chained ? w->next : all; /* that head stands elsewhere */
     bool unexpected = write_head(w, r, expanded) != W_OK;
+    w->n_comments = all;
     if (expanded) {
         end_line(w);
         return;

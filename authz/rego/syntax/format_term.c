@@ -130,26 +130,25 @@ enum written write_ref(struct writer *w, struct term *const *v, size_t n)
             continue;
         }
         put(w, "[");
+        w->in_bracket++;
         if (v[i]->type == T_VAR) {
             term_write(w->out, v[i]);
         } else if (write_term(w, v[i]) != W_OK) {
             put(w, "\n"); /* so that the bracket is no part of a comment */
         }
+        w->in_bracket--;
         put(w, "]");
     }
     return W_OK;
 }
 
-/* What waits inside of the rows of the term is in its text; what waited before keeps waiting. */
-static void waiting_outside(struct writer *w, struct waiting *before, const struct term *t,
-                            struct loc text)
+/* What waits inside of the text of the term is written with it; what waited before keeps waiting. */
+static void waiting_outside(struct writer *w, struct waiting *before, struct loc text)
 {
     w->waiting = NULL;
     struct waiting **at = &w->waiting;
     for (struct waiting *x = before; x != NULL; x = x->next) {
-        int64_t row = row_of(x->comment->loc);
-        bool inside = row >= row_of(t->loc) && row <= end_row(w, text) &&
-                      x->comment->loc.off < text.end && x->comment->loc.off >= text.off;
+        bool inside = x->comment->loc.off < text.end && x->comment->loc.off >= text.off;
         if (!inside) {
             *at = arena_new(w->a, struct waiting);
             (*at)->comment = x->comment;
@@ -158,10 +157,18 @@ static void waiting_outside(struct writer *w, struct waiting *before, const stru
     }
 }
 
-enum written write_term(struct writer *w, struct term *t)
+static enum written write_in(struct writer *w, struct term *t, bool parens);
+
+static enum written try_term(struct writer *w, struct term *t, bool membership)
+{
+    return membership ? write_in(w, t, false) : write_term_parens(w, t, false);
+}
+
+/* The term, or its text as it was where comments leave no other way. */
+static enum written write_or_keep(struct writer *w, struct term *t, bool membership)
 {
     if (w->next >= w->n_comments) {
-        return write_term_parens(w, t, false);
+        return try_term(w, t, membership);
     }
     size_t length = w->out->n, next = w->next;
     int level = w->level;
@@ -172,7 +179,7 @@ enum written write_term(struct writer *w, struct term *t)
         copy[n++] = (struct waiting){.comment = x->comment};
     }
     w->in_term++;
-    enum written r = write_term_parens(w, t, false);
+    enum written r = try_term(w, t, membership);
     w->in_term--;
     if (r == W_OK) {
         return W_OK;
@@ -186,9 +193,19 @@ enum written write_term(struct writer *w, struct term *t)
     w->inline_ = inline_;
     w->delay = delay;
     struct loc text = t == w->else_value ? w->else_text : t->loc;
-    waiting_outside(w, n > 0 ? copy : NULL, t, text);
+    waiting_outside(w, n > 0 ? copy : NULL, text);
     write_unformatted(w, text);
     return W_UNEXPECTED;
+}
+
+enum written write_term(struct writer *w, struct term *t)
+{
+    return write_or_keep(w, t, false);
+}
+
+enum written write_membership(struct writer *w, struct term *t)
+{
+    return write_or_keep(w, t, true);
 }
 
 enum written write_call_plain(struct writer *w, struct term *t)
@@ -214,7 +231,7 @@ enum written write_call_plain(struct writer *w, struct term *t)
  * `x in y` and `k, v in y`. Operands that are memberships themselves get parentheses, or they would be read
  * as something else; but for the first of `x in y in z`. (Here opa changes the meaning.)
  */
-enum written write_in(struct writer *w, struct term *t, bool parens)
+static enum written write_in(struct writer *w, struct term *t, bool parens)
 {
     size_t n = t->list.n - 1;
     if (n != (term_is_call_of(t, "internal.member_3") ? 3u : 2u)) {
@@ -273,7 +290,7 @@ static enum written write_comprehension(struct writer *w, struct term *t)
         end_line(w);
         start_line(w);
     }
-    bool parens = head->type == T_CALL && (is_union(head) || text_starts(w, head->loc, '('));
+    bool parens = infix_of(head) != NULL || is_member(head); /* a head is one term */
     WRITE(write_term_parens(w, head, parens));
     put(w, " |");
     WRITE(write_closure(w, t->comp.body, row_of(head->loc), t->loc, open, close));
@@ -281,17 +298,33 @@ static enum written write_comprehension(struct writer *w, struct term *t)
     return W_OK;
 }
 
+/* Is the text one literal, and of this string? Places of terms may be those of what they stand in. */
+static bool is_literal_of(struct writer *w, struct str text, struct str value)
+{
+    struct val v;
+    if (text.n < 2) {
+        return false;
+    }
+    struct str inner = str_sub(text, 1, text.n - 1);
+    if (text.p[0] == '`' || str_find_char(inner, '\\') == STR_NPOS) {
+        return str_eq(inner, value);
+    }
+    return !failed(val_from_json(w->a, text, &v)) && val_is(v, V_STRING) &&
+           str_eq(val_text(v), value);
+}
+
 /* Strings stay as they were written. A name that has become a string is quoted. */
 static void write_string(struct writer *w, const struct term *t)
 {
     struct str text = loc_text(w, t->loc);
     bool quoted = text.n >= 2 && (text.p[text.n - 1] == '"' || text.p[text.n - 1] == '`');
-    if (text.n > 0 && text.p[0] == '`') {
+    if (quoted) {
+        text = str_sub(text, str_find_char(text, text.p[text.n - 1]), text.n);
+    }
+    if (quoted && is_literal_of(w, text, t->str)) {
         put_str(w, text);
-    } else if (!quoted) {
-        term_write(w->out, t);
     } else {
-        put_str(w, str_sub(text, str_find_char(text, text.p[text.n - 1]), text.n));
+        val_json_string(w->out, t->str, false);
     }
 }
 

@@ -41,6 +41,7 @@ enum token keyword_token(struct str name, unsigned keywords)
     for (size_t i = 0; i < ARRAY_LEN(keyword_table); i++) {
         if (str_is(name, keyword_table[i].name)) {
             bool on = keyword_table[i].bit == 0 || (keywords & keyword_table[i].bit) != 0;
+            on = on && (keyword_table[i].tok != TOK_NOT || (keywords & KW_PLAIN_NOT) == 0);
             return on ? keyword_table[i].tok : TOK_IDENT;
         }
     }
@@ -330,7 +331,9 @@ static enum token scan_token(struct lexer *x)
     uint32_t from = x->pos;
     if (is_letter(c)) {
         scan_word(x);
-        return keyword_token(str_sub(x->text, from, x->pos), x->keywords);
+        /* No keyword stands before a character outside of ASCII, which is wrong there anyway. */
+        return x->cur >= 0x80 ? TOK_IDENT
+                              : keyword_token(str_sub(x->text, from, x->pos), x->keywords);
     }
     if (is_digit(c)) {
         scan_number(x);

@@ -11,10 +11,11 @@
     X(WHITESPACE, "whitespace")                                                                    \
     X(IDENT, "identifier")                                                                         \
     X(COMMENT, "comment")                                                                          \
-    X(PACKAGE, "package") X(IMPORT, "import") X(AS, "as") X(DEFAULT, "default") X(ELSE, "else")    \
-        X(NOT, "not") X(SOME, "some") X(WITH, "with") X(NULL, "null") X(TRUE, "true")              \
-            X(FALSE, "false") X(NUMBER, "number") X(STRING, "string")                              \
-                X(TEMPLATE_PART, "template-string-part") X(TEMPLATE_END, "template-string-end")    \
+    X(PACKAGE, "package")                                                                          \
+    X(IMPORT, "import") X(AS, "as") X(DEFAULT, "default") X(ELSE, "else") X(NOT, "not")            \
+        X(SOME, "some") X(WITH, "with") X(NULL, "null") X(TRUE, "true") X(FALSE, "false")          \
+            X(NUMBER, "number") X(STRING, "string") X(TEMPLATE_PART, "template-string-part")       \
+                X(TEMPLATE_END, "template-string-end")                                             \
                     X(RAW_TEMPLATE_PART, "raw-template-string-part")                               \
                         X(RAW_TEMPLATE_END, "raw-template-string-end") X(LBRACK, "[")              \
                             X(RBRACK, "]") X(LBRACE, "{") X(RBRACE, "}") X(LPAREN, "(")            \
@@ -45,7 +46,8 @@ enum {
     KW_OR = 32,
     KW_NOT = 64,
     KW_V1 = 15,
-    KW_V2 = 127
+    KW_V2 = 127,
+    KW_PLAIN_NOT = 128, /* even `not` is a mere name, as in the path of an import */
 };
 
 /* What is wrong with the token just read; one token may have several faults. */

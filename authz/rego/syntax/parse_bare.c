@@ -1,6 +1,6 @@
 /* Statements that are rules without saying so: `p = 1`, `f(x)`, `p[x]`, `a.b.c`. */
-#include "authz/rego/builtin/builtin.h"
 #include "authz/rego/syntax/parse_priv.h"
+#include "authz/rego/types/signature.h"
 
 static struct rule *new_rule(struct parser *p, struct term *ref, struct loc loc, struct loc body)
 {
@@ -125,7 +125,7 @@ static const char *not_a_rule(const struct body *b)
 
 static bool is_builtin_name(struct str name)
 {
-    return builtin_find(name) != NULL || str_starts(name, S("internal.member_"));
+    return signature_find(name) != NULL;
 }
 
 struct rule *rule_from_body(struct parser *p, const struct body *b, const char **why)

@@ -120,6 +120,10 @@ static bool parse_one_with(struct parser *p, struct with *w)
 
 bool parse_with(struct parser *p, struct expr *e)
 {
+    if (tok(p) == TOK_WITH) { /* those behind a group take the place of those in it */
+        e->with = NULL;
+        e->n_with = e->cap_with = 0;
+    }
     while (tok(p) == TOK_WITH) {
         struct with *w = arena_new(p->a, struct with);
         if (!parse_one_with(p, w)) {

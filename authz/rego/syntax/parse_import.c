@@ -128,7 +128,7 @@ struct import *parse_import(struct parser *p)
     }
     unsigned keywords = p->s.lex.keywords; /* `import future.keywords.in` must still be a path */
     struct parsed_term *cache = p->cache;
-    p->s.lex.keywords = 0;
+    p->s.lex.keywords = KW_PLAIN_NOT;
     p->cache = NULL;
     struct term *t = parse_term(p);
     p->s.lex.keywords = keywords;
@@ -165,7 +165,7 @@ static bool path_is(const struct term *path, const char *root, const char *next)
 static void future_import(struct parser *p, const struct import *imp)
 {
     const struct term *path = imp->path;
-    if (!path_is(path, "future", "keywords") || path->list.n > 3) {
+    if (!path_is(path, "future", "keywords")) {
         parser_error(p, path->loc, "invalid import, must be `future.keywords`");
         return;
     }

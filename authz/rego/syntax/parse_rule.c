@@ -134,10 +134,38 @@ static struct head *parse_head(struct parser *p, bool is_default)
     return h;
 }
 
+static bool check_default_value(struct parser *p, const struct rule *r, const struct term *t);
+
+static bool check_default_list(struct parser *p, const struct rule *r, struct term *const *v,
+                               size_t n)
+{
+    bool ok = true;
+    for (size_t i = 0; i < n; i++) {
+        ok &= check_default_value(p, r, v[i]);
+    }
+    return ok;
+}
+
+/* An expression in a template: its call is a list of terms, the operator being a reference. */
+static bool check_default_expr(struct parser *p, const struct rule *r, const struct expr *e)
+{
+    bool ok = true;
+    if (e->term->type == T_CALL) {
+        parser_error(p, r->loc, "illegal default rule (value cannot contain ref)");
+        ok = check_default_list(p, r, e->term->list.v + 1, e->term->list.n - 1) && false;
+    } else if (e->term->type < T_AND) {
+        ok = check_default_value(p, r, e->term);
+    }
+    for (size_t i = 0; i < e->n_with; i++) {
+        ok &= check_default_value(p, r, e->with[i]->target);
+        ok &= check_default_value(p, r, e->with[i]->value);
+    }
+    return ok;
+}
+
 /* Everything in the value of a default that is not constant is an error of its own. */
 static bool check_default_value(struct parser *p, const struct rule *r, const struct term *t)
 {
-    bool ok = true;
     switch (t->type) {
     case T_VAR:
     case T_REF:
@@ -148,12 +176,9 @@ static bool check_default_value(struct parser *p, const struct rule *r, const st
     case T_SET:
     case T_OBJECT:
     case T_TEMPLATE:
-        for (size_t i = 0; i < t->list.n; i++) {
-            ok &= check_default_value(p, r, t->list.v[i]);
-        }
-        return ok;
+        return check_default_list(p, r, t->list.v, t->list.n);
     case T_EXPR:
-        return t->expr->term->type >= T_AND || check_default_value(p, r, t->expr->term);
+        return t->expr->kind != E_TERM || check_default_expr(p, r, t->expr);
     default:
         return true;
     }
@@ -327,14 +352,15 @@ static bool else_body(struct parser *p, struct rule *r, const struct head *head)
     if (r->body == NULL) {
         return false;
     }
-    if (tok(p) == TOK_ELSE) {
+    bool more = tok(p) == TOK_ELSE;
+    if (more) {
         r->otherwise = parse_else(p, head);
     }
     if (bare || r->generated_body) {
         r->loc.end = p->s.last_end;
         loc_set_deep(r->body, r->loc);
     }
-    return tok(p) != TOK_ELSE || r->otherwise != NULL;
+    return !more || r->otherwise != NULL;
 }
 
 static struct rule *parse_else(struct parser *p, const struct head *head)

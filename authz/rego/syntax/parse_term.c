@@ -64,17 +64,20 @@ static int level_of(enum token t)
 static struct term *parse_level(struct parser *p, int lowest, uint32_t offset)
 {
     struct term *lhs = parse_term(p);
+    int highest = (int)ARRAY_LEN(levels);
     while (lhs != NULL) {
         int level = level_of(tok(p));
-        if (level < lowest) {
+        if (level < lowest || level > highest) {
             return lhs;
         }
         struct term *op = parse_operator(p, levels[level].ops, levels[level].n);
         struct term *rhs = parse_level(p, level + 1, here(p).off);
+        highest = level;
         if (rhs == NULL) {
-            return lhs; /* the error is on record */
+            highest--; /* the error is on record; looser operators are read on */
+        } else {
+            lhs = call_of(p, op, lhs, rhs, lhs->loc, offset);
         }
-        lhs = call_of(p, op, lhs, rhs, lhs->loc, offset);
     }
     return NULL;
 }
@@ -205,6 +208,10 @@ static struct term *parse_number(struct parser *p)
         arena_printf(p->a, "%s%s%.*s", minus ? "-" : "", point ? "0." : "", STR_FMT(s));
     struct num n;
     struct err e = num_parse(text, &n);
+    if (p->s.lex.cur >= 0x80) { /* upstream sees its first bytes as part of the number */
+        parser_illegal(p, "invalid float");
+        return NULL;
+    }
     if (failed(e) && e.code == ERR_RANGE && !huge_exponent(text)) {
         parser_error(p, here(p), "number too big");
         return NULL;
@@ -252,6 +259,9 @@ static struct term *parse_parens(struct parser *p)
     }
     t->loc.off = loc.off;
     t->loc.end = p->s.tok_end;
+    if (t->type == T_REF && t->list.n == 1) { /* `input` and its name stand in one place */
+        t->list.v[0]->loc = t->loc;
+    }
     t->paren = true;
     return t;
 }
@@ -267,7 +277,7 @@ static struct term *parse_call(struct parser *p, struct term *op, uint32_t offse
     *end = p->s.tok_end;
     parser_scan_ws(p);
     bool set = c->list.n == 1 && op->type == T_REF && op->list.n == 1 &&
-               str_is(op->list.v[0]->var.name, "set");
+               op->list.v[0]->type == T_VAR && str_is(op->list.v[0]->var.name, "set");
     if (set) {
         c = term_new(p->a, T_SET, op->loc);
     }
