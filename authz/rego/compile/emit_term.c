@@ -49,9 +49,7 @@ bool any_unbound(const struct term *t)
 static int32_t emit_list(struct gen *g, enum op op, struct term *t)
 {
     int32_t *ops = arena_array(g->c->a, int32_t, t->list.n + 1);
-    for (size_t i = 0; i < t->list.n; i++) {
-        ops[i] = emit_value(g, t->list.v[i]);
-    }
+    emit_operands(g, t->list.v, t->list.n, ops);
     int32_t at = list_add(g, ops, t->list.n), r = reg_new(g);
     emit(g, op, r, at, 0)->n = (uint16_t)t->list.n;
     return r;
@@ -325,19 +323,49 @@ int32_t emit_ref(struct gen *g, struct term *t, bool plain)
     return r;
 }
 
+/* Does a reference in it bind what stands at its operands? */
+static bool binds_something(const struct term *t)
+{
+    switch (t->type) {
+    case T_REF:
+        return any_unbound(t);
+    case T_CALL:
+    case T_ARRAY:
+    case T_SET:
+    case T_OBJECT:
+        for (size_t i = t->type == T_CALL; i < t->list.n; i++) {
+            if (binds_something(t->list.v[i])) {
+                return true;
+            }
+        }
+        return false;
+    default:
+        return false;
+    }
+}
+
+enum { RANK_FIRST, RANK_BINDS, RANK_NEEDS, RANK_VAR, RANKS };
+
+static int operand_rank(const struct term *t)
+{
+    if (t->type == T_REF || !any_unbound(t)) {
+        return RANK_FIRST;
+    }
+    return t->type == T_VAR ? RANK_VAR : binds_something(t) ? RANK_BINDS : RANK_NEEDS;
+}
+
 /* Operands that enumerate come first: they may bind what others need. */
 void emit_operands(struct gen *g, struct term **terms, size_t n, int32_t *ops)
 {
-    bool *later = arena_array(g->c->a, bool, n + 1);
+    int *rank = arena_array(g->c->a, int, n + 1);
     for (size_t i = 0; i < n; i++) {
-        later[i] = has_unbound(terms[i]);
-        if (!later[i]) {
-            ops[i] = emit_value(g, terms[i]);
-        }
+        rank[i] = operand_rank(terms[i]);
     }
-    for (size_t i = 0; i < n; i++) {
-        if (later[i]) {
-            ops[i] = emit_value(g, terms[i]);
+    for (int pass = RANK_FIRST; pass < RANKS; pass++) {
+        for (size_t i = 0; i < n; i++) {
+            if (rank[i] == pass) {
+                ops[i] = emit_value(g, terms[i]);
+            }
         }
     }
 }
@@ -505,11 +533,20 @@ static bool unify_pair(struct gen *g, struct pair *p, struct pair ***tail)
     return true;
 }
 
+static size_t pairs(const struct pair *list)
+{
+    size_t n = 0;
+    for (; list != NULL; list = list->next) {
+        n++;
+    }
+    return n;
+}
+
 void emit_unify(struct gen *g, struct term *a, struct term *b)
 {
     struct pair *list = NULL, **tail = &list;
     push_pair(g, &tail, a, b);
-    size_t waiting = 0, n = 1;
+    size_t waiting = 0;
     while (list != NULL) {
         struct pair *p = list;
         list = p->next;
@@ -519,13 +556,14 @@ void emit_unify(struct gen *g, struct term *a, struct term *b)
         }
         if (unify_pair(g, p, &tail)) {
             waiting = 0;
-        } else if (waiting++ > n + 64) {
-            unbound_error(g, p->a->type == T_VAR ? p->a : p->b);
-            return;
+        } else if (waiting++ > pairs(list)) {
+            /* Parts of the pattern may bind what others of its parts need: `x = [i, input.a[i]]`. */
+            bool left = p->a->type == T_VAR;
+            emit_match(g, left ? p->a : p->b, emit_value(g, left ? p->b : p->a));
+            waiting = 0;
         } else {
             *tail = p;
             tail = &p->next;
-            n++;
         }
     }
 }

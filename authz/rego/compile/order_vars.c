@@ -193,18 +193,18 @@ static bool all_safe(const struct term *t, const struct varset *safe)
 
 static void outputs_of_term(const struct term *t, const struct varset *safe, struct varset *out);
 
-/* `f(x[i])[0]`: the call stands by itself before the reference, and its operands bind what they can. */
-static bool call_head_safe(const struct term *call, const struct varset *safe)
+/* `f(x[i])[0]`: the head stands by itself before the reference, and its operands bind what they can. */
+static bool head_safe(const struct term *head, const struct varset *safe)
 {
     struct varset known = {.words = safe->words};
     uint64_t few[16] = {0};
     uint64_t *many = safe->words > ARRAY_LEN(few) ? calloc(safe->words, sizeof *many) : NULL;
     known.bits = many != NULL ? many : few;
-    outputs_of_term(call, safe, &known);
+    outputs_of_term(head, safe, &known);
     for (size_t i = 0; i < safe->words; i++) {
         known.bits[i] |= safe->bits[i];
     }
-    bool ok = all_safe(call, &known);
+    bool ok = all_safe(head, &known);
     free(many);
     return ok;
 }
@@ -215,7 +215,7 @@ static bool ref_safe(const struct term *ref, const struct varset *safe)
     if (head->type == T_VAR) {
         return head->var.local == NULL || varset_has(safe, head->var.local->id);
     }
-    return head->type == T_CALL ? call_head_safe(head, safe) : all_safe(head, safe);
+    return head_safe(head, safe);
 }
 
 /* Variables that enumerating a reference binds: those of its operands, calls aside. */

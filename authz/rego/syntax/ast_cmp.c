@@ -208,8 +208,10 @@ void term_sort(struct arena *a, struct term *t)
     }
     qsort(v, n, sizeof *v, members_cmp);
     for (size_t i = 0; i < n; i++) {
-        if (step == 2 || kept == 0 || term_cmp(v[kept - 1].key, v[i].key) != 0) {
+        if (kept == 0 || term_cmp(v[kept - 1].key, v[i].key) != 0) {
             v[kept++] = v[i];
+        } else {
+            v[kept - 1].value = v[i].value; /* the last value of one key counts */
         }
     }
     for (size_t i = 0; i < kept; i++) {
