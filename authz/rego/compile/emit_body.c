@@ -48,7 +48,8 @@ static void hoist_inside(struct gen *g, struct term **slot)
 
 static void hoist_operands(struct gen *g, struct term *call)
 {
-    bool eq = term_is_call_of(call, "eq") || term_is_call_of(call, "equal");
+    /* In rules `==` is unification; in queries it is a call like others. */
+    bool eq = term_is_call_of(call, "eq") || (!g->c->query && term_is_call_of(call, "equal"));
     for (size_t i = 1; i < call->list.n; i++) {
         if (eq) {
             hoist_inside(g, &call->list.v[i]);
