@@ -39,7 +39,8 @@ static struct str outcome(struct arena *a, struct val c, struct val *got)
     if (r.failed) {
         error = arena_printf(a, "%s: %.*s", r.error.code, STR_FMT(r.error.message));
     } else if (r.n_rows > 0) {
-        *got = val_nth(r.rows[0], (uint32_t)r.n_vars);
+        /* Constants of the query are in its own memory. */
+        *got = val_copy(a, val_nth(r.rows[0], (uint32_t)r.n_vars));
     }
     rego_query_free(q);
     rego_policy_free(p);
