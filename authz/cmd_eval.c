@@ -78,14 +78,17 @@ static void print_line(void *ctx, struct str line)
     fprintf(stderr, "%.*s\n", STR_FMT(line));
 }
 
-static bool query_text(struct run *r, struct str *text)
+struct str run_query_text(struct run *r)
 {
-    *text = r->c->stdin_query ? stdin_text(&r->c->a) : str_of(r->c->args.v[0]);
-    return true;
+    if (r->text.p == NULL) {
+        r->text = r->c->stdin_query ? stdin_text(&r->c->a) : str_of(r->c->args.v[0]);
+    }
+    return r->text;
 }
 
-static void query_options(struct cmd *c, struct rego_query_options *o)
+void run_query_options(struct run *r, struct rego_query_options *o)
 {
+    struct cmd *c = r->c;
     struct str *imports = arena_array(&c->a, struct str, c->imports.n + 1);
     *o = (struct rego_query_options){.version = cmd_version(c),
                                      .strict = c->strict,
@@ -108,7 +111,6 @@ bool run_prepare(struct run *r)
     struct cmd *c = r->c;
     struct rego_compile_options o = {.strict = c->strict, .enable_print = true};
     struct rego_query_options qo;
-    struct str text;
     bool loading;
     int64_t t0 = clock_mono_ns();
     r->errors.a = &c->a;
@@ -122,9 +124,9 @@ bool run_prepare(struct run *r)
         rego_errors_add(&r->errors, "", STR_EMPTY, (struct loc){0}, "%s", err_detail());
         return false;
     }
-    query_options(c, &qo);
+    run_query_options(r, &qo);
     int64_t t2 = clock_mono_ns();
-    bool ok = query_text(r, &text) && rego_prepare(r->im->policy, text, &qo, &r->errors, &r->q);
+    bool ok = rego_prepare(r->im->policy, run_query_text(r), &qo, &r->errors, &r->q);
     r->load_ns = t1 - t0;
     r->compile_ns = clock_mono_ns() - t2;
     return ok;
@@ -136,9 +138,9 @@ void run_release(struct run *r)
     image_free(r->im);
 }
 
-void run_evaluate(struct run *r, struct arena *a, struct rego_result *out)
+void run_eval_options(struct run *r, struct rego_eval_options *o)
 {
-    struct rego_eval_options o = {
+    *o = (struct rego_eval_options){
         .input = r->input,
         .data = r->im->data,
         .runtime = r->runtime,
@@ -148,6 +150,12 @@ void run_evaluate(struct run *r, struct arena *a, struct rego_result *out)
         .max_steps = UINT64_C(1) << 60,
         .deadline_ns = r->c->timeout_ns > 0 ? clock_mono_ns() + r->c->timeout_ns : 0,
     };
+}
+
+void run_evaluate(struct run *r, struct arena *a, struct rego_result *out)
+{
+    struct rego_eval_options o;
+    run_eval_options(r, &o);
     rego_eval(r->q, &o, a, out);
 }
 
@@ -160,13 +168,26 @@ static void take_errors(struct run *r, const struct rego_result *out)
     }
 }
 
+static int show_partial(struct run *r)
+{
+    eval_partial(r);
+    if (r->errors.n > 0) {
+        eval_print(r, NULL);
+        return 2;
+    }
+    return (r->c->fail && !r->defined) || (r->c->fail_defined && r->defined) ? 1 : 0;
+}
+
 static int show(struct run *r)
 {
     struct rego_result out = {0};
     struct cmd *c = r->c;
     bool ready = run_prepare(r);
+    r->runtime = cmd_runtime(&c->a);
+    if (ready && c->partial) {
+        return show_partial(r);
+    }
     if (ready) {
-        r->runtime = cmd_runtime(&c->a);
         for (int64_t i = 0; i < MAX(c->count, INT64_C(1)); i++) {
             int64_t t0 = clock_mono_ns();
             run_evaluate(r, &c->a, &out);

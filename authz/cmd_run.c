@@ -3,6 +3,7 @@
 #include "listen.h"
 #include "manage/manage.h"
 #include "server/outing.h"
+#include "repl.h"
 
 #include "lib/base/codec.h"
 #include "lib/base/log.h"
@@ -268,7 +269,8 @@ int cmd_run(struct daemon *d, int argc, char **argv)
     if (c == NULL) {
         return code;
     }
-    code = run_server(c);
+    bool shell = !c->server && !c->addr.set && c->config == NULL && c->set.n + c->set_file.n == 0;
+    code = shell ? repl_run(c) : run_server(c);
     cmd_free(c);
     return code;
 }

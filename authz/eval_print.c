@@ -95,6 +95,21 @@ static void put_metrics(struct buf *b, const struct run *r)
     buf_puts(b, S("\n  }"));
 }
 
+static bool put_explanation(struct buf *b, struct run *r, bool more)
+{
+    struct buf text;
+    struct val v;
+    buf_init(&text, PRINT_MAX);
+    bool any = r->im != NULL && eval_explain(r, true, &text) &&
+               !failed(val_from_json(&r->c->a, arena_str(&r->c->a, buf_str(&text)), &v));
+    if (any) {
+        buf_puts(b, more ? S(",\n  \"explanation\": ") : S("\n  \"explanation\": "));
+        put_value(b, v, "  ");
+    }
+    buf_release(&text);
+    return any;
+}
+
 static void print_json(struct buf *b, struct run *r, const struct rego_result *out, bool discard)
 {
     bool more = false;
@@ -117,6 +132,9 @@ static void print_json(struct buf *b, struct run *r, const struct rego_result *o
         buf_puts(b, more ? S(",") : S(""));
         put_metrics(b, r);
         more = true;
+    }
+    if (r->errors.n == 0 || out != NULL) {
+        more |= put_explanation(b, r, more);
     }
     buf_puts(b, more ? S("\n}\n") : S("}\n"));
 }
@@ -252,6 +270,10 @@ void eval_print(struct run *r, const struct rego_result *out)
     struct buf b;
     buf_init(&b, PRINT_MAX);
     bool pretty = strcmp(format, "pretty") == 0;
+    if (pretty && r->im != NULL && out != NULL) {
+        (void)eval_explain(r, false, &b);
+        print_buf(&b);
+    }
     if (strcmp(format, "json") == 0 || strcmp(format, "discard") == 0) {
         print_json(&b, r, out, format[0] == 'd');
     } else if (r->errors.n > 0 || r->shown.n > 0) {
