@@ -131,6 +131,12 @@ struct bundle {
 
 struct bundle *bundle_ref(struct bundle *b);
 void bundle_unref(struct bundle *b); /* NULL is fine */
+/*
+ * The same in two steps, for large ones: dropping takes no time, and what comes back (NULL: nothing) is nobody's any
+ * more; burying it frees the memory, on any thread.
+ */
+struct bundle *bundle_drop(struct bundle *b);
+void bundle_bury(struct bundle *dead);
 /* An empty snapshot to be filled by `build`: give it modules and data, then bundle_check(). */
 struct bundle *bundle_new(struct str name);
 void bundle_add_module(struct bundle *b, struct str path, struct str text,

@@ -15,14 +15,31 @@ struct bundle *bundle_ref(struct bundle *b)
     return b;
 }
 
-void bundle_unref(struct bundle *b)
+struct bundle *bundle_drop(struct bundle *b)
 {
+    struct bundle *dead = NULL;
     while (b != NULL && --b->refs == 0) {
         struct bundle *below = b->below;
-        arena_release(&b->arena);
-        free(b);
+        b->below = dead;
+        dead = b;
         b = below;
     }
+    return dead;
+}
+
+void bundle_bury(struct bundle *dead)
+{
+    while (dead != NULL) {
+        struct bundle *next = dead->below;
+        arena_release(&dead->arena);
+        free(dead);
+        dead = next;
+    }
+}
+
+void bundle_unref(struct bundle *b)
+{
+    bundle_bury(bundle_drop(b));
 }
 
 struct bundle *bundle_new(struct str name)

@@ -351,6 +351,27 @@ static bool conflicts(struct activator *x, struct build *b, struct val data)
     return b->errors.n > 0;
 }
 
+static struct err bury_work(void *ctx)
+{
+    bundle_bury(ctx);
+    return OK;
+}
+
+static void buried(void *ctx, struct err e)
+{
+    (void)ctx;
+    ignore_err(e);
+}
+
+/* Giving a gigabyte back to the system takes its time: not on the loop. */
+static void let_go(struct activator *x, struct bundle *b)
+{
+    struct bundle *dead = bundle_drop(b);
+    if (dead != NULL && failed(loop_work(x->loop, bury_work, buried, dead))) {
+        bundle_bury(dead);
+    }
+}
+
 static void put_in_force(struct activator *x, struct build *b, struct val data)
 {
     struct bundle **old = x->active;
@@ -365,7 +386,7 @@ static void put_in_force(struct activator *x, struct build *b, struct val data)
     store_swap(x->store, b->policy, b->modules, b->n_modules, b->keep, data);
     b->policy = NULL;
     for (size_t i = 0; i < n_old; i++) {
-        bundle_unref(old[i]);
+        let_go(x, old[i]);
     }
     free(old);
     arena_release(&x->gone);
@@ -604,7 +625,7 @@ void activator_retain(struct activator *x, const struct str *names, size_t n)
         struct bundle *b = x->active[i];
         x->store->data = drop_roots(x->store->data_memory, x->store->data, b->manifest.roots,
                                     b->manifest.n_roots);
-        bundle_unref(b);
+        let_go(x, b);
     }
     x->n_active = kept;
     x->store->revision += x->removal; /* what is being compiled still has them */

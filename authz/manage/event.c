@@ -72,6 +72,10 @@ static struct val metrics_of(struct arena *a, const struct decision *d)
             vlist_put(&l, names[i], val_int(a, values[i]));
         }
     }
+    if (d->path.n > 0) { /* targets are prepared once and kept: see target_find */
+        vlist_put(&l, "counter_server_query_cache_hit", val_int(a, d->prepare_ns == 0));
+        vlist_put(&l, "timer_rego_external_resolve_ns", val_int(a, 0));
+    }
     return vlist_object(&l);
 }
 

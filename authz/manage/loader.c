@@ -143,7 +143,7 @@ static void read_done(void *ctx, struct err e)
     }
     l->job = NULL;
     struct loaded r = {.bundle = j->bundle,
-                       .raw = buf_str(&j->raw),
+                       .raw = j->raw.n > 0 ? &j->raw : NULL,
                        .size = j->raw.n,
                        .request_ns = l->request_ns,
                        .load_ns = j->load_ns};
@@ -275,7 +275,11 @@ static void got_reply(void *ctx, const char *error, const struct service_result 
         l->o.settings->polling.long_s > 0 &&
         str_is(service_header(res, "content-type"), "application/vnd.openpolicyagent.bundles");
     struct job *j = job_new(l);
-    buf_puts(&j->raw, res->body);
+    if (res->whole != NULL) { /* moved, not copied: it may be a gigabyte */
+        buf_release(&j->raw);
+        j->raw = *res->whole;
+        buf_init(res->whole, 0);
+    }
     etag_set(j->etag, service_header(res, "etag"));
     j->o.etag = str_of(j->etag);
     run_job(l, j);

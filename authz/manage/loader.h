@@ -23,7 +23,7 @@ struct loaded {
     const char *error;          /* NULL: none */
     struct rego_errors *errors; /* of modules, with the error; may be NULL */
     int http_code;              /* of an error that is a status; 0: none */
-    struct str raw;             /* the archive, for keeping it on disk */
+    struct buf *raw; /* the archive, for keeping it on disk: may be moved out; NULL: none */
     size_t size;
     int64_t request_ns, load_ns; /* how long it took */
 };

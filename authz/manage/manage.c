@@ -183,9 +183,7 @@ static void add_plugins(struct manage *m)
     if (m->now->n_bundles > 0) {
         authz_add_plugin(m->z, &m->bundle_plugin);
     }
-    if (m->boot->discovery.on) {
-        authz_add_plugin(m->z, &m->discovery_plugin);
-    }
+    authz_add_plugin(m->z, &m->discovery_plugin);
     if (m->now->logs.on) {
         authz_add_plugin(m->z, &m->logs_plugin);
     }

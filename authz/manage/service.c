@@ -113,8 +113,9 @@ static void answered(void *ctx, struct err e, const struct http_result *res)
         finish(r, "request failed: the reply is too large", NULL);
         return;
     }
+    bool own = r->body.n > 0;
     struct service_result out = {res->status, res->headers, res->n_headers,
-                                 r->body.n > 0 ? buf_str(&r->body) : res->body};
+                                 own ? buf_str(&r->body) : res->body, own ? &r->body : NULL};
     finish(r, NULL, &out);
 }
 

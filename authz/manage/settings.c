@@ -551,17 +551,23 @@ static struct err read_discovery(struct settings *s)
 {
     struct discovery_settings *d = &s->discovery;
     struct val v;
-    struct str name;
+    struct str name, prefix, service;
     TRY(get_object(s->whole, "", "discovery", &v));
     if (val_undef(v)) {
         return OK;
     }
     TRY(get_str(v, "discovery", "name", &name)); /* the old way: <prefix>/<name> */
+    TRY(get_str(v, "discovery", "prefix", &prefix));
+    TRY(get_str(v, "discovery", "service", &service));
     d->on = true;
     d->source.name = S("discovery");
+    ENSURE(service.n > 0 || s->n_services == 1, ERR_INVALID,
+           "invalid configuration for discovery service: more than one service is defined");
     if (val_undef(member(v, "resource"))) {
         ENSURE(name.n > 0, ERR_INVALID, "missing required discovery.resource field");
-        struct str path = arena_printf(&s->arena, "bundles/%.*s", STR_FMT(name));
+        struct str path = arena_printf(&s->arena, "%.*s/%.*s",
+                                       STR_FMT(prefix.n > 0 ? prefix : S("bundles")),
+                                       STR_FMT(name));
         v = val_with(&s->arena, v, val_str(&s->arena, S("resource")), val_str(&s->arena, path));
     }
     struct err e = read_source(s, v, &d->source);
@@ -569,7 +575,7 @@ static struct err read_discovery(struct settings *s)
         return err_wrap(e, "invalid configuration for discovery");
     }
     TRY(get_str(v, "discovery", "decision", &d->decision));
-    d->decision = decision_path(&s->arena, d->decision);
+    d->decision = decision_path(&s->arena, d->decision.n > 0 ? d->decision : name);
     return OK;
 }
 

@@ -14,11 +14,9 @@
 struct save_job {
     struct source *source; /* NULL: nobody waits */
     char path[2048], temporary[2064], folder[2048];
-    struct str raw; /* saving: borrowed from the loader; else empty */
-    struct buf own; /* when the loader must not wait */
+    struct buf own; /* the archive, when it is to be saved */
     struct bundle_opts o;
     struct bundle *bundle; /* loading */
-    struct activated result;
 };
 
 /* ---- status ---- */
@@ -145,7 +143,7 @@ static void saved(void *ctx, struct err e)
     job_end(j);
 }
 
-static void save(struct source *s, struct str raw)
+static void save(struct source *s, struct buf *raw)
 {
     struct save_job *j = calloc(1, sizeof *j);
     BUG_ON(j == NULL);
@@ -154,7 +152,9 @@ static void save(struct source *s, struct str raw)
         job_end(j);
         return;
     }
-    buf_puts(&j->own, raw);
+    buf_release(&j->own);
+    j->own = *raw;
+    buf_init(raw, 0);
     j->source = s;
     s->saving = j;
     if (failed(loop_work(s->m->loop, save_work, saved, j))) {
@@ -251,11 +251,12 @@ void source_rest(struct source *s, const struct activated *r)
         t->activated_ns = clock_wall_ns();
         t->size = s->last.size;
         snprintf(t->revision, sizeof t->revision, "%.*s", STR_FMT(b->manifest.revision));
-        if (s->settings->persist && !b->delta && s->last.raw.n > 0) {
+        if (s->settings->persist && !b->delta && s->last.raw != NULL) {
             save(s, s->last.raw);
         }
         log_info(s->discovery ? "a configuration was discovered" : "a bundle is in force",
-                 {"name", LOG_STR(s->settings->name)}, {"revision", LOG_STR(b->manifest.revision)});
+                 {"name", LOG_STR(s->settings->name)}, {"revision", LOG_STR(b->manifest.revision)},
+                 {"longest_hold_us", LOG_INT(manage_longest_ns(s->m) / 1000)});
     } else {
         set_error(s, r->error, r->errors, 0);
     }

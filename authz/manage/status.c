@@ -260,11 +260,6 @@ static int64_t requested(const struct source_status *t)
     return t->requested_ns;
 }
 
-static int64_t activated(const struct source_status *t)
-{
-    return t->activated_ns;
-}
-
 static int64_t downloaded(const struct source_status *t)
 {
     return t->downloaded_ns;
@@ -273,6 +268,21 @@ static int64_t downloaded(const struct source_status *t)
 static int64_t ok_request(const struct source_status *t)
 {
     return t->ok_request_ns;
+}
+
+static void activations(struct buf *out, const struct manage *m)
+{
+    static const char name[] = "last_success_bundle_activation";
+    head(out, name, "Gauge for the last success bundle activation.", "gauge");
+    for (const struct source *s = m->sources; s != NULL; s = s->next) {
+        if (s->status.activated_ns != 0) {
+            buf_printf(out, "%s{active_revision=\"", name);
+            label(out, str_of(s->status.revision));
+            buf_puts(out, S("\",name=\""));
+            label(out, s->settings->name);
+            buf_printf(out, "\"} %" PRId64 "\n", s->status.activated_ns);
+        }
+    }
 }
 
 static void loads(struct buf *out, const struct manage *m)
@@ -334,13 +344,23 @@ void status_metrics(void *ctx, struct buf *out)
     }
     loads(out, m);
     per_bundle(out, m, "last_bundle_request", "Gauge for the last bundle request.", requested);
-    per_bundle(out, m, "last_success_bundle_activation",
-               "Gauge for the last success bundle activation.", activated);
+    activations(out, m);
     per_bundle(out, m, "last_success_bundle_download",
                "Gauge for the last success bundle download.", downloaded);
     per_bundle(out, m, "last_success_bundle_request", "Gauge for the last success bundle request.",
                ok_request);
     if (m->logs != NULL) {
         log_counters(out, m);
+        head(out, "decision_logs_status_gauge",
+             "Gauge for the last decision log upload by status.", "gauge");
+        buf_printf(out, "decision_logs_status_gauge{code=\"%s\",http_code=\"",
+                   m->logs_failed ? "decision_log_error" : "");
+        if (m->logs_code != 0) {
+            buf_printf(out, "%d", m->logs_code);
+        }
+        buf_puts(out, S("\"} 1\n"));
     }
+    head(out, "sextant_authz_activation_hold_ns",
+         "Longest time that requests waited for bundles being put in force.", "gauge");
+    buf_printf(out, "sextant_authz_activation_hold_ns %" PRId64 "\n", manage_longest_ns(m));
 }
