@@ -444,7 +444,8 @@ static void schedule(struct logs *l, bool ok)
         l->retry = 0;
     }
     if (l->o.settings->trigger != TRIGGER_MANUAL || !ok) {
-        l->timer = timer_start(l->loop, (int64_t)ms, 0, tick, l);
+        /* Never at once: a delay of 0 would keep the loop from everything else. */
+        l->timer = timer_start(l->loop, MAX((int64_t)ms, (int64_t)LOGS_LEAST_MS), 0, tick, l);
     }
 }
 

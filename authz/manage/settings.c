@@ -565,9 +565,8 @@ static struct err read_discovery(struct settings *s)
            "invalid configuration for discovery service: more than one service is defined");
     if (val_undef(member(v, "resource"))) {
         ENSURE(name.n > 0, ERR_INVALID, "missing required discovery.resource field");
-        struct str path = arena_printf(&s->arena, "%.*s/%.*s",
-                                       STR_FMT(prefix.n > 0 ? prefix : S("bundles")),
-                                       STR_FMT(name));
+        struct str path = arena_printf(
+            &s->arena, "%.*s/%.*s", STR_FMT(prefix.n > 0 ? prefix : S("bundles")), STR_FMT(name));
         v = val_with(&s->arena, v, val_str(&s->arena, S("resource")), val_str(&s->arena, path));
     }
     struct err e = read_source(s, v, &d->source);

@@ -99,7 +99,8 @@ static void judge(struct val c, const char *config, bool wrong)
         fail_msg("%s: %s", config, failed(e) ? err_detail() : "was accepted");
     }
     bool of_go = strncmp(text_of(c, "err"), "json: ", 6) == 0;
-    if (wrong && !of_go && text_of(c, "err")[0] != 0 && strstr(err_detail(), text_of(c, "err")) == NULL) {
+    if (wrong && !of_go && text_of(c, "err")[0] != 0 &&
+        strstr(err_detail(), text_of(c, "err")) == NULL) {
         fail_msg("%s: want '%s', got '%s'", config, text_of(c, "err"), err_detail());
     }
     settings_release(&s);
@@ -123,9 +124,9 @@ static void test_bundles_table(void **state)
     struct val cases = cases_of("plugins_bundle/config", "TestParseAndValidateBundlesConfig");
     for (uint32_t i = 0; i < val_len(cases); i++) {
         struct val c = val_nth(cases, i);
-        struct str config = arena_printf(&arena, "%s%sbundles: %s\n",
-                                         services_of(val_get_str(c, "services")), test_keys,
-                                         text_of(c, "conf"));
+        struct str config =
+            arena_printf(&arena, "%s%sbundles: %s\n", services_of(val_get_str(c, "services")),
+                         test_keys, text_of(c, "conf"));
         judge(c, config.p, val_is_true(val_get_str(c, "wantError")));
     }
 }
@@ -138,18 +139,17 @@ static void test_discovery_table(void **state)
         if (strstr(text_of(c, "input"), "}}}") != NULL) {
             continue; /* a brace too many, which Go's decoder passes over */
         }
-        struct str config = arena_printf(&arena, "%s%sdiscovery: %s\n",
-                                         services_of(val_get_str(c, "services")), test_keys,
-                                         text_of(c, "input"));
+        struct str config =
+            arena_printf(&arena, "%s%sdiscovery: %s\n", services_of(val_get_str(c, "services")),
+                         test_keys, text_of(c, "input"));
         judge(c, config.p, val_is_true(val_get_str(c, "wantErr")));
     }
     cases = cases_of("plugins_discovery/config", "TestConfigDecision");
     for (uint32_t i = 0; i < val_len(cases); i++) {
         struct val c = val_nth(cases, i);
         struct settings s;
-        assert_ok(read_text(&s, arena_printf(&arena, "services: {s: {}}\ndiscovery: %s\n",
-                                             text_of(c, "input"))
-                                    .p));
+        assert_ok(read_text(
+            &s, arena_printf(&arena, "services: {s: {}}\ndiscovery: %s\n", text_of(c, "input")).p));
         struct str want = str_of(text_of(c, "decision")), got = S("data");
         struct str rest = s.discovery.decision;
         while (rest.p != NULL && rest.n > 0) {
@@ -240,11 +240,11 @@ static void test_refusals(void **state)
 static void test_sets(void **state)
 {
     struct settings s;
-    struct settings_set sets[] = {{"services.s.url=http://a,bundles.b.polling.min_delay_seconds=1",
-                                   false},
-                                  {"bundles.b.polling.max_delay_seconds=2", false},
-                                  {"labels.x\\.y=a\\,b", false},
-                                  {"decision_logs.request_context.http.headers={h1,h2}", false}};
+    struct settings_set sets[] = {
+        {"services.s.url=http://a,bundles.b.polling.min_delay_seconds=1", false},
+        {"bundles.b.polling.max_delay_seconds=2", false},
+        {"labels.x\\.y=a\\,b", false},
+        {"decision_logs.request_context.http.headers={h1,h2}", false}};
     settings_init(&s);
     assert_ok(settings_read(&s, S("bundles: {b: {persist: true}}"), sets, ARRAY_LEN(sets)));
     assert_int_equal(s.bundles[0].polling.max_ns, INT64_C(2000000000));
@@ -322,8 +322,7 @@ static void test_mask_rules_table(void **state)
         if (strcmp(text_of(c, "note"), "empty") == 0) {
             continue; /* "invalid \"path\" value" comes before it when a policy says so */
         }
-        struct err e =
-            mask_event(&arena, val_empty_object(), val_array(&arena, &rule, 1), &out);
+        struct err e = mask_event(&arena, val_empty_object(), val_array(&arena, &rule, 1), &out);
         if (failed(e) != (want[0] != 0) || (failed(e) && strstr(err_detail(), want) == NULL)) {
             fail_msg("%s: want '%s', got '%s'", text_of(c, "note"), want,
                      failed(e) ? err_detail() : "success");

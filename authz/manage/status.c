@@ -351,8 +351,8 @@ void status_metrics(void *ctx, struct buf *out)
                ok_request);
     if (m->logs != NULL) {
         log_counters(out, m);
-        head(out, "decision_logs_status_gauge",
-             "Gauge for the last decision log upload by status.", "gauge");
+        head(out, "decision_logs_status_gauge", "Gauge for the last decision log upload by status.",
+             "gauge");
         buf_printf(out, "decision_logs_status_gauge{code=\"%s\",http_code=\"",
                    m->logs_failed ? "decision_log_error" : "");
         if (m->logs_code != 0) {
