@@ -10,12 +10,17 @@ static bool void_call(struct visitor *v, struct term *t)
 {
     struct compiler *c = v->ctx;
     struct callee callee;
+    struct loc loc = t->loc;
+    if (t->type == T_EXPR && t->expr->kind == E_TERM) { /* in a template it is a value too */
+        t = t->expr->term;
+        loc = (struct loc){0};
+    }
     if (t->type == T_CALL && find_callee(c, t->list.v[0], &callee) && callee.builtin != NULL &&
         str_is(str_of(callee.builtin->name), "print")) {
         struct buf b;
         buf_init(&b, 1 << 16);
         term_write(&b, t);
-        compile_error(c, "rego_type_error", t->loc, "%.*s used as value", STR_FMT(buf_str(&b)));
+        compile_error(c, "rego_type_error", loc, "%.*s used as value", STR_FMT(buf_str(&b)));
         buf_release(&b);
     }
     return true;
@@ -136,10 +141,11 @@ static bool scan_term(struct visitor *v, struct term *t)
     case T_OBJECT_COMP: {
         struct scan inner = {s->c, with_outputs(s->c, t->comp.body, t->comp.body->n, &s->safe)};
         struct visitor inside = {.term = scan_term, .expr = v->expr, .ctx = &inner};
+        size_t before = s->c->errors->n;
         scan_body(s->c, t->comp.body, &s->safe);
         visit_term(&inside, t->comp.key);
         visit_term(&inside, t->comp.value);
-        return false;
+        return s->c->errors->n > before; /* what is wrong inside is told of outside as well */
     }
     case T_TEMPLATE:
         for (size_t i = 0; i < t->list.n; i++) {
@@ -280,8 +286,12 @@ static void check_call(struct calls *k, struct term *t, bool alone, struct loc l
         return;
     }
     if (arity < 0) {
+        struct buf name;
+        buf_init(&name, 1 << 16);
+        term_write(&name, t->list.v[0]);
         compile_error(k->c, "rego_type_error", loc, "undefined function %.*s",
-                      STR_FMT(term_call_name(k->c->a, t)));
+                      STR_FMT(buf_str(&name)));
+        buf_release(&name);
     } else if (given != arity && !(alone && given == arity + 1)) {
         arity_error(k->c, t, &callee, arity, alone, loc);
     }

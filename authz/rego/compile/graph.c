@@ -60,25 +60,6 @@ struct val graph_rule_term(struct compiler *c, const struct crule *cr, size_t i)
     return n->key;
 }
 
-/* Looks a term up among what is known, or makes a constant known. */
-const struct known *graph_values(struct compiler *c, const struct known_list *l, size_t at,
-                                 const struct term *t, struct known *room)
-{
-    struct val v = term_const(c->a, t);
-    if (!val_undef(v)) {
-        room->v = arena_new(c->a, struct val);
-        room->v[0] = v;
-        room->n = 1;
-        return room;
-    }
-    for (size_t i = 0; t->type == T_VAR && t->var.local != NULL && i < l->n; i++) {
-        if (l->v[i].local == t->var.local && l->v[i].at < at) {
-            return &l->v[i];
-        }
-    }
-    return NULL;
-}
-
 /* The members of what is known, one step of a reference further. False: too many, or no collection. */
 static bool step_into(struct compiler *c, struct known *k, const struct term *key)
 {
@@ -121,6 +102,29 @@ static bool values_of(struct compiler *c, const struct known_list *l, size_t at,
         }
     }
     return true;
+}
+
+/* Looks a term up among what is known, or makes a constant known. */
+const struct known *graph_values(struct compiler *c, const struct known_list *l, size_t at,
+                                 const struct term *t, struct known *room)
+{
+    struct val v = term_const(c->a, t);
+    if (!val_undef(v)) {
+        room->v = arena_new(c->a, struct val);
+        room->v[0] = v;
+        room->n = 1;
+        return room;
+    }
+    for (size_t i = 0; t->type == T_VAR && t->var.local != NULL && i < l->n; i++) {
+        if (l->v[i].local == t->var.local && l->v[i].at < at) {
+            return &l->v[i];
+        }
+    }
+    bool below = t->type == T_REF && t->list.v[0]->type == T_VAR;
+    if (below && t->list.v[0]->var.local != NULL && values_of(c, l, at, t, room)) {
+        return room;
+    }
+    return NULL;
 }
 
 static bool has_known(const struct known_list *l, const struct local *local)

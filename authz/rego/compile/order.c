@@ -175,8 +175,9 @@ static bool place_in_term(struct visitor *v, struct term *t)
         p->any = true;
         return false;
     }
-    if (t->type != T_CALL || t == p->outermost) {
-        return t->type < T_ARRAY_COMP || t->type == T_CALL;
+    bool apart = t->type == T_CALL || t->type == T_TEMPLATE;
+    if (!apart || t == p->outermost) {
+        return t->type < T_ARRAY_COMP || t->type == T_CALL || t->type == T_EXPR;
     }
     struct place inner = *p;
     inner.here = t->loc;
@@ -192,7 +193,15 @@ static struct loc place_of(struct expr *e, uint32_t id)
 {
     struct place p = {.id = id, .outermost = e->term, .here = e->loc};
     struct visitor v = {.term = place_in_term, .ctx = &p};
-    visit_expr(&v, e);
+    visit_term(&v, e->term);
+    if (e->kind == E_EVERY) { /* what is enumerated is computed before */
+        p.here = e->every.domain->loc;
+        visit_term(&v, e->every.domain);
+    }
+    for (size_t i = 0; i < e->n_with; i++) {
+        p.here = e->with[i]->value->type == T_REF ? e->with[i]->value->loc : e->loc;
+        visit_term(&v, e->with[i]->value);
+    }
     return p.any ? p.found : e->loc;
 }
 
@@ -283,7 +292,7 @@ static void unsafe_error(struct compiler *c, const struct local *l, struct loc l
 
 static bool is_made_up(const struct local *l)
 {
-    return !l->wildcard && l->name.n > 0 && l->name.p[0] == '$';
+    return l->name.n > 1 && l->name.p[0] == '$' && (l->name.p[1] < '0' || l->name.p[1] > '9');
 }
 
 /* A variable that is assigned from something unsafe is not the cause: it is told of only alone. */
@@ -349,6 +358,28 @@ bool order_body(struct compiler *c, struct body *b, struct varset *safe_in)
     return ok;
 }
 
+struct in_head {
+    const struct local *local;
+    struct loc loc;
+};
+
+static bool find_in_head(struct visitor *v, struct term *t)
+{
+    struct in_head *f = v->ctx;
+    if (t->type == T_VAR && t->var.local == f->local && f->loc.row == 0) {
+        f->loc = t->loc;
+    }
+    return f->loc.row == 0;
+}
+
+static struct loc place_in_head(struct head *h, const struct local *l)
+{
+    struct in_head f = {.local = l};
+    struct visitor v = {.term = find_in_head, .ctx = &f};
+    visit_head(&v, h);
+    return f.loc.row != 0 ? f.loc : l->loc;
+}
+
 /* Every variable of the head must occur in the body or among the parameters. */
 void order_check_head(struct compiler *c, struct crule *cr)
 {
@@ -373,7 +404,7 @@ void order_check_head(struct compiler *c, struct crule *cr)
     for (uint32_t id = 0; id < c->n_locals && !is_empty(&vars); id++) {
         struct local *l = varset_has(&vars, id) ? local_by_id(c, id) : NULL;
         if (l != NULL && !is_made_up(l)) {
-            compile_error(c, "rego_unsafe_var_error", l->loc, "var %.*s is unsafe%.*s",
+            compile_error(c, "rego_unsafe_var_error", place_in_head(h, l), "var %.*s is unsafe%.*s",
                           STR_FMT(l->wildcard ? S("_") : l->name), STR_FMT(scope_of(c)));
         }
     }

@@ -463,7 +463,7 @@ static bool order_comprehension(struct compiler *c, struct term *t, const struct
     struct varset missing = varset_new(c), outputs = varset_new(c);
     outputs_of_term(t->comp.value, &safe, &outputs);
     bool any = false;
-    for (size_t i = 0; ok && i < head.words; i++) {
+    for (size_t i = 0; i < head.words; i++) {
         missing.bits[i] = head.bits[i] & ~(safe.bits[i] | outputs.bits[i]);
         any |= missing.bits[i] != 0;
     }
@@ -484,12 +484,26 @@ static bool order_in_term(struct compiler *c, struct term *t, const struct varse
     case T_ARRAY:
     case T_SET:
     case T_OBJECT:
-    case T_TEMPLATE:
+    case T_TEMPLATE: {
+        struct loc outer = c->at;
+        c->at = t->type == T_TEMPLATE ? t->loc : outer;
         for (size_t i = t->type == T_CALL; i < t->list.n; i++) {
             ok &= order_in_term(c, t->list.v[i], seen);
         }
+        c->at = outer;
         return ok;
+    }
     case T_EXPR: {
+        if (t->expr->kind == E_TERM && t->expr->term->type == T_VAR) {
+            struct varset vars = varset_new(c);
+            direct_vars(t->expr->term, &vars);
+            for (size_t i = 0; i < vars.words; i++) {
+                vars.bits[i] &= ~(i < seen->words ? seen->bits[i] : 0);
+                ok &= vars.bits[i] == 0;
+            }
+            order_note_term(c, &vars, c->at);
+            return ok;
+        }
         struct body *b = arena_new(c->a, struct body);
         body_push(c->a, b, t->expr);
         return order_inner(c, b, seen);

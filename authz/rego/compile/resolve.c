@@ -152,6 +152,13 @@ static void resolve_var(struct compiler *c, struct scope *s, struct term *t)
     t->var.local->wildcard = term_is_wildcard(t);
 }
 
+/* Where a root document stands alone it may be a variable of that name (in v0). */
+static bool is_root_alone(const struct term *t)
+{
+    return t->type == T_REF && t->list.n == 1 && t->list.v[0]->type == T_VAR &&
+           is_root_name(t->list.v[0]->var.name);
+}
+
 /* The head of a reference: a root document, a local, or a global whose path is spliced in. */
 static void resolve_ref(struct compiler *c, struct scope *s, struct term *t)
 {
@@ -161,7 +168,12 @@ static void resolve_ref(struct compiler *c, struct scope *s, struct term *t)
          (is_root_name(head->var.name) && find_declared(s, head->var.name) == NULL))) {
         return;
     }
+    struct binding *shadow = is_root_alone(t) ? find_declared(s, head->var.name) : NULL;
+    bool used = shadow != NULL && shadow->local->used;
     resolve_term(c, s, head);
+    if (shadow != NULL) { /* alone it does not count as a use */
+        shadow->local->used = used;
+    }
     if (head->type != T_REF) {
         return;
     }
@@ -180,10 +192,10 @@ static void resolve_operator(struct compiler *c, struct scope *s, struct term *c
 {
     struct term *op = call->list.v[0];
     struct term *head = op->type == T_REF ? op->list.v[0] : op;
-    if (call->infix || head->type != T_VAR || is_root_name(head->var.name)) {
+    struct binding *b = head->type == T_VAR ? find_declared(s, head->var.name) : NULL;
+    if (call->infix || head->type != T_VAR || (is_root_name(head->var.name) && b == NULL)) {
         return;
     }
-    struct binding *b = find_declared(s, head->var.name);
     if (b != NULL) {
         head->var.local = b->local; /* a function it is no longer */
         b->local->used = true;
@@ -310,18 +322,21 @@ static void check_declaration(struct compiler *c, struct scope *s, const struct 
 {
     struct str name = t->var.name;
     struct binding *b = scope_find(s, name);
+    if (b == NULL && s->up != NULL && s->up->arguments) {
+        b = scope_find(s->up, name);
+    }
     if (b == NULL || term_is_wildcard(t)) {
         return;
     }
+    struct loc loc = verb[0] == 'a' ? t->loc : s->at;
     if (b->local->arg) {
-        compile_error(c, "rego_compile_error", t->loc, "arg %.*s redeclared", STR_FMT(name));
+        compile_error(c, "rego_compile_error", loc, "arg %.*s redeclared", STR_FMT(name));
     } else if (b->declared) {
-        compile_error(c, "rego_compile_error", t->loc, "var %.*s %s above", STR_FMT(name),
+        compile_error(c, "rego_compile_error", loc, "var %.*s %s above", STR_FMT(name),
                       b->local->assigned ? "assigned" : "declared");
     } else {
-        compile_error(c, "rego_compile_error", t->loc, "var %.*s referenced above", STR_FMT(name));
+        compile_error(c, "rego_compile_error", loc, "var %.*s referenced above", STR_FMT(name));
     }
-    (void)verb;
 }
 
 struct local *declare(struct compiler *c, struct scope *s, struct term *t, const char *verb)
@@ -336,13 +351,6 @@ struct local *declare(struct compiler *c, struct scope *s, struct term *t, const
     t->var.local = l;
     scope_bind(c, s, t->var.name, l)->declared = true;
     return l;
-}
-
-/* Where a root document stands alone it may be a variable of that name (in v0). */
-static bool is_root_alone(const struct term *t)
-{
-    return t->type == T_REF && t->list.n == 1 && t->list.v[0]->type == T_VAR &&
-           is_root_name(t->list.v[0]->var.name);
 }
 
 static const char *kind_of(const struct term *t)
@@ -443,11 +451,14 @@ static void resolve_every(struct compiler *c, struct scope *up, struct expr *e)
     resolve_term(c, up, e->every.domain);
     struct scope s = {.up = up};
     scope_prepare(c, &s, e->every.body);
-    s.at = e->every.body->n > 0 ? e->every.body->v[0]->loc : e->loc;
+    s.at = e->loc;
     if (e->every.key != NULL) {
         declare(c, &s, e->every.key, "declared");
     }
     declare(c, &s, e->every.value, "declared");
+    for (struct binding *b = s.bindings; b != NULL && e->every.body->n > 0; b = b->next) {
+        b->local->declared_at = e->every.body->v[0]->loc;
+    }
     resolve_body(c, &s, e->every.body);
     check_unused(c, &s);
 }
@@ -480,7 +491,11 @@ static void resolve_with(struct compiler *c, struct scope *s, struct with *w)
         builtin = builtin_find(term_call_name(c->a, &call)) != NULL;
     }
     struct global *g = head->type == T_VAR ? find_global(c, head->var.name) : NULL;
-    if (g != NULL || !builtin) {
+    if (head->type == T_VAR && is_root_name(head->var.name)) { /* never a variable here */
+        for (size_t i = 1; t->type == T_REF && i < t->list.n; i++) {
+            resolve_term(c, s, t->list.v[i]);
+        }
+    } else if (g != NULL || !builtin) {
         resolve_term(c, s, t);
     }
     struct term *v = w->value;

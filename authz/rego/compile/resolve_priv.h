@@ -22,6 +22,7 @@ struct scope {
     struct names will;    /* declared somewhere in this body */
     struct names direct;  /* undeclared, and outside of closures */
     struct loc at;        /* the expression of this body that is at work */
+    bool arguments;       /* it holds a rule's parameters */
     const char *implicit; /* an operand without braces: nothing may be assigned here */
 };
 

@@ -180,7 +180,7 @@ void resolve_rule(struct compiler *c, struct rule *r)
     c->rule = r;
     c->locals = NULL;
     c->n_locals = 0;
-    struct scope args = {0};
+    struct scope args = {.arguments = true};
     hoist_args(c, r);
     for (size_t i = 0; i < r->head->n_args; i++) {
         declare_args(c, &args, r->head->args[i]);

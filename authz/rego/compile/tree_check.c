@@ -133,10 +133,22 @@ static void tell_defaults(struct compiler *c, const struct node *n, struct str n
                      "multiple default rules %.*s found at %.*s", STR_FMT(name), STR_FMT(places));
 }
 
+/* The first rule, in the outermost package. */
+static const struct rule *outermost(const struct node *n)
+{
+    const struct crule *best = n->all[0];
+    for (size_t i = 1; i < n->n_all; i++) {
+        if (n->all[i]->unit->package->depth < best->unit->package->depth) {
+            best = n->all[i];
+        }
+    }
+    return best->rule;
+}
+
 static void check_place(struct compiler *c, const struct node *n)
 {
     struct kinds k = kinds_of(n);
-    const struct rule *first = n->all[0]->rule;
+    const struct rule *first = outermost(n);
     struct str name = rule_path(c->a, n->all[n->n_all - 1]->rule);
     struct found below = {0};
     if (k.ground && n->n_children > 0) {

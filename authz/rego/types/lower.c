@@ -44,14 +44,14 @@ static struct expr *equation(struct lower *l, struct term *t, struct term **var,
     return new_expr(l, eq, t->loc);
 }
 
-static struct term *expand(struct lower *l, struct term *t, struct body *out);
-
 static struct term *like(struct lower *l, const struct term *t)
 {
     struct term *n = arena_new(l->a, struct term);
     *n = *t;
     return n;
 }
+
+static struct term *expand(struct lower *l, struct term *t, struct body *out);
 
 static struct term *expand_list(struct lower *l, struct term *t, size_t from, struct body *out)
 {
@@ -68,8 +68,9 @@ static struct term *expand_call(struct lower *l, struct term *t, struct body *ou
 {
     struct term *constant = metadata_of_call(l->c, t);
     if (constant != NULL) {
-        struct term *var;
-        body_push(l->a, out, equation(l, constant, &var, NULL));
+        struct term *var, *here = like(l, constant);
+        here->loc = t->loc;
+        body_push(l->a, out, equation(l, here, &var, NULL));
         return var;
     }
     struct term *n = expand_list(l, t, 1, out), *result = made_up(l, t->loc, NULL);
