@@ -7,6 +7,7 @@
  * file holds the least number that must pass; it only ever rises.
  */
 #include "authz/rego/builtin/builtin.h"
+#include "authz/rego/types/signature.h"
 #include "authz/rego/engine.h"
 #include "authz/rego/topdown.h"
 #include "lib/base/clock.h"
@@ -32,6 +33,7 @@ static enum b_status test_sleep(struct bcall *b)
 }
 
 static const struct builtin suite_builtins[] = {{"test.sleep", 1, test_sleep, 0}, {0}};
+static const struct signature suite_signatures[] = {{"test.sleep", "string", "null", NULL, 0}, {0}};
 
 /* Names, by the system's resolver; requests nobody sends here. */
 static bool resolve(void *ctx, struct str host, struct arena *a, struct outside_addresses *out)
@@ -387,6 +389,7 @@ int main(int argc, char **argv)
         }
     }
     builtin_extend(suite_builtins);
+    signature_extend(suite_signatures);
     size_t n = list_files(dir, names, ARRAY_LEN(names));
     if (n == 0) {
         printf("skipped: the Rego evaluation suite %s is not here\n", dir);

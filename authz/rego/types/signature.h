@@ -20,6 +20,8 @@ extern const struct signature signatures[]; /* sorted by name */
 extern const size_t n_signatures;
 
 const struct signature *signature_find(struct str name); /* NULL: no such builtin */
+/* Those of builtin_extend's functions, ended by {0}; kept, not copied. Before the first policy. */
+void signature_extend(const struct signature *list);
 /* The type of a builtin: always a function. */
 const struct type *signature_type(struct arena *a, const struct signature *s);
 /* One type of the notation above; NULL if `text` is none. */
