@@ -534,8 +534,7 @@ struct num num_floor(struct arena *a, struct num x)
 struct err num_mul53(struct arena *a, struct num x, struct num y, struct num *out)
 {
     struct binary p = binary_round_bits(to_binary(x), 53);
-    struct binary q = binary_round_bits(to_binary(y), 53);
-    return from_binary(a, binary_round_bits(binary_mul(p, q), 53), 53, out);
+    return from_binary(a, binary_round_bits(binary_mul(p, to_binary(y)), 53), 53, out);
 }
 
 struct err num_bits(struct arena *a, enum num_bit_op op, struct num x, struct num y,

@@ -63,7 +63,7 @@ struct num num_floor(struct arena *a, struct num x);
 /* The product with all its digits, written without an exponent. */
 struct err num_mul_exact(struct arena *a, struct num x, struct num y, struct num *out);
 
-/* The product of two numbers at a mantissa of 53 bits, for products of lists that hold fractions. */
+/* `x` at 53 bits times `y` at 64, rounded to 53: the steps of products of lists that hold fractions. */
 struct err num_mul53(struct arena *a, struct num x, struct num y, struct num *out);
 
 /* Bitwise words on integers of any size, in two's complement. Operands must be integers. */

@@ -78,11 +78,29 @@ static struct err shim_make(struct str pattern, unsigned flags, struct shim **ou
     return OK;
 }
 
+/* RE2 knows `\C`, any byte; the language that it shares with Go does not, and it would cut letters. */
+static struct err no_bytes(struct str p)
+{
+    for (size_t i = 0; i + 1 < p.n; i++) {
+        if (p.p[i] != '\\') {
+            continue;
+        }
+        i++;
+        ENSURE(p.p[i] != 'C', ERR_SYNTAX, "error parsing regexp: invalid escape sequence: `\\C`");
+        if (p.p[i] == 'Q') {
+            size_t end = str_find(str_sub(p, i, p.n), S("\\E"));
+            i = end == STR_NPOS ? p.n : i + end + 1;
+        }
+    }
+    return OK;
+}
+
 struct err regex_compile(struct str pattern, unsigned flags, struct regex **out)
 {
     struct shim *re2 = NULL;
     struct quick *quick = flags == 0 ? quick_compile(pattern) : NULL;
     if (quick == NULL) {
+        TRY(no_bytes(pattern));
         TRY(shim_make(pattern, flags, &re2));
     }
     struct regex *re = calloc(1, sizeof *re);

@@ -7,9 +7,9 @@
  * file holds the least number that must pass; it only ever rises.
  */
 #include "authz/rego/builtin/builtin.h"
-#include "authz/rego/types/signature.h"
 #include "authz/rego/engine.h"
 #include "authz/rego/topdown.h"
+#include "authz/rego/types/signature.h"
 #include "lib/base/clock.h"
 
 #include <dirent.h>

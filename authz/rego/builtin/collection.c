@@ -27,6 +27,29 @@ static enum b_status item_type(struct bcall *b, struct val item)
                           item);
 }
 
+/* A whole number that is written with a point or an exponent, as its digits alone. */
+static struct num in_full(struct arena *a, struct num n)
+{
+    struct num r;
+    if (num_written_as_int(n) || failed(num_mul_exact(a, n, num_int(1), &r))) {
+        return n;
+    }
+    struct str text = num_text(a, r);
+    text = str_sub(text, 0, str_find_char(text, '.'));
+    return failed(num_parse(str_is(text, "-0") ? S("0") : text, &r)) ? n : r;
+}
+
+/* A list that holds a fraction is summed in binary floats from its first number on. */
+static struct err add(struct arena *a, bool exact, struct num x, struct num y, struct num *out)
+{
+    if (exact) {
+        return num_add(a, x, y, out);
+    }
+    TRY(num_div(a, y, num_int(1), &y));
+    TRY(num_add(a, x, y, out));
+    return num_div(a, *out, num_int(1), out);
+}
+
 static enum b_status fold(struct bcall *b, struct num start, bool product)
 {
     struct val v = b->args[0];
@@ -40,11 +63,12 @@ static enum b_status fold(struct bcall *b, struct num start, bool product)
         if (!val_is(item, V_NUMBER)) {
             return item_type(b, item);
         }
-        exact &= num_written_as_int(val_number(item));
+        exact &= num_is_integral(val_number(item));
     }
     for (uint32_t i = 0; i < val_len(v); i++) {
         struct num n = val_number(val_nth(v, i));
-        struct err e = !product ? num_add(b->a, r, n, &r)
+        n = exact ? in_full(b->a, n) : n;
+        struct err e = !product ? add(b->a, exact, r, n, &r)
                        : exact  ? num_mul(b->a, r, n, &r)
                                 : num_mul53(b->a, r, n, &r);
         if (failed(e)) {

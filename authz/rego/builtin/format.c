@@ -59,9 +59,9 @@ static enum b_status b_format_int(struct bcall *b)
         return b_operand(b, 2, "must be one of {2, 8, 10, 16}");
     }
     return b_str(b, num_in_base(b->a,
-                                num_is_integral(n) ? n
-                                : num_sign(n) < 0  ? num_ceil(b->a, n)
-                                                   : num_floor(b->a, n),
+                                num_written_as_int(n) ? n
+                                : num_sign(n) < 0     ? num_ceil(b->a, n)
+                                                      : num_floor(b->a, n),
                                 (int)base));
 }
 

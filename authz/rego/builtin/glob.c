@@ -101,7 +101,7 @@ static size_t class_state(struct glob *g, struct str p, size_t at)
         return p.n;
     }
     s.class = str_sub(p, at + 1, end);
-    if (s.class.p[0] == '!' || s.class.p[0] == '^') {
+    if (s.class.p[0] == '!') {
         s.negated = true;
         s.class = str_sub(s.class, 1, s.class.n);
     }
@@ -256,7 +256,10 @@ static enum b_status b_match(struct bcall *b)
     bool array = val_is(d, V_ARRAY);
     for (uint32_t i = 0; array && i < val_len(d); i++) {
         if (!val_is(val_nth(d, i), V_STRING)) {
-            return b_type_of_item(b, 2, "array of strings", val_nth(d, i));
+            return b_type_of_item(b, 2, "array of runes", val_nth(d, i));
+        }
+        if (utf8_count(val_text(val_nth(d, i))) != 1) {
+            return b_type_of_item(b, 2, "array of runes", val_nth(d, i));
         }
     }
     if (!b_string(b, 3, &text)) {

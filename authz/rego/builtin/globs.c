@@ -68,7 +68,9 @@ static bool take_piece(struct bcall *b, struct str s, size_t *at, struct piece *
         return bad(b, s, *at + 1, "set-close ']' with no preceding '['");
     }
     if (c == '*' || c == '+') {
-        return bad(b, s, *at + 1, "flag must be preceded by a non-flag");
+        return bad(b, s, *at + 1,
+                   c == '*' ? "flag '*' must be preceded by a non-flag"
+                            : "flag '+' must be preceded by a non-flag");
     }
     p->any = c == '.';
     p->ranges = arena_new(b->a, struct range);

@@ -18,9 +18,55 @@ static struct str ip_text(struct arena *a, const struct ip *ip)
     return s;
 }
 
+/* A version 4 address in version 6 clothes counts as version 4, and so does a block of such. */
+static void unmap(struct ip_block *x)
+{
+    static const uint8_t prefix[12] = {[10] = 0xff, [11] = 0xff};
+    if (x->addr.family == 6 && x->len >= 96 && memcmp(x->addr.b, prefix, sizeof prefix) == 0) {
+        memmove(x->addr.b, x->addr.b + 12, 4);
+        memset(x->addr.b + 4, 0, 12);
+        x->addr.family = 4;
+        x->len -= 96;
+    }
+}
+
+/* ADDRESS/LENGTH, with zeros before the length if it likes. */
+static bool block_of(struct arena *a, struct str s, struct ip_block *out)
+{
+    size_t slash = str_find_char(s, '/');
+    if (str_find_char(s, '\0') != STR_NPOS) {
+        return false; /* printing would end there */
+    }
+    if (slash != STR_NPOS) {
+        struct str length = str_sub(s, slash + 1, s.n);
+        while (length.n > 1 && length.p[0] == '0') {
+            length = str_sub(length, 1, length.n);
+        }
+        s = arena_printf(a, "%.*s/%.*s", STR_FMT(str_sub(s, 0, slash)), STR_FMT(length));
+    }
+    if (failed(ip_block_parse(s, out))) {
+        return false;
+    }
+    unmap(out);
+    return true;
+}
+
+static bool block_or_ip(struct arena *a, struct str s, struct ip_block *out)
+{
+    if (block_of(a, s, out)) {
+        return true;
+    }
+    if (failed(ip_parse(s, &out->addr))) {
+        return false;
+    }
+    out->len = (uint8_t)ip_bits(&out->addr);
+    unmap(out);
+    return true;
+}
+
 static bool cidr(struct bcall *b, struct str s, struct ip_block *out)
 {
-    if (failed(ip_block_parse(s, out))) {
+    if (!block_of(b->a, s, out)) {
         (void)b_fail(b, "invalid CIDR address: %.*s", STR_FMT(s));
         return false;
     }
@@ -30,7 +76,7 @@ static bool cidr(struct bcall *b, struct str s, struct ip_block *out)
 
 static bool cidr_or_ip(struct bcall *b, struct str s, struct ip_block *out)
 {
-    if (failed(ip_or_block_parse(s, out))) {
+    if (!block_or_ip(b->a, s, out)) {
         (void)b_fail(b, "not a valid textual representation of an IP address or CIDR: %.*s",
                      STR_FMT(s));
         return false;
@@ -63,7 +109,7 @@ static enum b_status b_intersects(struct bcall *b)
 static enum b_status b_is_valid(struct bcall *b)
 {
     struct ip_block block;
-    bool ok = val_is(b->args[0], V_STRING) && !failed(ip_block_parse(val_text(b->args[0]), &block));
+    bool ok = val_is(b->args[0], V_STRING) && block_of(b->a, val_text(b->args[0]), &block);
     return b_out(b, val_bool(ok));
 }
 
@@ -90,16 +136,15 @@ static enum b_status b_expand(struct bcall *b)
 
 /* ---- contains_matches ---- */
 
-static bool element_block(struct bcall *b, int pos, struct val v, struct ip_block *out)
+/* The text of an element: the first of an array counts. */
+static bool element(struct bcall *b, int pos, struct val v, struct val *out)
 {
-    if (val_is(v, V_ARRAY) && val_len(v) > 0) {
-        v = val_nth(v, 0);
+    *out = val_is(v, V_ARRAY) && val_len(v) > 0 ? val_nth(v, 0) : v;
+    if (val_is(v, V_STRING) || (val_is(v, V_ARRAY) && val_len(v) > 0)) {
+        return true;
     }
-    if (!val_is(v, V_STRING)) {
-        (void)b_fail(b, "operand %d: element must be string or non-empty array", pos);
-        return false;
-    }
-    return cidr_or_ip(b, val_text(v), out);
+    (void)b_fail(b, "operand %d: element must be string or non-empty array", pos);
+    return false;
 }
 
 struct side {
@@ -107,44 +152,53 @@ struct side {
     size_t n;
 };
 
-static bool side_of(struct bcall *b, int pos, struct side *s)
+/* What is no collection has no elements. */
+static void side_of(struct bcall *b, struct val v, struct side *s)
 {
-    struct val v = b->args[pos - 1];
     struct vlist k = {.a = b->a}, x = {.a = b->a};
     if (val_is(v, V_STRING)) {
         vlist_add(&k, v);
         vlist_add(&x, v);
-    } else if (val_is_collection(v)) {
-        for (uint32_t i = 0; i < val_len(v); i++) {
-            vlist_add(&k, val_nth_key(b->a, v, i));
-            vlist_add(&x, val_nth(v, i));
-        }
-    } else {
-        (void)b_operand(b, pos, "must be one of {string, array, set, object} but got %s",
-                        val_type_name(v));
-        return false;
+    }
+    for (uint32_t i = 0; val_is_collection(v) && i < val_len(v); i++) {
+        vlist_add(&k, val_nth_key(b->a, v, i));
+        vlist_add(&x, val_nth(v, i));
     }
     *s = (struct side){k.v, x.v, k.n};
-    return true;
+}
+
+/* Elements are only looked at when they are compared. */
+static enum b_status one_match(struct bcall *b, struct val x, struct val y, bool *match)
+{
+    struct ip_block outer, inner;
+    if (!val_is(x, V_STRING) || !val_is(y, V_STRING)) {
+        return b_operand(b, 1, "must be string but got %s",
+                         val_type_name(val_is(x, V_STRING) ? y : x));
+    }
+    if (!cidr(b, val_text(x), &outer) || !cidr_or_ip(b, val_text(y), &inner)) {
+        return B_ERROR;
+    }
+    *match = ip_block_contains(&outer, &inner);
+    return B_OK;
 }
 
 static enum b_status b_contains_matches(struct bcall *b)
 {
     struct side x, y;
     struct vlist l = {.a = b->a};
-    if (!side_of(b, 1, &x) || !side_of(b, 2, &y)) {
-        return B_ERROR;
-    }
+    side_of(b, b->args[0], &x);
+    side_of(b, b->args[1], &y);
     for (size_t i = 0; i < x.n; i++) {
-        struct ip_block outer, inner;
-        if (!element_block(b, 1, x.items[i], &outer)) {
+        struct val outer, inner;
+        bool match;
+        if (!element(b, 1, x.items[i], &outer)) {
             return B_ERROR;
         }
         for (size_t k = 0; k < y.n; k++) {
-            if (!element_block(b, 2, y.items[k], &inner)) {
+            if (!element(b, 2, y.items[k], &inner) || one_match(b, outer, inner, &match) != B_OK) {
                 return B_ERROR;
             }
-            if (ip_block_contains(&outer, &inner)) {
+            if (match) {
                 vlist_add(&l, val_array(b->a, (struct val[]){x.keys[i], y.keys[k]}, 2));
             }
         }
@@ -157,8 +211,11 @@ static enum b_status b_contains_matches(struct bcall *b)
 
 /* ---- merge ---- */
 
+/* `lone`: an address that stands for its network, and is shown itself unless it is merged. */
 struct span {
-    struct ip first, last;
+    struct ip first, last, address;
+    uint8_t len;
+    bool lone;
 };
 
 static int by_first(const void *a, const void *b)
@@ -183,6 +240,11 @@ static struct ip_block largest(const struct ip *first, const struct ip *last)
 
 static void emit_span(struct bcall *b, struct vlist *l, struct span s)
 {
+    if (s.lone) {
+        vlist_add(l, val_str(b->a, arena_printf(b->a, "%.*s/%u", STR_FMT(ip_text(b->a, &s.address)),
+                                                s.len)));
+        return;
+    }
     for (;;) {
         struct ip_block block = largest(&s.first, &s.last);
         struct ip end = ip_block_last(&block);
@@ -204,21 +266,27 @@ static bool merge_operand(struct bcall *b, struct val v, struct span *out)
         return false;
     }
     struct str s = val_text(v);
-    if (str_find_char(s, '/') == STR_NPOS && str_find_char(s, ':') != STR_NPOS) {
+    bool lone = str_find_char(s, '/') == STR_NPOS;
+    if (lone && !block_or_ip(b->a, s, &block)) {
+        (void)b_fail(b, "invalid CIDR address: %.*s", STR_FMT(s));
+        return false;
+    }
+    if (lone && block.addr.family != 4) {
         (void)b_fail(b, "IPv6 invalid: needs prefix length");
         return false;
     }
-    if (!cidr_or_ip(b, s, &block)) {
+    if (!lone && !cidr(b, s, &block)) {
         return false;
     }
-    if (str_find_char(s, '/') == STR_NPOS) {
-        /* A lone address stands for its network of old: class A, B or C. */
+    if (lone) {
+        /* It stands for its network of old: class A, B or C. */
         block.len = block.addr.b[0] < 128   ? 8
                     : block.addr.b[0] < 192 ? 16
                     : block.addr.b[0] < 224 ? 24
                                             : 32;
     }
-    *out = (struct span){ip_block_first(&block), ip_block_last(&block)};
+    *out =
+        (struct span){ip_block_first(&block), ip_block_last(&block), block.addr, block.len, lone};
     return true;
 }
 
@@ -245,7 +313,10 @@ static enum b_status b_merge(struct bcall *b)
                        (!ip_next(&after) || ip_cmp(&spans[i].first, &after) <= 0);
         if (!touches) {
             spans[kept++] = spans[i];
-        } else if (ip_cmp(&spans[i].last, &spans[kept - 1].last) > 0) {
+            continue;
+        }
+        spans[kept - 1].lone = false;
+        if (ip_cmp(&spans[i].last, &spans[kept - 1].last) > 0) {
             spans[kept - 1].last = spans[i].last;
         }
     }

@@ -70,21 +70,62 @@ static enum b_status unary(struct bcall *b, struct num (*fn)(struct arena *, str
     return b_number(b, 1, &x) ? b_out(b, val_num(b->a, fn(b->a, x))) : B_ERROR;
 }
 
+/* Beyond int64 the value goes through a binary float, as all arithmetic on one number does. */
+static struct num absolute(struct arena *a, struct num x)
+{
+    struct num r = num_abs(a, x);
+    if (x.kind != NUM_I64) {
+        ignore_err(num_div(a, r, num_int(1), &r));
+    }
+    return r;
+}
+
 static enum b_status b_abs(struct bcall *b)
 {
-    return unary(b, num_abs);
+    return unary(b, absolute);
 }
+/* Integers beyond int64 become binary floats first, whose digits show. */
+static struct num as_float(struct arena *a, struct num x)
+{
+    struct num r = x;
+    if (x.kind == NUM_BIG) {
+        ignore_err(num_parse(arena_printf(a, "%.*s.0", STR_FMT(x.text)), &r));
+    }
+    return r;
+}
+
+/* As upstream has it, what is between -1 and 0 has the floor 0 and the ceiling 1. */
+static bool is_small_fraction(struct num x)
+{
+    return num_sign(x) < 0 && num_cmp(x, num_int(-1)) > 0;
+}
+
+static struct num ceil_of(struct arena *a, struct num x)
+{
+    return is_small_fraction(x) ? num_int(1) : num_ceil(a, as_float(a, x));
+}
+
+static struct num floor_of(struct arena *a, struct num x)
+{
+    return is_small_fraction(x) ? num_int(0) : num_floor(a, as_float(a, x));
+}
+
+static struct num round_of(struct arena *a, struct num x)
+{
+    return num_round(a, as_float(a, x));
+}
+
 static enum b_status b_ceil(struct bcall *b)
 {
-    return unary(b, num_ceil);
+    return unary(b, ceil_of);
 }
 static enum b_status b_floor(struct bcall *b)
 {
-    return unary(b, num_floor);
+    return unary(b, floor_of);
 }
 static enum b_status b_round(struct bcall *b)
 {
-    return unary(b, num_round);
+    return unary(b, round_of);
 }
 
 static bool whole(struct bcall *b, int pos, struct num *n)

@@ -1,5 +1,6 @@
 /* Regular expressions (RE2), templates of them, and the intersection of glob-like patterns. */
 #include "authz/rego/builtin/builtin.h"
+#include "authz/rego/builtin/gofmt.h"
 #include "authz/rego/builtin/regex_cache.h"
 #include "authz/rego/value/utf8.h"
 
@@ -208,40 +209,52 @@ static enum b_status b_split(struct bcall *b)
     return b_out(b, vlist_array(&l));
 }
 
-/* The pieces between delimiters are expressions; what stands around them is literal. */
-static bool template_pattern(struct bcall *b, struct str t, struct str open, struct str close,
-                             struct buf *out)
+static void put_literal(struct buf *out, struct str s)
 {
-    buf_putc(out, '^');
-    while (t.n > 0) {
-        size_t at = str_find(t, open);
-        struct str literal = str_sub(t, 0, at == STR_NPOS ? t.n : at);
-        for (size_t i = 0; i < literal.n; i++) {
-            if (literal.p[i] != '\0' && strchr("\\.+*?()|[]{}^$", literal.p[i]) != NULL) {
-                buf_putc(out, '\\');
-            }
-            buf_putc(out, literal.p[i]);
+    for (size_t i = 0; i < s.n; i++) {
+        if (s.p[i] != '\0' && strchr("\\.+*?()|[]{}^$", s.p[i]) != NULL) {
+            buf_putc(out, '\\');
         }
-        if (at == STR_NPOS) {
-            break;
-        }
-        size_t depth = 1, i = at + open.n, from = i;
-        for (; i < t.n && depth > 0; i++) {
-            if (str_starts(str_sub(t, i, t.n), close)) {
-                depth--;
-            } else if (str_starts(str_sub(t, i, t.n), open)) {
-                depth++;
-            }
-        }
-        if (depth > 0) {
-            (void)b_fail(b, "unbalanced braces in %.*s", STR_FMT(t));
-            return false;
-        }
-        buf_putc(out, '(');
-        buf_puts(out, str_sub(t, from, i - 1));
-        buf_putc(out, ')');
-        t = str_sub(t, i, t.n);
+        buf_putc(out, s.p[i]);
     }
+}
+
+/* A piece stands in parentheses, and must be an expression by itself. */
+static bool put_piece(struct bcall *b, struct buf *out, struct str piece)
+{
+    struct regex *re;
+    buf_putc(out, '(');
+    buf_puts(out, piece);
+    buf_putc(out, ')');
+    return compiled(b, arena_printf(b->a, "^%.*s$", STR_FMT(piece)), &re);
+}
+
+/* The pieces between delimiters are expressions; what stands around them is literal. */
+static bool template_pattern(struct bcall *b, struct str t, char open, char close, struct buf *out)
+{
+    long level = 0;
+    size_t from = 0, literal = 0;
+    buf_putc(out, '^');
+    for (size_t i = 0; i < t.n && level >= 0; i++) {
+        if (t.p[i] == open) {
+            from = level++ == 0 ? i : from;
+        } else if (t.p[i] == close && --level == 0) {
+            put_literal(out, str_sub(t, literal, from));
+            literal = i + 1;
+            if (!put_piece(b, out, str_sub(t, from + 1, i))) {
+                return false;
+            }
+        }
+    }
+    if (level != 0) {
+        struct buf text;
+        buf_init(&text, 4 * t.n + 16);
+        gofmt_quoted(&text, t);
+        (void)b_fail(b, "unbalanced braces in %.*s", STR_FMT(buf_str(&text)));
+        buf_release(&text);
+        return false;
+    }
+    put_literal(out, str_sub(t, literal, t.n));
     buf_putc(out, '$');
     return true;
 }
@@ -260,11 +273,12 @@ static enum b_status b_template_match(struct bcall *b)
     }
     if (close.n != 1) {
         return b_fail(b, "end delimiter has to be exactly one character long but is %zu long",
-                      close.n);
+                      open.n);
     }
     struct buf pattern;
     buf_init(&pattern, 1 << 20);
-    bool ok = template_pattern(b, t, open, close, &pattern) && compiled(b, buf_str(&pattern), &re);
+    bool ok = template_pattern(b, t, open.p[0], close.p[0], &pattern) &&
+              compiled(b, buf_str(&pattern), &re);
     if (ok) {
         b->out = val_bool(regex_match(re, text, NULL, 0));
     }

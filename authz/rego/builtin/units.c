@@ -96,6 +96,37 @@ static bool exponent_too_large(struct str number)
     return digits.n > 3;
 }
 
+/* The float64 next to 0.001, which is what upstream multiplies with: thousands of it are not whole. */
+#define MILLI "0.001000000000000000020816681711721685132943093776702880859375"
+
+/* Fractions are written with ten digits behind the point, half a unit rounded away from zero. */
+static struct num ten_places(struct arena *a, struct num r)
+{
+    struct num places, scaled, out = r;
+    struct str text = num_text(a, r);
+    size_t point = str_find_char(text, '.');
+    ignore_err(num_parse(S("10000000000"), &places));
+    if (point == STR_NPOS || failed(num_mul_exact(a, r, places, &scaled))) {
+        return r;
+    }
+    text = num_text(a, scaled);
+    point = str_find_char(text, '.');
+    bool up = point != STR_NPOS && point + 1 < text.n && text.p[point + 1] >= '5';
+    bool minus = str_starts(text, S("-"));
+    struct num whole;
+    text = str_sub(text, minus, point);
+    if (failed(num_parse(text, &whole)) || failed(num_add(a, whole, num_int(up), &whole))) {
+        return r;
+    }
+    struct str digits = num_text(a, whole);
+    digits = arena_printf(a, "%.*s%.*s", digits.n < 11 ? (int)(11 - digits.n) : 0, "00000000000",
+                          STR_FMT(digits));
+    text =
+        arena_printf(a, "%s%.*s.%.*s", minus ? "-" : "", STR_FMT(str_sub(digits, 0, digits.n - 10)),
+                     STR_FMT(str_sub(digits, digits.n - 10, digits.n)));
+    return failed(num_parse(text, &out)) ? r : out;
+}
+
 static enum b_status parse_units(struct bcall *b, const struct unit *table, size_t n, bool bytes)
 {
     struct str s, number, unit;
@@ -136,7 +167,7 @@ static enum b_status parse_units(struct bcall *b, const struct unit *table, size
     }
     struct num factor = power(b, u);
     if (u->exp < 0) {
-        ignore_err(num_parse(S("0.001"), &factor)); /* milli is the only one */
+        ignore_err(num_parse(S(MILLI), &factor)); /* milli is the only one */
     }
     struct err e = num_mul_exact(b->a, x, factor, &r);
     if (failed(e)) {
@@ -146,10 +177,7 @@ static enum b_status parse_units(struct bcall *b, const struct unit *table, size
         struct num whole = num_sign(r) < 0 ? num_ceil(b->a, r) : num_floor(b->a, r);
         return b_out(b, val_num(b->a, whole));
     }
-    if (num_is_integral(r)) {
-        r = num_round(b->a, r);
-    }
-    return b_out(b, val_num(b->a, r));
+    return b_out(b, val_num(b->a, num_is_integral(r) ? num_round(b->a, r) : ten_places(b->a, r)));
 }
 
 static enum b_status b_parse_bytes(struct bcall *b)
@@ -198,6 +226,7 @@ static bool identifiers(struct str s, bool pre)
 
 static bool version_parse(struct str s, struct version *v)
 {
+    s = str_starts(s, S("v")) ? str_sub(s, 1, s.n) : s;
     size_t plus = str_find_char(s, '+');
     if (plus != STR_NPOS) {
         if (!identifiers(str_sub(s, plus + 1, s.n), false) || plus + 1 == s.n) {
@@ -219,7 +248,9 @@ static bool version_parse(struct str s, struct version *v)
             return false;
         }
         v->core[i] = str_split(&s, '.');
-        if (!digits_only(v->core[i]) || (v->core[i].n > 1 && v->core[i].p[0] == '0')) {
+        uint64_t n;
+        if (!digits_only(v->core[i]) || (v->core[i].n > 1 && v->core[i].p[0] == '0') ||
+            failed(str_to_u64(v->core[i], &n)) || n > INT64_MAX) {
             return false;
         }
     }
