@@ -1,5 +1,6 @@
 #include "answer.h"
 
+#include "authz/rego/why.h"
 #include "lib/base/clock.h"
 
 #include <stdlib.h>
@@ -43,6 +44,7 @@ struct answer *answer_new(struct authz *z, struct http_req *req)
     x->v0 = x->warn = x->busy_failed = false;
     x->waiting = 0;
     x->trace = NULL;
+    x->why = NULL;
     params_read(req, &x->p);
     if (x->p.metrics || x->p.instrument || z->log.log != NULL) {
         x->t.begin_ns = clock_mono_ns();
@@ -220,6 +222,10 @@ static void put_members(struct answer *x, struct buf *b)
     if (!val_undef(x->d.result)) {
         put_key(b, S("result"), &first);
         val_to_json(b, x->d.result, true);
+    }
+    if (x->why != NULL) {
+        put_key(b, S("why"), &first);
+        rego_why_to_json(b, x->why);
     }
     if (x->warn) {
         put_key(b, S("warning"), &first);

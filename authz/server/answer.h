@@ -15,6 +15,7 @@ struct answer {
     struct timers t;
     struct arena memory;      /* of the evaluation */
     struct buf body;          /* the reply */
+    struct rego_why *why;     /* with ?why; in `memory` */
     struct rego_trace *trace; /* with ?explain; in `memory` */
     int status;
     bool v0, warn, busy_failed;

@@ -2,7 +2,7 @@
 #include "answer.h"
 #include "outing.h"
 
-#include "authz/rego/topdown.h"
+#include "authz/rego/why.h"
 #include "lib/base/clock.h"
 
 /* Time since `*since`, which moves on; 0 when nobody measures. */
@@ -56,6 +56,15 @@ static void explain(struct answer *x, struct str ref, struct val input)
     }
 }
 
+/* What would have to be different for another answer: ?why. */
+static void account(struct answer *x, struct str ref, struct val input)
+{
+    struct rego_why_options o = {.eval = eval_options(x->z, input)};
+    x->why = arena_new(&x->memory, struct rego_why);
+    rego_why(topdown_of(x->z), ref, &o, &x->memory, x->why);
+    x->why = x->why->failed ? NULL : x->why;
+}
+
 static void undefined_v0(struct answer *x, const struct target *t, struct str ref)
 {
     bool rules = rego_path_has_rules(x->z->store.policy, t->path, t->n);
@@ -91,6 +100,9 @@ static void decide_and_answer(struct answer *x, struct str raw, struct val input
     x->d.parse_ns = x->t.parse_ns;
     x->d.prepare_ns = x->t.prepare_ns;
     x->d.handler_ns = x->t.handler_ns;
+    if (x->p.why && !x->v0 && !x->d.eval.failed) {
+        account(x, path_ref(&x->memory, t->path, t->n), input);
+    }
     if (x->d.eval.failed) {
         answer_eval_error(x);
     } else if (x->p.explain != EXPLAIN_OFF && !x->v0) {

@@ -160,6 +160,20 @@ static void test_batch(void **state)
     server_stop(&s);
 }
 
+/* ?why names the one thing that would have to be different. */
+static void test_why(void **state)
+{
+    server_start(&s, binary, NULL);
+    assert_answer(ask("PUT", "/v1/policies/p",
+                      "package p\ndefault allow := false\nallow if input.role == \"analyst\""),
+                  200, "{}\n");
+    struct str r = ask("POST", "/v1/data/p/allow?why", "{\"input\":{\"role\":\"guest\"}}").body;
+    assert_true(str_starts(r, S("{\"result\":false,\"why\":{")));
+    assert_true(str_find(r, S("\"what\":\"input.role\",\"is\":\"guest\",\"relation\":\"==\","
+                              "\"want\":\"analyst\"")) != STR_NPOS);
+    server_stop(&s);
+}
+
 /* What was written over the API is there again, and nothing that was taken back. */
 static void test_persist(void **state)
 {
@@ -300,6 +314,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_golden),
         cmocka_unit_test_setup_teardown(test_batch, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_why, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_persist, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_authorization, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_authorization_undefined, set_up, tear_down),
