@@ -152,6 +152,7 @@ const struct daemon_command authz_commands[] = {
     {"inspect", "PATH", "tell what a bundle holds", cmd_inspect, false},
     {"exec", "-b PATH --decision PATH FILE...", "decide for each of many input files", cmd_exec,
      false},
+    {"capabilities", "[--current]", "print what of the language there is", cmd_capabilities, false},
     {"deps", "[-d PATH] QUERY", "tell what a query depends on", cmd_deps, false},
     {"version", "", "print the version of OPA that this answers for", cmd_version_text, false},
     {0},

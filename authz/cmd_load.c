@@ -3,7 +3,10 @@
 
 #include "load.h"
 
+#include <dirent.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
 
 static bool load_list(struct image *im, struct cmd *c, const struct flag_list *paths, bool bundle,
                       bool only_rego, struct rego_errors *errors)
@@ -33,9 +36,83 @@ static bool syntax_holds(struct image *im, struct rego_errors *errors)
     return errors->n == before;
 }
 
+/* A file of capabilities, or the name of a version: of those there is one. */
+static struct err read_capabilities(struct cmd *c, struct val *out)
+{
+    struct str text;
+    *out = VAL_UNDEF;
+    if (c->capabilities == NULL || strcmp(c->capabilities, "v" OPA_VERSION) == 0) {
+        return OK;
+    }
+    ENSURE(!failed(read_whole_file(&c->a, str_of(c->capabilities), &text)), ERR_NOT_FOUND,
+           "no such file or capabilities version found: %s", c->capabilities);
+    return val_from_json(&c->a, text, out);
+}
+
+enum { SCHEMA_DEPTH_MAX = 32 };
+
+static struct err add_schema(struct cmd *c, struct vlist *out, struct str path, struct str key)
+{
+    struct str text;
+    struct val v;
+    TRY(read_whole_file(&c->a, path, &text));
+    TRY(parse_document(&c->a, path, text, false, &v));
+    vlist_add2(out, val_str(&c->a, key), v);
+    return OK;
+}
+
+/* a/b.json below the folder is schema.a.b. */
+static struct err add_schemas(struct cmd *c, struct vlist *out, struct str path, struct str key,
+                              unsigned depth)
+{
+    struct stat st;
+    struct dirent **names = NULL;
+    ENSURE(stat(path.p, &st) == 0, ERR_NOT_FOUND, "stat %s: no such file or directory", path.p);
+    if (!S_ISDIR(st.st_mode)) {
+        return add_schema(c, out, path, key);
+    }
+    struct err e = OK;
+    int n = depth < SCHEMA_DEPTH_MAX ? scandir(path.p, &names, NULL, alphasort) : 0;
+    for (int i = 0; i < n; i++) {
+        struct str name = str_of(names[i]->d_name);
+        size_t dot = str_rfind_char(name, '.');
+        if (name.p[0] != '.' && !failed(e)) {
+            struct str below =
+                arena_printf(&c->a, "%.*s.%.*s", STR_FMT(key),
+                             STR_FMT(dot == STR_NPOS ? name : str_sub(name, 0, dot)));
+            e = add_schemas(c, out, arena_printf(&c->a, "%s/%s", path.p, name.p), below, depth + 1);
+        }
+        free(names[i]);
+    }
+    free(names);
+    return e;
+}
+
+static struct err limits_of(struct cmd *c, struct rego_compile_options *o)
+{
+    struct vlist schemas = {.a = &c->a};
+    o->annotations = true;
+    o->max_errors = (int)MIN(c->max_errors, (int64_t)INT32_MAX);
+    TRY(read_capabilities(c, &o->capabilities));
+    if (c->schema != NULL) {
+        struct str path = arena_str(&c->a, str_of(c->schema));
+        path = str_starts(path, S("file://")) ? str_sub(path, 7, path.n) : path;
+        TRY(add_schemas(c, &schemas, path, S("schema"), 0));
+        o->schemas = vlist_object(&schemas);
+    }
+    return OK;
+}
+
 struct image *cmd_load(struct cmd *c, enum load_what what, const struct rego_compile_options *o,
                        struct rego_errors *errors, bool *loading)
 {
+    struct rego_compile_options full = *o;
+    if (failed(limits_of(c, &full))) {
+        rego_errors_add(errors, "", STR_EMPTY, (struct loc){0}, "%s", err_detail());
+        *loading = true;
+        return NULL;
+    }
+    o = &full;
     struct image *im = image_new();
     bool only_rego = what == LOAD_POLICIES && !c->bundle_mode;
     bool ok = what != LOAD_FLAGS ? load_list(im, c, &c->args, c->bundle_mode, only_rego, errors)

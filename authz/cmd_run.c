@@ -2,8 +2,8 @@
 #include "cmd.h"
 #include "listen.h"
 #include "manage/manage.h"
-#include "server/outing.h"
 #include "repl.h"
+#include "server/outing.h"
 
 #include "lib/base/codec.h"
 #include "lib/base/log.h"
@@ -261,6 +261,15 @@ static int run_server(struct cmd *c)
     return code;
 }
 
+static void set_log(const struct cmd *c)
+{
+    bool text = strcmp(c->log_format, "text") == 0;
+    enum log_level least = strcmp(c->log_level, "debug") == 0   ? LOG_DEBUG
+                           : strcmp(c->log_level, "error") == 0 ? LOG_ERROR
+                                                                : LOG_INFO;
+    log_setup("authz", least, text ? LOG_TEXT : LOG_JSON);
+}
+
 int cmd_run(struct daemon *d, int argc, char **argv)
 {
     int code = 0;
@@ -270,6 +279,9 @@ int cmd_run(struct daemon *d, int argc, char **argv)
         return code;
     }
     bool shell = !c->server && !c->addr.set && c->config == NULL && c->set.n + c->set_file.n == 0;
+    if (!shell) {
+        set_log(c);
+    }
     code = shell ? repl_run(c) : run_server(c);
     cmd_free(c);
     return code;
