@@ -105,7 +105,7 @@ static bool compile(struct policy_source *const *v, size_t n, const struct val *
     for (size_t i = 0; i < n; i++) {
         src[i] = (struct rego_source){v[i]->id, v[i]->text, v[i]->version};
     }
-    struct rego_compile_options o = {.data = data};
+    struct rego_compile_options o = {.data = data, .enable_print = true};
     bool ok = rego_compile(src, n, &o, errors, out);
     free(src);
     return ok;

@@ -465,7 +465,8 @@ static struct err compile_work(void *ctx)
 {
     struct build *b = ctx;
     int64_t begin = clock_mono_ns();
-    (void)rego_compile(b->sources, b->n_sources, NULL, &b->errors, &b->policy);
+    struct rego_compile_options o = {.enable_print = true};
+    (void)rego_compile(b->sources, b->n_sources, &o, &b->errors, &b->policy);
     b->compile_ns = clock_mono_ns() - begin;
     return OK;
 }

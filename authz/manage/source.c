@@ -254,7 +254,9 @@ void source_rest(struct source *s, const struct activated *r)
         if (s->settings->persist && !b->delta && s->last.raw != NULL) {
             save(s, s->last.raw);
         }
-        log_info(s->discovery ? "a configuration was discovered" : "a bundle is in force",
+        log_info(s->discovery ? "a configuration was discovered"
+                              : "Bundle loaded and activated successfully.",
+                 {"plugin", LOG_CSTR(s->discovery ? "discovery" : "bundle")},
                  {"name", LOG_STR(s->settings->name)}, {"revision", LOG_STR(b->manifest.revision)},
                  {"longest_hold_us", LOG_INT(manage_longest_ns(s->m) / 1000)});
     } else {

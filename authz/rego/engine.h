@@ -84,6 +84,8 @@ struct rego_eval_options {
     struct val runtime;            /* what opa.runtime() returns; VAL_UNDEF: {} */
     int64_t now_ns;                /* time.now_ns(); 0: the clock */
     void (*print)(void *ctx, struct str line);
+    /* Instead of `print`: with the place of the call. */
+    void (*print_at)(void *ctx, struct str file, struct loc loc, struct str line);
     void *print_ctx;
     /* A case of a test has begun: the array of what names it (rego_compile_options.tests). */
     void (*test_case)(void *ctx, struct val name);

@@ -3,7 +3,10 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/codec.h"
+#include "lib/base/log.h"
 #include "lib/telemetry/telemetry.h"
+
+#include <stdio.h>
 
 static struct metric decisions =
     METRIC_COUNTER("sextant_authz_decisions_total", "Decisions made.", NULL, NULL);
@@ -38,11 +41,22 @@ void decision_new_id(char out[37])
     out[36] = '\0';
 }
 
+/* What policies print goes to the log, with the place of the call. */
+static void log_print(void *ctx, struct str file, struct loc loc, struct str line)
+{
+    char text[4096], place[512];
+    (void)ctx;
+    snprintf(text, sizeof text, "%.*s", STR_FMT(line));
+    snprintf(place, sizeof place, "%.*s:%u", STR_FMT(file), loc.row);
+    log_info(text, {"line", LOG_CSTR(place)});
+}
+
 struct rego_eval_options eval_options(const struct authz *z, struct val input)
 {
     return (struct rego_eval_options){
         .input = input,
         .data = z->store.data,
+        .print_at = log_print,
         .max_steps = z->config->max_steps > 0 ? (uint64_t)z->config->max_steps : 0,
     };
 }

@@ -198,10 +198,11 @@ static bool take_value(struct eval *ev, struct sink *s, struct val v)
     return true;
 }
 
-static void print_values(struct eval *ev, const struct insn *i, const struct val *sets)
+static void print_values(struct eval *ev, const struct insn *i, const struct val *sets,
+                         struct str file)
 {
     struct buf line;
-    if (ev->o->print == NULL) {
+    if (ev->o->print == NULL && ev->o->print_at == NULL) {
         return;
     }
     size_t combinations = 1;
@@ -224,7 +225,11 @@ static void print_values(struct eval *ev, const struct insn *i, const struct val
                 val_to_rego(&line, v);
             }
         }
-        ev->o->print(ev->o->print_ctx, buf_str(&line));
+        if (ev->o->print_at != NULL) {
+            ev->o->print_at(ev->o->print_ctx, file, i->loc, buf_str(&line));
+        } else {
+            ev->o->print(ev->o->print_ctx, buf_str(&line));
+        }
         buf_release(&line);
     }
 }
@@ -536,7 +541,7 @@ next:
             }
             break;
         case OP_PRINT:
-            print_values(ev, i, gather(ev, k, i, r));
+            print_values(ev, i, gather(ev, k, i, r), k->file);
             break;
         case OP_END:
             return true;
