@@ -119,8 +119,9 @@ struct decision {
     struct val request; /* the request's other members (request_metadata), or VAL_UNDEF */
     struct val result;  /* VAL_UNDEF: undefined; rows of an ad-hoc query */
     struct rego_result eval;
-    const char *error; /* why there is no result beside eval.error: a message, or NULL */
-    int64_t wall_ns;   /* when */
+    const char *error;      /* why there is no result beside eval.error: a message, or NULL */
+    const char *error_code; /* with it, or NULL */
+    int64_t wall_ns;        /* when */
     int64_t parse_ns, prepare_ns, eval_ns, handler_ns; /* how long; 0: not measured */
 };
 

@@ -84,6 +84,9 @@ static struct val error_of(struct arena *a, const struct decision *d)
     struct vlist l = {.a = a}, loc = {.a = a};
     const struct rego_error *e = &d->eval.error;
     if (!d->eval.failed) {
+        if (d->error_code != NULL) {
+            vlist_put(&l, "code", val_str(a, str_of(d->error_code)));
+        }
         vlist_put(&l, "message", val_str(a, str_of(d->error)));
         return vlist_object(&l);
     }
@@ -112,6 +115,23 @@ static struct val metadata_of(struct arena *a, struct val request)
     return vlist_object(&custom);
 }
 
+/* The query as it was understood: one form, whatever blanks it was asked with. */
+static struct str query_of(struct arena *a, const struct decision *d)
+{
+    struct parse_options o = {.version = REGO_V1};
+    struct rego_errors errors = {.a = a};
+    struct body *body;
+    struct buf b;
+    if (d->query.n == 0 || !rego_parse_query(a, d->query, &o, &errors, &body)) {
+        return d->query;
+    }
+    buf_init(&b, 1 << 20);
+    body_write(&b, body);
+    struct str s = buf_ok(&b) ? arena_str(a, buf_str(&b)) : d->query;
+    buf_release(&b);
+    return s;
+}
+
 static void put_text(struct vlist *l, const char *name, struct str s)
 {
     if (s.n > 0) {
@@ -137,7 +157,7 @@ static struct val event_of(struct arena *a, struct manage *m, const struct decis
         vlist_put(&l, "bundles", bundles_of(a, m));
     }
     put_text(&l, "path", d->path);
-    put_text(&l, "query", d->query);
+    put_text(&l, "query", query_of(a, d));
     put_known(&l, "input", d->input);
     put_known(&l, "result", d->result);
     if (d->eval.failed || d->error != NULL) {

@@ -68,10 +68,11 @@ static void account(struct answer *x, struct str ref, struct val input)
 static void undefined_v0(struct answer *x, const struct target *t, struct str ref)
 {
     bool rules = rego_path_has_rules(x->z->store.policy, t->path, t->n);
-    answer_error(x, 404, "undefined_document",
-                 arena_printf(&x->memory, "document %s: %.*s", rules ? "undefined" : "missing",
-                              STR_FMT(ref)),
-                 NULL);
+    struct str why = arena_printf(&x->memory, "document %s: %.*s", rules ? "undefined" : "missing",
+                                  STR_FMT(ref));
+    x->d.error = why.p;
+    x->d.error_code = "undefined_document";
+    answer_error(x, 404, x->d.error_code, why, NULL);
 }
 
 static void decide_and_answer(struct answer *x, struct str raw, struct val input, int64_t since)
