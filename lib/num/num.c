@@ -299,15 +299,19 @@ struct str num_text(struct arena *a, struct num n)
     return n.kind != NUM_I64 ? n.text : arena_printf(a, "%" PRId64, n.i);
 }
 
-static struct num from_mpz(struct arena *a, const mpz_t z)
+/* Results are no longer than what can be read: ERR_RANGE. */
+static struct err from_mpz(struct arena *a, const mpz_t z, struct num *out)
 {
     if (mpz_fits_slong_p(z)) {
-        return num_int(mpz_get_si(z));
+        *out = num_int(mpz_get_si(z));
+        return OK;
     }
     size_t room = mpz_sizeinbase(z, 10) + 2;
+    ENSURE(room <= NUM_TEXT_MAX, ERR_RANGE, "number too big");
     char *p = arena_alloc_raw(a, room, 1);
     mpz_get_str(p, 10, z);
-    return (struct num){.kind = NUM_BIG, .text = str_of(p)};
+    *out = (struct num){.kind = NUM_BIG, .text = str_of(p)};
+    return OK;
 }
 
 static struct binary to_binary(struct num n)
@@ -345,7 +349,8 @@ static bool small_arith(enum arith op, int64_t x, int64_t y, int64_t *r)
     return false;
 }
 
-static struct num big_arith(struct arena *a, enum arith op, struct num x, struct num y)
+static struct err big_arith(struct arena *a, enum arith op, struct num x, struct num y,
+                            struct num *out)
 {
     mpz_t p, q;
     mpz_inits(p, q, NULL);
@@ -358,9 +363,9 @@ static struct num big_arith(struct arena *a, enum arith op, struct num x, struct
     } else {
         mpz_mul(p, p, q);
     }
-    struct num r = from_mpz(a, p);
+    struct err e = from_mpz(a, p, out);
     mpz_clears(p, q, NULL);
-    return r;
+    return e;
 }
 
 static bool is_negative_zero(struct num n)
@@ -376,8 +381,7 @@ static struct err arith(struct arena *a, enum arith op, struct num x, struct num
         return OK;
     }
     if (num_is_integral(x) && num_is_integral(y) && !is_negative_zero(x) && !is_negative_zero(y)) {
-        *out = big_arith(a, op, x, y);
-        return OK;
+        return big_arith(a, op, x, y, out);
     }
     struct binary p = to_binary(x), q = to_binary(y);
     if (op == MUL) {
@@ -437,9 +441,12 @@ struct err num_mul_exact(struct arena *a, struct num x, struct num y, struct num
     p.exp10 += q.exp10;
     p.neg = p.neg != q.neg;
     parts_reduce(&p);
-    struct str text = plain_text(a, &p);
+    long digits = (long)mpz_sizeinbase(p.digits, 10) + (p.exp10 < 0 ? -p.exp10 : p.exp10);
+    bool fits = digits + 4 < NUM_TEXT_MAX;
+    struct str text = fits ? plain_text(a, &p) : STR_EMPTY;
     parts_release(&p);
     parts_release(&q);
+    ENSURE(fits, ERR_RANGE, "number too big");
     return num_parse(text, out);
 }
 
@@ -463,11 +470,13 @@ struct err num_rem(struct arena *a, struct num x, struct num y, struct num *out)
     mpz_inits(p, q, NULL);
     bool whole = to_mpz(x, p) && to_mpz(y, q), zero = whole && mpz_sgn(q) == 0;
     struct num r = num_int(0);
+    struct err e = OK;
     if (whole && !zero) {
         mpz_tdiv_r(p, p, q);
-        r = from_mpz(a, p);
+        e = from_mpz(a, p, &r);
     }
     mpz_clears(p, q, NULL);
+    TRY(e);
     ENSURE(whole, ERR_RANGE, "modulo on floating-point number");
     ENSURE(!zero, ERR_RANGE, "modulo by zero");
     *out = r;
@@ -511,7 +520,8 @@ static struct num to_whole(struct arena *a, struct num x, enum whole how)
     } else if (fraction && how == TO_FLOOR && b.neg) {
         mpz_sub_ui(z, z, 1);
     }
-    struct num r = from_mpz(a, z);
+    struct num r = x; /* what is too long to be written is whole as it stands */
+    ignore_err(from_mpz(a, z, &r));
     mpz_clear(z);
     return r;
 }
@@ -568,11 +578,10 @@ struct err num_bits(struct arena *a, enum num_bit_op op, struct num x, struct nu
         mpz_fdiv_q_2exp(p, p, (mp_bitcnt_t)shift);
         break;
     }
-    struct num r = from_mpz(a, p);
+    struct err e = from_mpz(a, p, out);
     mpz_clears(p, q, NULL);
     ENSURE(whole, ERR_RANGE, "a fraction has no bits");
-    *out = r;
-    return OK;
+    return e;
 }
 
 struct str num_in_base(struct arena *a, struct num x, int base)
@@ -592,12 +601,15 @@ struct str num_in_base(struct arena *a, struct num x, int base)
 
 struct err num_from_base(struct arena *a, struct str digits, int base, struct num *out)
 {
+    ENSURE(digits.n <= 4 * NUM_TEXT_MAX, ERR_RANGE, "number too big");
     char *text = arena_cstr(a, digits);
     mpz_t z;
     bool blank = digits.n == 0 || memchr(digits.p, ' ', digits.n) != NULL;
     int bad = mpz_init_set_str(z, text, base);
-    struct num r = bad == 0 ? from_mpz(a, z) : num_int(0);
+    struct num r = num_int(0);
+    struct err e = bad == 0 ? from_mpz(a, z, &r) : OK;
     mpz_clear(z);
+    TRY(e);
     ENSURE(bad == 0 && !blank, ERR_SYNTAX, "'%.*s' is not an integer", STR_FMT(digits));
     *out = r;
     return OK;

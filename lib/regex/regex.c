@@ -10,6 +10,7 @@ struct shim *regex_shim_new(const char *p, size_t n, unsigned flags, long mem, c
                             size_t why_size, int *limit);
 void regex_shim_free(struct shim *re);
 int regex_shim_groups(const struct shim *re);
+int regex_shim_size(const struct shim *re);
 int regex_shim_match(const struct shim *re, const char *p, size_t n, size_t from, int full,
                      struct str *groups, int n_groups);
 const char *regex_shim_name(const struct shim *re, int i);
@@ -113,6 +114,11 @@ struct err regex_compile(struct str pattern, unsigned flags, struct regex **out)
     }
     *out = re;
     return OK;
+}
+
+size_t regex_weight(const struct regex *re)
+{
+    return re->re2 != NULL ? (size_t)regex_shim_size(re->re2) : re->n;
 }
 
 void regex_free(struct regex *re)

@@ -27,7 +27,9 @@ enum { REGEX_MEM_MAX = 8 << 20, REGEX_GROUPS_MAX = 100 };
 
 /* ERR_SYNTAX in the words of Go's package of the same syntax, ERR_LIMIT when the budget is too small. */
 struct err regex_compile(struct str pattern, unsigned flags, struct regex **out);
-void regex_free(struct regex *re); /* NULL is fine */
+size_t
+regex_weight(const struct regex *re); /* instructions: what compiling it cost goes with them */
+void regex_free(struct regex *re);    /* NULL is fine */
 
 /* Is it matched without RE2 (texts of ASCII, no groups wanted)? Such a one takes little memory. */
 bool regex_is_quick(const struct regex *re);

@@ -13,6 +13,7 @@ struct shim *regex_shim_new(const char *p, size_t n, unsigned flags, long mem, c
                              size_t why_size, int *limit);
 void regex_shim_free(struct shim *re);
 int regex_shim_groups(const struct shim *re);
+int regex_shim_size(const struct shim *re);
 int regex_shim_match(const struct shim *re, const char *p, size_t n, size_t from, int full,
                      struct shim_str *groups, int n_groups);
 const char *regex_shim_name(const struct shim *re, int i);
@@ -72,6 +73,11 @@ struct shim *regex_shim_new(const char *p, size_t n, unsigned flags, long mem, c
 void regex_shim_free(struct shim *re)
 {
     delete reinterpret_cast<RE2 *>(re);
+}
+
+int regex_shim_size(const struct shim *re)
+{
+    return inner(re)->ProgramSize();
 }
 
 int regex_shim_groups(const struct shim *re)

@@ -90,10 +90,11 @@ bool b_is(struct bcall *b, int pos, enum vtype t);
 /* Every element of an array or set operand is a string. */
 bool b_strings(struct bcall *b, int pos);
 
-static inline enum b_status b_str(struct bcall *b, struct str s)
-{
-    return b_out(b, val_str(b->a, s));
-}
+enum b_status b_str(struct bcall *b,
+                    struct str s); /* a copy; ends the query when it does not fit */
+size_t b_text_max(const struct bcall *b,
+                  size_t most);       /* for the buf of a result: `most`, or less */
+size_t b_room(const struct bcall *b); /* bytes of memory that the query has left */
 /* The content of a buf as a string result; releases the buf. ERR when it overflowed. */
 enum b_status b_buf(struct bcall *b, struct buf *text);
 bool b_budget(struct bcall *b, uint64_t work); /* true: stop, the query is out of budget */

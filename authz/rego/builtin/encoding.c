@@ -1,6 +1,8 @@
 /* Base64, hexadecimal, and query strings. */
 #include "authz/rego/builtin/base64.h"
 
+#include <stdlib.h>
+
 enum { ENCODED_MAX = 256 << 20 };
 
 static enum b_status encode(struct bcall *b, enum base64_form form)
@@ -159,7 +161,7 @@ static enum b_status b_query_encode(struct bcall *b)
     if (!b_string(b, 1, &s)) {
         return B_ERROR;
     }
-    buf_init(&out, ENCODED_MAX);
+    buf_init(&out, b_text_max(b, ENCODED_MAX));
     query_escape(&out, s);
     return b_buf(b, &out);
 }
@@ -223,7 +225,7 @@ static enum b_status b_query_encode_object(struct bcall *b)
     if (!b_is(b, 1, V_OBJECT)) {
         return B_ERROR;
     }
-    buf_init(&out, ENCODED_MAX);
+    buf_init(&out, b_text_max(b, ENCODED_MAX));
     for (uint32_t i = 0; i < val_len(b->args[0]); i++) {
         struct val k = val_nth_key(b->a, b->args[0], i);
         bool ok = val_is(k, V_STRING);
@@ -238,31 +240,59 @@ static enum b_status b_query_encode_object(struct bcall *b)
     return b_buf(b, &out);
 }
 
+struct field {
+    struct val name, value;
+    size_t at;
+};
+
+static int by_name(const void *x, const void *y)
+{
+    const struct field *p = x, *q = y;
+    int c = val_cmp(p->name, q->name);
+    return c != 0 ? c : p->at < q->at ? -1 : p->at > q->at;
+}
+
+/* Values of one name stand together, in the order in which they came. */
+static struct val group_fields(struct bcall *b, struct field *v, size_t n)
+{
+    struct vlist all = {.a = b->a};
+    if (n > 1) {
+        qsort(v, n, sizeof *v, by_name);
+    }
+    for (size_t i = 0; i < n;) {
+        struct vlist values = {.a = b->a};
+        struct val name = v[i].name;
+        for (; i < n && val_eq(v[i].name, name); i++) {
+            vlist_add(&values, v[i].value);
+        }
+        vlist_add2(&all, name, vlist_array(&values));
+    }
+    return vlist_object(&all);
+}
+
 static enum b_status b_query_decode_object(struct bcall *b)
 {
     struct str s;
+    struct field *v = NULL;
+    size_t n = 0, cap = 0;
     if (!b_string(b, 1, &s)) {
         return B_ERROR;
     }
-    struct val r = val_empty_object();
     for (struct str rest = s; rest.p != NULL && s.n > 0;) {
-        struct str v = str_split(&rest, '&'), name, text = STR_EMPTY;
-        if (v.n == 0) {
+        struct str value = str_split(&rest, '&'), name, text = STR_EMPTY;
+        if (value.n == 0) {
             continue;
         }
-        struct str k = str_split(&v, '=');
-        if (!unescape(b, k, &name) || (v.p != NULL && !unescape(b, v, &text))) {
+        struct str k = str_split(&value, '=');
+        if (b_budget(b, 2) || !unescape(b, k, &name) ||
+            (value.p != NULL && !unescape(b, value, &text))) {
             return B_ERROR;
         }
-        struct val key = val_str(b->a, name), old = val_get(r, key);
-        struct vlist l = {.a = b->a};
-        for (uint32_t i = 0; !val_undef(old) && i < val_len(old); i++) {
-            vlist_add(&l, val_nth(old, i));
-        }
-        vlist_add(&l, val_str(b->a, text));
-        r = val_with(b->a, r, key, vlist_array(&l));
+        v = arena_grow(b->a, v, n, n + 1, &cap, sizeof *v);
+        v[n] = (struct field){val_str(b->a, name), val_str(b->a, text), n};
+        n++;
     }
-    return b_out(b, r);
+    return b_out(b, group_fields(b, v, n));
 }
 
 const struct builtin builtins_encoding[] = {

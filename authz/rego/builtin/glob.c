@@ -274,6 +274,9 @@ static enum b_status b_match(struct bcall *b)
     if (g.bad) {
         return b_fail(b, "unexpected end of input");
     }
+    if (b_budget(b, (uint64_t)text.n * (g.n + n) / 4)) {
+        return B_ERROR;
+    }
     return b_out(b, val_bool(matches(b->a, &g, delimiters, n, text)));
 }
 

@@ -89,7 +89,7 @@ static enum b_status b_reachable(struct bcall *b)
         for (uint32_t i = 0; list && i < val_len(edges); i++) {
             vlist_add(&todo, val_nth(edges, i));
         }
-        if (b_budget(b, 1)) {
+        if (b_budget(b, 4 + (list ? 4 * (uint64_t)val_len(edges) : 0))) {
             return B_ERROR;
         }
     }
@@ -166,7 +166,7 @@ static enum b_status b_reachable_paths(struct bcall *b)
         if (leaf) {
             vlist_add(&out, path_array(b, at));
         }
-        if (b_budget(b, at->n)) {
+        if (b_budget(b, at->n * (1 + (list ? (uint64_t)val_len(edges) : 0)))) {
             return B_ERROR;
         }
     }

@@ -4,12 +4,12 @@
 #include "authz/rego/value/value_yaml.h"
 #include "lib/yaml/yaml.h"
 
-enum { TEXT_MAX = 256 << 20 };
+enum { TEXT_MAX = 64 << 20 };
 
 static enum b_status b_marshal(struct bcall *b)
 {
     struct buf out;
-    buf_init(&out, TEXT_MAX);
+    buf_init(&out, b_text_max(b, TEXT_MAX));
     val_to_json(&out, b->args[0], true);
     return b_buf(b, &out);
 }
@@ -74,8 +74,8 @@ static enum b_status b_marshal_options(struct bcall *b)
         return b_marshal(b);
     }
     struct buf text, out;
-    buf_init(&text, TEXT_MAX);
-    buf_init(&out, TEXT_MAX);
+    buf_init(&text, b_text_max(b, TEXT_MAX));
+    buf_init(&out, b_text_max(b, TEXT_MAX));
     val_to_json_pretty(&text, b->args[0], arena_cstr(b->a, l.indent), true);
     struct str rest = buf_str(&text);
     buf_puts(&out, l.prefix);
@@ -143,7 +143,7 @@ static struct json *json_of_val(struct arena *a, struct val v)
 static enum b_status b_yaml_marshal(struct bcall *b)
 {
     struct buf out;
-    buf_init(&out, TEXT_MAX);
+    buf_init(&out, b_text_max(b, TEXT_MAX));
     yaml_write(&out, json_of_val(b->a, b->args[0]));
     return b_buf(b, &out);
 }

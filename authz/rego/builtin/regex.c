@@ -4,9 +4,19 @@
 #include "authz/rego/builtin/regex_cache.h"
 #include "authz/rego/value/utf8.h"
 
+/* Compiling may take a tenth of a millisecond and more; matching goes with the text, which is charged already. */
+enum { COMPILE_STEPS = 2000 };
+
 static bool compiled(struct bcall *b, struct str pattern, struct regex **out)
 {
+    unsigned long before = regex_cache_misses();
     struct err e = regex_cached(pattern, out);
+    if (regex_cache_misses() != before) {
+        size_t weight = failed(e) ? 0 : regex_weight(*out);
+        if (b_budget(b, COMPILE_STEPS + 100 * (pattern.n + weight))) {
+            return false;
+        }
+    }
     if (failed(e)) {
         (void)b_fail_err(b, e);
         return false;
@@ -98,6 +108,9 @@ static enum b_status b_find_n(struct bcall *b)
     struct vlist l = {.a = b->a};
     while ((most < 0 || (int64_t)l.n < most) && matches_next(&m)) {
         vlist_add(&l, val_str(b->a, m.groups[0]));
+        if (b_budget(b, 4)) {
+            return B_ERROR;
+        }
     }
     return b_out(b, vlist_array(&l));
 }
@@ -120,6 +133,9 @@ static enum b_status b_find_submatch(struct bcall *b)
             vlist_add(&one, val_str(b->a, m.groups[i]));
         }
         vlist_add(&l, vlist_array(&one));
+        if (b_budget(b, 8)) {
+            return B_ERROR;
+        }
     }
     return b_out(b, vlist_array(&l));
 }
@@ -173,7 +189,7 @@ static enum b_status b_replace(struct bcall *b)
     m.text = solid(text);
     m.n_groups = MIN(regex_groups(m.re), REGEX_GROUPS_MAX) + 1;
     struct buf out;
-    buf_init(&out, 256 << 20);
+    buf_init(&out, b_text_max(b, 256 << 20));
     size_t done = 0;
     while (matches_next(&m)) {
         size_t at = (size_t)(m.groups[0].p - m.text.p);

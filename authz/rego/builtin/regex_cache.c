@@ -15,6 +15,12 @@ enum { WAYS = 4, QUICK_SETS = REGEX_QUICK_MAX / WAYS, SETS = REGEX_CACHE_MAX / W
 /* Quick ones are small and many; the others may each grow to REGEX_MEM_MAX. */
 static struct slot quick[QUICK_SETS][WAYS], slots[SETS][WAYS];
 static uint64_t calls;
+static unsigned long misses;
+
+unsigned long regex_cache_misses(void)
+{
+    return misses;
+}
 
 static struct slot *oldest(struct slot *set)
 {
@@ -56,6 +62,7 @@ struct err regex_cached(struct str pattern, struct regex **out)
     struct regex *re = find(quick_set, hash, pattern);
     re = re != NULL ? re : find(set, hash, pattern);
     if (re == NULL) {
+        misses++;
         TRY(regex_compile(pattern, 0, &re));
         put(oldest(regex_is_quick(re) ? quick_set : set), hash, pattern, re);
     }

@@ -9,4 +9,6 @@ enum { REGEX_CACHE_MAX = 512, REGEX_QUICK_MAX = 4096 };
 /* The expression belongs to the cache: it is good until the next call. */
 struct err regex_cached(struct str pattern, struct regex **out);
 
+unsigned long regex_cache_misses(void); /* patterns compiled, ever */
+
 #endif

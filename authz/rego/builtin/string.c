@@ -23,7 +23,7 @@ static enum b_status b_concat(struct bcall *b)
         return B_ERROR;
     }
     struct buf out;
-    buf_init(&out, STRING_MAX);
+    buf_init(&out, b_text_max(b, STRING_MAX));
     for (uint32_t i = 0; i < val_len(v); i++) {
         buf_puts(&out, i > 0 ? sep : STR_EMPTY);
         buf_puts(&out, val_text(val_nth(v, i)));
@@ -79,6 +79,9 @@ static enum b_status b_indexof_n(struct bcall *b)
             vlist_add(&l, val_int(b->a, i));
         }
         utf8_next(s, &at);
+        if (i % 4096 == 0 && b_budget(b, 64)) {
+            return B_ERROR;
+        }
     }
     return b_out(b, vlist_array(&l));
 }
@@ -90,9 +93,16 @@ static enum b_status map_case(struct bcall *b, uint32_t (*fn)(uint32_t))
     if (!b_string(b, 1, &s)) {
         return B_ERROR;
     }
-    buf_init(&out, STRING_MAX);
+    if (b_budget(b, s.n / 64)) {
+        return B_ERROR;
+    }
+    buf_init(&out, b_text_max(b, STRING_MAX));
     for (size_t at = 0; at < s.n;) {
-        utf8_put(&out, fn(utf8_next(s, &at)));
+        if ((uint8_t)s.p[at] < 0x80) {
+            buf_putc(&out, (char)fn((uint8_t)s.p[at++]));
+        } else {
+            utf8_put(&out, fn(utf8_next(s, &at)));
+        }
     }
     return b_buf(b, &out);
 }
@@ -137,7 +147,7 @@ static enum b_status b_replace(struct bcall *b)
     if (!two(b, &s, &old) || !b_string(b, 3, &new)) {
         return B_ERROR;
     }
-    buf_init(&out, STRING_MAX);
+    buf_init(&out, b_text_max(b, STRING_MAX));
     replace_all(&out, s, old, new);
     return b_buf(b, &out);
 }
@@ -162,10 +172,14 @@ static enum b_status b_replace_n(struct bcall *b)
         return B_ERROR;
     }
     struct buf out;
-    buf_init(&out, STRING_MAX);
+    buf_init(&out, b_text_max(b, STRING_MAX));
     bool after_empty = false;
     for (size_t at = 0; at <= s.n;) {
         bool hit = false;
+        if (b_budget(b, val_len(pairs) / 4)) {
+            buf_release(&out);
+            return B_ERROR;
+        }
         for (uint32_t i = 0; i < val_len(pairs) && !hit; i++) {
             struct str key = val_text(val_nth_key(b->a, pairs, i));
             hit = str_starts(str_sub(s, at, s.n), key) && !(key.n == 0 && after_empty);
@@ -189,21 +203,28 @@ static enum b_status b_replace_n(struct bcall *b)
     return b_buf(b, &out);
 }
 
-static void split_into(struct vlist *l, struct str s, struct str sep, int64_t most)
+/* False: out of budget. */
+static bool split_into(struct bcall *b, struct vlist *l, struct str s, struct str sep, int64_t most)
 {
     if (sep.n == 0) {
         for (size_t at = 0; at < s.n && (most < 0 || most-- > 0);) {
             size_t from = at;
             utf8_next(s, &at);
             vlist_add(l, val_str(l->a, str_sub(s, from, at)));
+            if (l->n % 1024 == 0 && b_budget(b, 256)) {
+                return false;
+            }
         }
-        return;
+        return true;
     }
     for (;;) {
         size_t at = str_find(s, sep);
         vlist_add(l, val_str(l->a, str_sub(s, 0, at == STR_NPOS ? s.n : at)));
         if (at == STR_NPOS || (most >= 0 && (int64_t)l->n >= most)) {
-            return;
+            return true;
+        }
+        if (l->n % 1024 == 0 && b_budget(b, 256)) {
+            return false;
         }
         s = str_sub(s, at + sep.n, s.n);
     }
@@ -216,7 +237,9 @@ static enum b_status b_split(struct bcall *b)
     if (!two(b, &s, &sep)) {
         return B_ERROR;
     }
-    split_into(&l, s, sep, -1);
+    if (!split_into(b, &l, s, sep, -1)) {
+        return B_ERROR;
+    }
     return b_out(b, vlist_array(&l));
 }
 
@@ -232,7 +255,9 @@ static enum b_status b_split_n(struct bcall *b)
     if (n == 0) {
         return b_out(b, val_empty_array());
     }
-    split_into(&l, s, sep, n > 0 ? n : -1);
+    if (!split_into(b, &l, s, sep, n > 0 ? n : -1)) {
+        return B_ERROR;
+    }
     if (n > 0) {
         l.n = MIN(l.n, (size_t)n);
         return b_out(b, vlist_array(&l));

@@ -510,7 +510,8 @@ next:
             vlist_add2(collection(r[i->a]), V(i->b), V(i->c));
             break;
         case OP_DONE:
-            if (!collected(ev, k, i, collection(r[i->b]), &r[i->a])) {
+            if (!collected(ev, k, i, collection(r[i->b]), &r[i->a]) ||
+                (unlikely(arena_exhausted(ev->a)) && eval_stop(ev))) {
                 return false;
             }
             break;
@@ -536,7 +537,8 @@ next:
             }
             break;
         case OP_TEMPLATE:
-            if (!template_text(ev, k, i, gather(ev, k, i, r), &r[i->a])) {
+            if (!template_text(ev, k, i, gather(ev, k, i, r), &r[i->a]) ||
+                (unlikely(arena_exhausted(ev->a)) && eval_stop(ev))) {
                 return false;
             }
             break;

@@ -164,6 +164,61 @@ static void record_builtin_error(struct eval *ev, const char *code, struct str t
     }
 }
 
+/*
+ * What looking at an operand costs, in steps: a step is some ten nanoseconds. Builtins whose work is more than
+ * linear, or more than their operands tell, charge the rest themselves.
+ */
+static uint64_t cost_of(struct val v, bool cheap)
+{
+    const struct vhead *h = val_head(v);
+    switch ((enum vtype)h->type) {
+    case V_STRING:
+        return cheap ? h->n >> 10 : h->n >> 7;
+    case V_NUMBER: { /* products and their texts go with the square */
+        uint64_t n = val_number(v).text.n;
+        return n < 64 ? 0 : n * n >> 14;
+    }
+    case V_ARRAY:
+    case V_OBJECT:
+    case V_SET:
+        return cheap ? 0 : h->n >> 4;
+    default:
+        return 0;
+    }
+}
+
+enum { COPIES = 4 }; /* of its operands, that a builtin may make before it looks at the budget */
+
+/* Runs the builtin; false when the query is out of budget. */
+static bool charged(struct eval *ev, struct bcall *b, struct val *out)
+{
+    bool cheap = (b->fn->flags & BF_CHEAP) != 0;
+    uint64_t cost = 0;
+    for (int i = 0; i < b->n; i++) {
+        cost += val_is_ptr(b->args[i]) ? cost_of(b->args[i], cheap) : 0;
+    }
+    if (unlikely(cost > 0)) {
+        ev->steps += cost;
+        /* Operands of a cost of 1024 have at least 128 KiB: those may be too large to be copied. */
+        bool large = cost >= 1024 && !cheap && cost * 128 * COPIES > ev->a->budget + b_room(b);
+        if (unlikely(ev->steps > ev->max_steps || large) || (cost >= 1024 && eval_stop(ev))) {
+            if (large) {
+                eval_fail(ev, "eval_cancel_error", ev->file, ev->loc,
+                          "memory budget of the query is used up");
+            }
+            return !eval_stop(ev);
+        }
+    }
+    *out = b->fn->fn(b) == B_OK ? b->out : VAL_UNDEF;
+    if (val_is_ptr(*out) && val_head(*out)->type == V_NUMBER) {
+        ev->steps += cost_of(*out, false);
+        if (unlikely(ev->steps > ev->max_steps)) {
+            return !eval_stop(ev);
+        }
+    }
+    return likely(!arena_exhausted(ev->a)) || !eval_stop(ev);
+}
+
 bool eval_call(struct eval *ev, const struct builtin *fn, const struct val *args, size_t n,
                struct val *out)
 {
@@ -185,7 +240,10 @@ bool eval_call(struct eval *ev, const struct builtin *fn, const struct val *args
             return true;
         }
     }
-    *out = fn->fn(&b) == B_OK ? b.out : VAL_UNDEF;
+    *out = VAL_UNDEF;
+    if (!charged(ev, &b, out)) {
+        return false;
+    }
     if (!val_undef(key) && !val_undef(*out)) {
         b_cache_put(&b, key, *out);
     }
@@ -289,9 +347,40 @@ bool b_strings(struct bcall *b, int pos)
     return true;
 }
 
+size_t b_room(const struct bcall *b)
+{
+    const struct arena *a = b->a;
+    return a->budget > a->used ? a->budget - a->used : 0;
+}
+
+size_t b_text_max(const struct bcall *b, size_t most)
+{
+    return MIN(most, b_room(b) + (1 << 16));
+}
+
+/* Bytes that the query has no memory for end it before they are taken. */
+static bool fits(struct bcall *b, size_t n)
+{
+    if (likely(n < (1 << 16)) || n <= b_room(b)) {
+        return true;
+    }
+    eval_fail(b->ev, "eval_cancel_error", b->ev->file, b->ev->loc,
+              "memory budget of the query is used up");
+    return false;
+}
+
+enum b_status b_str(struct bcall *b, struct str s)
+{
+    return fits(b, s.n) ? b_out(b, val_str(b->a, s)) : B_ERROR;
+}
+
 enum b_status b_buf(struct bcall *b, struct buf *text)
 {
     bool ok = buf_ok(text);
+    if (ok && !fits(b, text->n)) {
+        buf_release(text);
+        return B_ERROR;
+    }
     if (ok) {
         b->out = val_str(b->a, buf_str(text));
     }
@@ -301,8 +390,12 @@ enum b_status b_buf(struct bcall *b, struct buf *text)
 
 bool b_budget(struct bcall *b, uint64_t work)
 {
-    b->ev->steps += work;
-    return b->ev->steps > b->ev->max_steps || arena_exhausted(b->a) ? eval_stop(b->ev) : false;
+    struct eval *ev = b->ev;
+    uint64_t before = ev->steps;
+    ev->steps += work;
+    /* The clock is looked at now and then, too. */
+    bool look = ((before ^ ev->steps) >> 12) != 0 || arena_exhausted(b->a);
+    return look || ev->steps > ev->max_steps ? eval_stop(ev) : false;
 }
 
 void b_tell_test_case(struct bcall *b, struct val name)

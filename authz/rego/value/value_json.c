@@ -432,6 +432,10 @@ done:
     }
     if (likely(p < end && *p == ',')) {
         p++;
+        if (unlikely(arena_exhausted(r->a))) {
+            r->why = "more than memory is allowed for";
+            return;
+        }
         if (object && !key(r, &p)) {
             return;
         }
@@ -458,6 +462,7 @@ struct err val_from_json(struct arena *a, struct str text, struct val *out)
         *out = r.stack[0];
         return OK;
     }
+    ENSURE(!arena_exhausted(a), ERR_LIMIT, "a document that needs more memory than it may");
     unsigned line = 1, col = 1;
     for (const char *p = r.start; p < MIN(r.p, r.end); p++) {
         col = *p == '\n' ? 1 : col + 1;
