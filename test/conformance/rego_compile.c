@@ -5,9 +5,11 @@
  *
  * A row holds `modules`, `want_errors` (code, row, col, message, and where given file and details),
  * and may hold `rego_version`, `strict`, `print_statements`, `annotations`, `capabilities` and
- * `schemas`. All errors are compared, in their order; an empty list means that the modules compile.
+ * `schemas`. All errors are compared, in their order; an empty list means that the modules compile. Then
+ * `want_types`, where there, holds the types of documents: {"data.a.p": "set[number]"}.
  */
 #include "authz/rego/engine.h"
+#include "authz/rego/types/check.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -96,6 +98,38 @@ static bool same_errors(struct arena *a, const struct rego_errors *got, struct v
     return ok;
 }
 
+/* The type of "data.a.b" as text; a path with brackets is not understood. */
+static bool same_type(struct arena *a, const struct rego_policy *p, struct str ref, struct str want)
+{
+    struct val path[MODULES_MAX];
+    size_t n = 0;
+    struct str rest = str_sub(ref, 5, ref.n);
+    if (str_find_char(ref, '[') != STR_NPOS) {
+        return true;
+    }
+    while (rest.p != NULL && n < MODULES_MAX) {
+        path[n++] = val_str(a, str_split(&rest, '.'));
+    }
+    return str_eq(type_text(a, types_at(p, a, path, n)), want);
+}
+
+static bool same_types(struct arena *a, const struct rego_policy *p, struct val row)
+{
+    struct val want = val_get_str(row, "want_types");
+    bool ok = true;
+    for (uint32_t i = 0; val_is(want, V_OBJECT) && i < val_len(want); i++) {
+        struct str ref = val_text(val_nth_key(a, want, i)), type = val_text(val_nth(want, i));
+        if (!same_type(a, p, ref, type)) {
+            ok = false;
+            if (verbose) {
+                printf("TYPE %.*s: %.*s is not %.*s\n", STR_FMT(text_of(row, "id")), STR_FMT(ref),
+                       STR_FMT(type));
+            }
+        }
+    }
+    return ok;
+}
+
 static bool run_row(struct val row)
 {
     struct arena a;
@@ -116,11 +150,13 @@ static bool run_row(struct val row)
                                      .schemas = val_get_str(row, "schemas")};
     struct rego_errors errors = {.a = &a};
     struct rego_policy *p = NULL;
+    bool typed = true;
     if (rego_compile(sources, n, &o, &errors, &p)) {
+        typed = same_types(&a, p, row);
         rego_policy_free(p);
     }
     struct val want = val_get_str(row, "want_errors");
-    bool ok = same_errors(&a, &errors, want);
+    bool ok = same_errors(&a, &errors, want) && typed;
     if (verbose && !ok) {
         print_difference(&errors, want, val_get_str(row, "id"));
     }

@@ -300,9 +300,9 @@ static void stage_emit(struct compiler *c)
 
 /* In this order, until one of them tells an error that makes the rest meaningless. */
 static void (*const stages[])(struct compiler *c) = {
-    stage_names,          check_features,   check_root_names,  check_imports, tree_add_rules,
-    stage_resolve,        stage_calls,      metadata_prepare,  stage_hoist,   stage_with,
-    tree_check_conflicts, stage_functions,  stage_head_safety, stage_safety,  graph_check,
+    tree_add_rules,       stage_names,      check_features,    check_root_names, check_imports,
+    stage_resolve,        stage_calls,      metadata_prepare,  stage_hoist,      stage_with,
+    tree_check_conflicts, stage_functions,  stage_head_safety, stage_safety,     graph_check,
     types_check,          check_deprecated, stage_emit,
 };
 

@@ -199,8 +199,9 @@ static struct loc place_of(struct expr *e, uint32_t id)
         visit_term(&v, e->every.domain);
     }
     for (size_t i = 0; i < e->n_with; i++) {
-        p.here = e->with[i]->value->type == T_REF ? e->with[i]->value->loc : e->loc;
-        visit_term(&v, e->with[i]->value);
+        struct term *value = e->with[i]->value;
+        p.here = term_requires_evaluation(value) ? value->loc : e->loc;
+        visit_term(&v, value);
     }
     return p.any ? p.found : e->loc;
 }

@@ -1,5 +1,6 @@
 /* Which variables an expression needs, which it binds, and what stands in its closures. */
 #include "authz/rego/compile/order_priv.h"
+#include "authz/rego/syntax/visit.h"
 
 #include <stdlib.h>
 
@@ -468,7 +469,8 @@ static bool order_comprehension(struct compiler *c, struct term *t, const struct
         any |= missing.bits[i] != 0;
     }
     if (any) {
-        order_note_term(c, &missing, outer);
+        bool moved = t->comp.value->type == T_CALL || term_requires_evaluation(t->comp.value);
+        order_note_term(c, &missing, moved ? t->comp.value->loc : outer);
         ok = false;
     }
     ok &= order_in_term(c, t->comp.value, &safe);

@@ -152,6 +152,13 @@ static void resolve_var(struct compiler *c, struct scope *s, struct term *t)
     t->var.local->wildcard = term_is_wildcard(t);
 }
 
+/* In modules of old a rule may have the name of a root document, and hides it. */
+static bool is_rule_name(struct compiler *c, struct str name)
+{
+    const struct global *g = c->query ? NULL : find_global(c, name);
+    return g != NULL && g->imp == NULL;
+}
+
 /* Where a root document stands alone it may be a variable of that name (in v0). */
 static bool is_root_alone(const struct term *t)
 {
@@ -165,7 +172,8 @@ static void resolve_ref(struct compiler *c, struct scope *s, struct term *t)
     struct term *head = t->list.v[0];
     if (head->type == T_VAR &&
         (head->var.local != NULL ||
-         (is_root_name(head->var.name) && find_declared(s, head->var.name) == NULL))) {
+         (is_root_name(head->var.name) && find_declared(s, head->var.name) == NULL &&
+          !is_rule_name(c, head->var.name)))) {
         return;
     }
     struct binding *shadow = is_root_alone(t) ? find_declared(s, head->var.name) : NULL;
@@ -408,6 +416,26 @@ static void declare_pattern(struct compiler *c, struct scope *s, struct term *t,
     }
 }
 
+/* `some x in xs[x]`: what is bound must not be needed to find it. */
+static bool bound_in_domain(struct compiler *c, struct scope *s, const struct term *call,
+                            struct loc loc)
+{
+    struct scope bound = {.up = s}, domain = {.up = s};
+    bool any = false;
+    for (size_t i = 1; i + 1 < call->list.n; i++) {
+        names_in_pattern(c, &bound, call->list.v[i]);
+    }
+    direct_in_term(c, &domain, call->list.v[call->list.n - 1]);
+    for (size_t i = 0; i < bound.will.n; i++) {
+        if (bound.will.v[i].p[0] != '$' && names_has(&domain.direct, bound.will.v[i])) {
+            compile_error(c, "rego_compile_error", loc, "var %.*s assigned before",
+                          STR_FMT(bound.will.v[i]));
+            any = true;
+        }
+    }
+    return any;
+}
+
 static void resolve_some(struct compiler *c, struct scope *s, struct expr *e)
 {
     struct term *call = e->symbols[0];
@@ -418,6 +446,9 @@ static void resolve_some(struct compiler *c, struct scope *s, struct expr *e)
         return;
     }
     bool pair = call->list.n == 4;
+    if (bound_in_domain(c, s, call, e->loc)) {
+        return;
+    }
     struct term *domain = call->list.v[pair ? 3 : 2], *value = call->list.v[pair ? 2 : 1];
     struct term *key = pair ? call->list.v[1] : NULL;
     resolve_term(c, s, domain);

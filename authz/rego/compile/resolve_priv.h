@@ -33,6 +33,7 @@ bool names_has(const struct names *s, struct str name);
 struct binding *scope_find(struct scope *s, struct str name);
 struct global *find_global(struct compiler *c, struct str name);
 void scope_prepare(struct compiler *c, struct scope *s, const struct body *b);
+void names_in_pattern(struct compiler *c, struct scope *s, const struct term *t); /* to s->will */
 void direct_in_term(struct compiler *c, struct scope *s, const struct term *t);
 struct local *declare(struct compiler *c, struct scope *s, struct term *t, const char *verb);
 void resolve_term(struct compiler *c, struct scope *s, struct term *t);

@@ -1,17 +1,17 @@
 /* What a body declares and mentions, and the entry points of resolving: rules, queries, imports. */
 #include "authz/rego/compile/resolve_priv.h"
 
-static void will_in_pattern(struct compiler *c, struct scope *s, const struct term *t)
+void names_in_pattern(struct compiler *c, struct scope *s, const struct term *t)
 {
     if (t->type == T_VAR) {
         names_add(c, &s->will, t->var.name);
     } else if (t->type == T_ARRAY) {
         for (size_t i = 0; i < t->list.n; i++) {
-            will_in_pattern(c, s, t->list.v[i]);
+            names_in_pattern(c, s, t->list.v[i]);
         }
     } else if (t->type == T_OBJECT) {
         for (size_t i = 1; i < t->list.n; i += 2) {
-            will_in_pattern(c, s, t->list.v[i]);
+            names_in_pattern(c, s, t->list.v[i]);
         }
     }
 }
@@ -19,7 +19,7 @@ static void will_in_pattern(struct compiler *c, struct scope *s, const struct te
 static void will_in_expr(struct compiler *c, struct scope *s, const struct expr *e)
 {
     if (e->kind == E_TERM && term_is_call_of(e->term, "assign") && e->term->infix) {
-        will_in_pattern(c, s, e->term->list.v[1]);
+        names_in_pattern(c, s, e->term->list.v[1]);
     }
     for (size_t i = 0; e->kind == E_SOME && i < e->n_symbols; i++) {
         const struct term *t = e->symbols[i];
@@ -27,7 +27,7 @@ static void will_in_expr(struct compiler *c, struct scope *s, const struct expr 
             names_add(c, &s->will, t->var.name);
         } else {
             for (size_t k = 1; k + 1 < t->list.n; k++) {
-                will_in_pattern(c, s, t->list.v[k]);
+                names_in_pattern(c, s, t->list.v[k]);
             }
         }
     }

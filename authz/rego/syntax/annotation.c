@@ -87,11 +87,15 @@ static bool read_yaml(struct block *b, struct val *out)
     if (!val_is(*out, V_OBJECT)) {
         const char *kind = val_is(*out, V_ARRAY) ? "seq" : val_is(*out, V_STRING) ? "str" : "null";
         if (kind[0] != 'n') {
+            struct str shown = val_is(*out, V_STRING) ? val_text(*out) : STR_EMPTY;
+            bool cut = shown.n > 10;
             fail(b, b->lines[1].loc,
                  arena_printf(b->a,
-                              "yaml: unmarshal errors:\n  line 1: cannot unmarshal !!%s into "
-                              "ast.rawAnnotation",
-                              kind));
+                              "yaml: unmarshal errors:\n  line 1: cannot unmarshal !!%s%s%.*s%s%s "
+                              "into ast.rawAnnotation",
+                              kind, shown.n > 0 ? " `" : "",
+                              STR_FMT(str_sub(shown, 0, cut ? 7 : 10)), cut ? "..." : "",
+                              shown.n > 0 ? "`" : ""));
         }
         *out = val_empty_object();
     }

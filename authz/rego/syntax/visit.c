@@ -84,3 +84,19 @@ void visit_rule(struct visitor *v, struct rule *r)
     visit_head(v, r->head);
     visit_body(v, r->body);
 }
+
+static bool needs_evaluation(struct visitor *v, struct term *t)
+{
+    bool *any = v->ctx;
+    *any |= (t->type == T_REF && t->list.n > 0) ||
+            (t->type >= T_ARRAY_COMP && t->type <= T_OBJECT_COMP);
+    return !*any;
+}
+
+bool term_requires_evaluation(struct term *t)
+{
+    bool any = false;
+    struct visitor v = {.term = needs_evaluation, .ctx = &any};
+    visit_term(&v, t);
+    return any;
+}

@@ -30,4 +30,7 @@ void visit_head(struct visitor *v,
                 struct head *h); /* reference behind its name, arguments, key, value */
 void visit_rule(struct visitor *v, struct rule *r); /* head and body; not its else branch */
 
+/* Does it hold a reference or a comprehension, whose value must be computed first? */
+bool term_requires_evaluation(struct term *t);
+
 #endif

@@ -103,22 +103,6 @@ static struct term *expand_ref(struct lower *l, struct term *t, struct body *out
     return n;
 }
 
-static bool needs_evaluation(struct visitor *v, struct term *t)
-{
-    bool *any = v->ctx;
-    *any |= (t->type == T_REF && t->list.n > 0) ||
-            (t->type >= T_ARRAY_COMP && t->type <= T_OBJECT_COMP);
-    return !*any;
-}
-
-static bool requires_evaluation(struct term *t)
-{
-    bool any = false;
-    struct visitor v = {.term = needs_evaluation, .ctx = &any};
-    visit_term(&v, t);
-    return any;
-}
-
 static void lower_expr(struct lower *l, struct expr *e, struct body *out);
 static void dynamic_expr(struct lower *l, struct expr *e, struct body *out);
 
@@ -127,7 +111,7 @@ static struct term *comprehension_head(struct lower *l, struct term *t, struct b
 {
     struct body support = {0};
     t = expand(l, t, &support);
-    if (requires_evaluation(t)) {
+    if (term_requires_evaluation(t)) {
         struct term *var;
         body_push(l->a, &support, equation(l, t, &var, NULL));
         t = var;
@@ -319,7 +303,7 @@ static struct with **lower_withs(struct lower *l, const struct expr *e, struct b
             continue;
         }
         v[i]->value = expand(l, v[i]->value, &support);
-        if (requires_evaluation(v[i]->value)) {
+        if (term_requires_evaluation(v[i]->value)) {
             struct term *var;
             body_push(l->a, &support, equation(l, v[i]->value, &var, NULL));
             v[i]->value = var;
@@ -353,10 +337,29 @@ static struct term *print_call(struct lower *l, struct term *t)
     return call;
 }
 
+/* What was moved out of a head, and is a call, gives its result to the head's variable at once. */
+static struct term *head_call(struct lower *l, const struct expr *e)
+{
+    const struct term *t = e->term;
+    if (!e->generated || t->type != T_CALL || t->list.n != 3 || t->list.v[2]->type != T_CALL ||
+        t->list.v[1]->type != T_VAR || !str_is(t->list.v[1]->var.name, "$head") ||
+        metadata_of_call(l->c, t->list.v[2]) != NULL) {
+        return e->term;
+    }
+    struct term *call = like(l, t->list.v[2]), *from = t->list.v[2];
+    call->list.v = NULL;
+    call->list.n = call->list.cap = 0;
+    for (size_t i = 0; i < from->list.n; i++) {
+        term_push(l->a, call, from->list.v[i]);
+    }
+    term_push(l->a, call, t->list.v[1]);
+    return call;
+}
+
 static void lower_statement(struct lower *l, struct expr *e, struct body *out)
 {
     struct body support = {0};
-    struct term *t = e->term;
+    struct term *t = head_call(l, e);
     if (t->type == T_CALL) {
         t = term_is_call_of(t, "print") ? print_call(l, t) : t;
         e->term = expand_list(l, t, 1, &support);
