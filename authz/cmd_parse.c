@@ -1,6 +1,7 @@
 /* parse: the syntax tree of a policy. */
 #include "cmd.h"
 
+#include "authz/rego/syntax/annotation.h"
 #include "authz/rego/syntax/ast_json.h"
 #include "server/server.h"
 
@@ -95,8 +96,12 @@ static int parse_text(struct cmd *c, struct str file, struct str source)
     struct rego_errors errors = {.a = &c->a};
     struct parse_options po = {.version = cmd_version(c)};
     struct ast_json_options o = parts(c);
-    struct module *m;
-    if (!rego_parse_module(&c->a, file, source, &po, &errors, &m)) {
+    struct module *m = NULL; /* stays so when the text is no module: then errors have lines */
+    if (!rego_parse_module(&c->a, file, source, &po, &errors, &m) ||
+        !annotations_read(&c->a, m, &errors)) {
+        for (size_t i = 0; m != NULL && i < errors.n; i++) {
+            rego_error_find_line(&c->a, &errors.v[i], source);
+        }
         return report(&errors, source, o.locations);
     }
     struct buf b;

@@ -189,6 +189,9 @@ void rego_errors_write(struct buf *out, const struct rego_errors *e);
 /* One error as a line: "file:row: code: message" (no column, as evaluation prints it). */
 void rego_error_write(struct buf *out, const struct rego_error *e);
 
+/* Adds the line of the text and the mark below it, as parse errors have them. */
+void rego_error_find_line(struct arena *a, struct rego_error *e, struct str source);
+
 struct parse_options {
     enum rego_version version;
     bool all_future_keywords;

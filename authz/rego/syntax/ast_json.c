@@ -1,13 +1,10 @@
 #include "authz/rego/syntax/ast_json.h"
 
-struct writer {
-    struct buf *out;
-    const struct ast_json_options *o;
-    const struct module *m;
-};
+#include "authz/rego/syntax/annotation.h"
+#include "authz/rego/syntax/ast_json_priv.h"
 
-static void put_term(struct writer *w, const struct term *t);
-static void put_body(struct writer *w, const struct body *b);
+static void put_term(struct json_writer *w, const struct term *t);
+static void put_body(struct json_writer *w, const struct body *b);
 
 /* Bytes in base64, as upstream's marshaller writes them. */
 void ast_json_bytes(struct buf *out, struct str s)
@@ -32,7 +29,7 @@ void ast_json_bytes(struct buf *out, struct str s)
     buf_putc(out, '"');
 }
 
-static void put_place(struct writer *w, struct loc l)
+static void put_place(struct json_writer *w, struct loc l)
 {
     buf_puts(w->out, S("{\"file\":"));
     val_json_string(w->out, w->m->file, true);
@@ -44,29 +41,29 @@ static void put_place(struct writer *w, struct loc l)
     buf_putc(w->out, '}');
 }
 
-static bool wants_loc(const struct writer *w, struct loc l)
+bool json_wants_loc(const struct json_writer *w, struct loc l)
 {
     return w->o != NULL && w->o->locations && l.row > 0;
 }
 
-static void lead_loc(struct writer *w, struct loc l)
+static void lead_loc(struct json_writer *w, struct loc l)
 {
-    if (wants_loc(w, l)) {
+    if (json_wants_loc(w, l)) {
         buf_puts(w->out, S("\"location\":"));
         put_place(w, l);
         buf_putc(w->out, ',');
     }
 }
 
-static void trail_loc(struct writer *w, struct loc l)
+static void trail_loc(struct json_writer *w, struct loc l)
 {
-    if (wants_loc(w, l)) {
+    if (json_wants_loc(w, l)) {
         buf_puts(w->out, S(",\"location\":"));
         put_place(w, l);
     }
 }
 
-static void put_list(struct writer *w, struct term *const *v, size_t n)
+void json_put_list(struct json_writer *w, struct term *const *v, size_t n)
 {
     buf_putc(w->out, '[');
     for (size_t i = 0; i < n; i++) {
@@ -76,17 +73,17 @@ static void put_list(struct writer *w, struct term *const *v, size_t n)
     buf_putc(w->out, ']');
 }
 
-static void put_object(struct writer *w, const struct term *t)
+static void put_object(struct json_writer *w, const struct term *t)
 {
     buf_putc(w->out, '[');
     for (size_t i = 0; i + 1 < t->list.n; i += 2) {
         buf_puts(w->out, i > 0 ? S(",") : S(""));
-        put_list(w, t->list.v + i, 2);
+        json_put_list(w, t->list.v + i, 2);
     }
     buf_putc(w->out, ']');
 }
 
-static void put_comp(struct writer *w, const struct term *t)
+static void put_comp(struct json_writer *w, const struct term *t)
 {
     buf_puts(w->out, S("{"));
     if (t->type == T_OBJECT_COMP) {
@@ -104,7 +101,7 @@ static void put_comp(struct writer *w, const struct term *t)
 }
 
 /* The operator of a call is a reference, even of one name. */
-static void put_operator(struct writer *w, const struct term *t)
+static void put_operator(struct json_writer *w, const struct term *t)
 {
     if (t->type == T_REF) {
         put_term(w, t);
@@ -117,7 +114,7 @@ static void put_operator(struct writer *w, const struct term *t)
     buf_puts(w->out, S("]}"));
 }
 
-static void put_call(struct writer *w, const struct term *t)
+static void put_call(struct json_writer *w, const struct term *t)
 {
     buf_putc(w->out, '[');
     put_operator(w, t->list.v[0]);
@@ -128,9 +125,9 @@ static void put_call(struct writer *w, const struct term *t)
     buf_putc(w->out, ']');
 }
 
-static void put_expr(struct writer *w, const struct expr *e, size_t index, bool indexed);
+static void put_expr(struct json_writer *w, const struct expr *e, size_t index, bool indexed);
 
-static void put_template(struct writer *w, const struct term *t)
+static void put_template(struct json_writer *w, const struct term *t)
 {
     if (t->list.n == 0) {
         buf_printf(w->out, "{\"parts\":null,\"multi_line\":%s}", t->raw ? "true" : "false");
@@ -148,7 +145,7 @@ static void put_template(struct writer *w, const struct term *t)
     buf_printf(w->out, "],\"multi_line\":%s}", t->raw ? "true" : "false");
 }
 
-static void put_value(struct writer *w, const struct term *t)
+static void put_value(struct json_writer *w, const struct term *t)
 {
     switch (t->type) {
     case T_NULL:
@@ -169,7 +166,7 @@ static void put_value(struct writer *w, const struct term *t)
     case T_REF:
     case T_ARRAY:
     case T_SET:
-        put_list(w, t->list.v, t->list.n);
+        json_put_list(w, t->list.v, t->list.n);
         break;
     case T_CALL:
         put_call(w, t);
@@ -185,7 +182,7 @@ static void put_value(struct writer *w, const struct term *t)
     }
 }
 
-static void put_logic(struct writer *w, const struct term *t)
+static void put_logic(struct json_writer *w, const struct term *t)
 {
     if (t->type == T_NOT) {
         buf_puts(w->out, S("{\"body\":"));
@@ -204,7 +201,7 @@ static void put_logic(struct writer *w, const struct term *t)
     buf_printf(w->out, ",\"type\":\"%s\"}", t->type == T_AND ? "and" : "or");
 }
 
-static void put_term(struct writer *w, const struct term *t)
+static void put_term(struct json_writer *w, const struct term *t)
 {
     static const char *const names[] = {"null",
                                         "boolean",
@@ -231,7 +228,7 @@ static void put_term(struct writer *w, const struct term *t)
     buf_putc(w->out, '}');
 }
 
-static void put_every(struct writer *w, const struct expr *e)
+static void put_every(struct json_writer *w, const struct expr *e)
 {
     buf_puts(w->out, S("{\"body\":"));
     put_body(w, e->every.body);
@@ -249,13 +246,13 @@ static void put_every(struct writer *w, const struct expr *e)
     buf_putc(w->out, '}');
 }
 
-static void put_terms(struct writer *w, const struct expr *e)
+static void put_terms(struct json_writer *w, const struct expr *e)
 {
     if (e->kind == E_SOME) {
         buf_puts(w->out, S("{"));
         lead_loc(w, e->word);
         buf_puts(w->out, S("\"symbols\":"));
-        put_list(w, e->symbols, e->n_symbols);
+        json_put_list(w, e->symbols, e->n_symbols);
         buf_putc(w->out, '}');
         return;
     }
@@ -270,7 +267,7 @@ static void put_terms(struct writer *w, const struct expr *e)
     }
 }
 
-static void put_expr(struct writer *w, const struct expr *e, size_t index, bool indexed)
+static void put_expr(struct json_writer *w, const struct expr *e, size_t index, bool indexed)
 {
     buf_putc(w->out, '{');
     if (e->generated) {
@@ -297,7 +294,7 @@ static void put_expr(struct writer *w, const struct expr *e, size_t index, bool 
     buf_puts(w->out, e->n_with > 0 ? S("]}") : S("}"));
 }
 
-static void put_body(struct writer *w, const struct body *b)
+static void put_body(struct json_writer *w, const struct body *b)
 {
     buf_putc(w->out, '[');
     for (size_t i = 0; i < b->n; i++) {
@@ -307,7 +304,7 @@ static void put_body(struct writer *w, const struct body *b)
     buf_putc(w->out, ']');
 }
 
-static void put_head(struct writer *w, const struct head *h)
+static void put_head(struct json_writer *w, const struct head *h)
 {
     const struct term *key = h->key != NULL ? h->key : h->map_key;
     buf_putc(w->out, '{');
@@ -318,7 +315,7 @@ static void put_head(struct writer *w, const struct head *h)
     }
     if (h->n_args > 0) {
         buf_puts(w->out, S("\"args\":"));
-        put_list(w, h->args, h->n_args);
+        json_put_list(w, h->args, h->n_args);
         buf_putc(w->out, ',');
     }
     if (key != NULL) {
@@ -333,14 +330,16 @@ static void put_head(struct writer *w, const struct head *h)
     }
     buf_puts(w->out, h->assign ? S("\"assign\":true,") : S(""));
     buf_puts(w->out, S("\"ref\":"));
-    put_list(w, h->ref->list.v, h->ref->list.n);
+    json_put_list(w, h->ref->list.v, h->ref->list.n);
     trail_loc(w, h->loc);
     buf_putc(w->out, '}');
 }
 
-static void put_rule(struct writer *w, const struct rule *r)
+static void put_rule(struct json_writer *w, const struct rule *r)
 {
-    buf_puts(w->out, S("{\"body\":"));
+    buf_puts(w->out, S("{"));
+    json_put_rule_annotations(w, r);
+    buf_puts(w->out, S("\"body\":"));
     put_body(w, r->body);
     buf_puts(w->out, r->is_default ? S(",\"default\":true") : S(""));
     if (r->otherwise != NULL) {
@@ -353,7 +352,7 @@ static void put_rule(struct writer *w, const struct rule *r)
     buf_putc(w->out, '}');
 }
 
-static void put_imports(struct writer *w)
+static void put_imports(struct json_writer *w)
 {
     for (size_t i = 0; i < w->m->n_imports; i++) {
         const struct import *imp = w->m->imports[i];
@@ -363,7 +362,7 @@ static void put_imports(struct writer *w)
             val_json_string(w->out, imp->alias, true);
             buf_putc(w->out, ',');
         }
-        if (wants_loc(w, imp->alias_loc)) {
+        if (json_wants_loc(w, imp->alias_loc)) {
             buf_puts(w->out, S("\"alias_location\":"));
             put_place(w, imp->alias_loc);
             buf_putc(w->out, ',');
@@ -376,25 +375,42 @@ static void put_imports(struct writer *w)
     buf_puts(w->out, w->m->n_imports > 0 ? S("]") : S(""));
 }
 
+/* The first line of a block of annotations has the place of the block. */
+static void put_comment_place(struct json_writer *w, size_t i, size_t *at)
+{
+    const struct module *m = w->m;
+    struct loc l = m->comments[i].loc;
+    if (*at < m->n_annotations && m->annotations[*at]->loc.off == l.off) {
+        json_put_block_place(w, m->annotations[(*at)++]);
+    } else {
+        put_place(w, l);
+    }
+}
+
 void ast_to_json(struct buf *out, const struct module *m, const struct ast_json_options *o)
 {
-    struct writer w = {.out = out, .o = o, .m = m};
+    struct json_writer w = {.out = out, .o = o, .m = m};
     buf_puts(out, S("{\"package\":{"));
     lead_loc(&w, m->package_loc);
     buf_puts(out, S("\"path\":"));
-    put_list(&w, m->package->list.v, m->package->list.n);
+    json_put_list(&w, m->package->list.v, m->package->list.n);
     buf_putc(out, '}');
     put_imports(&w);
+    for (size_t i = 0; i < m->n_annotations; i++) {
+        buf_puts(out, i == 0 ? S(",\"annotations\":[") : S(","));
+        json_put_annotation(&w, m->annotations[i]);
+    }
+    buf_puts(out, m->n_annotations > 0 ? S("]") : S(""));
     for (size_t i = 0; i < m->n_rules; i++) {
         buf_puts(out, i == 0 ? S(",\"rules\":[") : S(","));
         put_rule(&w, m->rules[i]);
     }
     buf_puts(out, m->n_rules > 0 ? S("]") : S(""));
-    for (size_t i = 0; o != NULL && o->comments && i < m->n_comments; i++) {
+    for (size_t i = 0, at = 0; o != NULL && o->comments && i < m->n_comments; i++) {
         buf_puts(out, i == 0 ? S(",\"comments\":[{\"Text\":") : S(",{\"Text\":"));
         ast_json_bytes(out, m->comments[i].text);
         buf_puts(out, S(",\"Location\":"));
-        put_place(&w, m->comments[i].loc);
+        put_comment_place(&w, i, &at);
         buf_putc(out, '}');
     }
     buf_puts(out, o != NULL && o->comments && m->n_comments > 0 ? S("]}") : S("}"));
@@ -402,24 +418,24 @@ void ast_to_json(struct buf *out, const struct module *m, const struct ast_json_
 
 void ast_term_to_json(struct buf *out, const struct term *t)
 {
-    struct writer w = {.out = out};
+    struct json_writer w = {.out = out};
     put_term(&w, t);
 }
 
 void ast_expr_to_json(struct buf *out, const struct expr *e, size_t index)
 {
-    struct writer w = {.out = out};
+    struct json_writer w = {.out = out};
     put_expr(&w, e, index, true);
 }
 
 void ast_body_to_json(struct buf *out, const struct body *b)
 {
-    struct writer w = {.out = out};
+    struct json_writer w = {.out = out};
     put_body(&w, b);
 }
 
 void ast_rule_to_json(struct buf *out, const struct rule *r)
 {
-    struct writer w = {.out = out};
+    struct json_writer w = {.out = out};
     put_rule(&w, r);
 }

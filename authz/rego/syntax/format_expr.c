@@ -197,6 +197,15 @@ enum written write_expr(struct writer *w, struct expr *e)
     return e->n_with > 0 ? both(r, write_withs(w, e)) : r;
 }
 
+/* Could an operator follow the expression? */
+static bool may_go_on(const struct expr *e)
+{
+    bool braced = e->kind == E_EVERY ||
+                  (e->kind == E_TERM && e->term->type == T_NOT && e->term->logic.explicit_lhs);
+    bool names = e->kind == E_SOME && e->symbols[0]->type != T_CALL;
+    return e->n_with > 0 || (!braced && !names);
+}
+
 /* A line that begins with a minus would be read as going on from the one before. */
 static void guard_minus(struct writer *w, const struct expr *e, size_t from)
 {
@@ -223,7 +232,7 @@ void write_body(struct writer *w, struct body *b)
         start_line(w);
         size_t from = w->out->n;
         (void)write_expr(w, b->v[i]);
-        if (i > 0) {
+        if (i > 0 && may_go_on(b->v[i - 1])) {
             guard_minus(w, b->v[i], from);
         }
         end_line(w);

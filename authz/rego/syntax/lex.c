@@ -13,33 +13,34 @@ const char *token_name(enum token t)
 }
 
 static const struct {
-    const char *name;
+    struct str name;
     enum token tok;
     unsigned bit; /* 0: a keyword always */
 } keyword_table[] = {
-    {"package", TOK_PACKAGE, 0},
-    {"import", TOK_IMPORT, 0},
-    {"as", TOK_AS, 0},
-    {"default", TOK_DEFAULT, 0},
-    {"else", TOK_ELSE, 0},
-    {"not", TOK_NOT, 0},
-    {"some", TOK_SOME, 0},
-    {"with", TOK_WITH, 0},
-    {"null", TOK_NULL, 0},
-    {"true", TOK_TRUE, 0},
-    {"false", TOK_FALSE, 0},
-    {"in", TOK_IN, KW_IN},
-    {"every", TOK_EVERY, KW_EVERY},
-    {"if", TOK_IF, KW_IF},
-    {"contains", TOK_CONTAINS, KW_CONTAINS},
-    {"and", TOK_LOGICAL_AND, KW_AND},
-    {"or", TOK_LOGICAL_OR, KW_OR},
+    {STR_INIT("package"), TOK_PACKAGE, 0},
+    {STR_INIT("import"), TOK_IMPORT, 0},
+    {STR_INIT("as"), TOK_AS, 0},
+    {STR_INIT("default"), TOK_DEFAULT, 0},
+    {STR_INIT("else"), TOK_ELSE, 0},
+    {STR_INIT("not"), TOK_NOT, 0},
+    {STR_INIT("some"), TOK_SOME, 0},
+    {STR_INIT("with"), TOK_WITH, 0},
+    {STR_INIT("null"), TOK_NULL, 0},
+    {STR_INIT("true"), TOK_TRUE, 0},
+    {STR_INIT("false"), TOK_FALSE, 0},
+    {STR_INIT("in"), TOK_IN, KW_IN},
+    {STR_INIT("every"), TOK_EVERY, KW_EVERY},
+    {STR_INIT("if"), TOK_IF, KW_IF},
+    {STR_INIT("contains"), TOK_CONTAINS, KW_CONTAINS},
+    {STR_INIT("and"), TOK_LOGICAL_AND, KW_AND},
+    {STR_INIT("or"), TOK_LOGICAL_OR, KW_OR},
 };
 
 enum token keyword_token(struct str name, unsigned keywords)
 {
-    for (size_t i = 0; i < ARRAY_LEN(keyword_table); i++) {
-        if (str_is(name, keyword_table[i].name)) {
+    for (size_t i = 0; name.n > 0 && i < ARRAY_LEN(keyword_table); i++) {
+        struct str word = keyword_table[i].name;
+        if (name.n == word.n && name.p[0] == word.p[0] && str_eq(name, word)) {
             bool on = keyword_table[i].bit == 0 || (keywords & keyword_table[i].bit) != 0;
             on = on && (keyword_table[i].tok != TOK_NOT || (keywords & KW_PLAIN_NOT) == 0);
             return on ? keyword_table[i].tok : TOK_IDENT;
@@ -54,7 +55,7 @@ unsigned keyword_bit(struct str name)
         return KW_NOT;
     }
     for (size_t i = 0; i < ARRAY_LEN(keyword_table); i++) {
-        if (str_is(name, keyword_table[i].name)) {
+        if (str_eq(name, keyword_table[i].name)) {
             return keyword_table[i].bit;
         }
     }

@@ -12,9 +12,10 @@
     X(IDENT, "identifier")                                                                         \
     X(COMMENT, "comment")                                                                          \
     X(PACKAGE, "package")                                                                          \
-    X(IMPORT, "import") X(AS, "as") X(DEFAULT, "default") X(ELSE, "else") X(NOT, "not")            \
-        X(SOME, "some") X(WITH, "with") X(NULL, "null") X(TRUE, "true") X(FALSE, "false")          \
-            X(NUMBER, "number") X(STRING, "string") X(TEMPLATE_PART, "template-string-part")       \
+    X(IMPORT, "import")                                                                            \
+    X(AS, "as") X(DEFAULT, "default") X(ELSE, "else") X(NOT, "not") X(SOME, "some")                \
+        X(WITH, "with") X(NULL, "null") X(TRUE, "true") X(FALSE, "false") X(NUMBER, "number")      \
+            X(STRING, "string") X(TEMPLATE_PART, "template-string-part")                           \
                 X(TEMPLATE_END, "template-string-end")                                             \
                     X(RAW_TEMPLATE_PART, "raw-template-string-part")                               \
                         X(RAW_TEMPLATE_END, "raw-template-string-end") X(LBRACK, "[")              \

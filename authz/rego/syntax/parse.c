@@ -191,6 +191,12 @@ static struct str line_and_caret(struct arena *a, const struct rego_error *e)
     return str_n(text, line.n + indent + 2);
 }
 
+void rego_error_find_line(struct arena *a, struct rego_error *e, struct str source)
+{
+    add_line(e, source);
+    e->details = line_and_caret(a, e);
+}
+
 static void add_error(struct parser *p, struct loc loc, struct str message)
 {
     message = with_hints(p, message);
@@ -376,8 +382,7 @@ static void read_statements(struct parser *p, bool rules)
     size_t i = p->errors.n;
     for (const struct parse_error *x = p->s.last_error; x != NULL; x = x->before) {
         p->errors.v[--i] = x->e; /* those that are told; most were of trials */
-        add_line(&p->errors.v[i], p->source);
-        p->errors.v[i].details = line_and_caret(p->a, &p->errors.v[i]);
+        rego_error_find_line(p->a, &p->errors.v[i], p->source);
     }
     arena_release(&p->scratch);
 }
