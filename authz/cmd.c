@@ -140,6 +140,8 @@ static int cmd_version_text(struct daemon *d, int argc, char **argv)
 
 const struct daemon_command authz_commands[] = {
     {"eval", "[-d PATH] [-i FILE] QUERY", "evaluate a query", cmd_eval, false},
+    {"why", "[-d PATH] [-i FILE] REFERENCE", "what would have to be different for another decision",
+     cmd_why, false},
     {"check", "PATH...", "check policies for errors", cmd_check, false},
     {"fmt", "[-w|-d|-l] [PATH...]", "format policies", cmd_fmt, false},
     {"parse", "FILE", "print the syntax tree of a policy", cmd_parse_file, false},

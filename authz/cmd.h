@@ -21,7 +21,7 @@ struct cmd {
     const char *format, *input, *package, *run, *config, *json_include, *explain, *schema,
         *capabilities, *target, *sort, *decision, *output, *revision, *signing_key, *signing_alg,
         *signing_plugin, *claims_file, *verification_key, *verification_key_id, *scope, *file,
-        *version_name, *partial_namespace, *log_level, *log_format, *history, *text,
+        *version_name, *partial_namespace, *engine, *log_level, *log_format, *history, *text,
         *authentication, *authorization, *tls_cert, *tls_key, *tls_ca, *tls_min, *unix_perm,
         *persist;
     int64_t tls_refresh_ns;
@@ -149,6 +149,7 @@ void table_print(struct buf *out, const struct table *t);
 /* ---- commands ---- */
 
 int cmd_eval(struct daemon *d, int argc, char **argv);
+int cmd_why(struct daemon *d, int argc, char **argv);
 int cmd_check(struct daemon *d, int argc, char **argv);
 int cmd_parse_file(struct daemon *d, int argc, char **argv);
 int cmd_fmt(struct daemon *d, int argc, char **argv);

@@ -62,6 +62,7 @@ static const struct flag flags[] = {
     {"disable-early-exit", 0, FLAG_BOOL, CMD(flag), NULL, "taken; changes no result", NULL, NULL},
     {"optimize-store-for-read-speed", 0, FLAG_BOOL, CMD(flag), NULL, "taken; it always is", NULL,
      NULL},
+    {"engine", 0, FLAG_CHOICE, CMD(engine), "ENGINE", NULL, "rego,topdown", "rego"},
     ROW_IGNORE,
     ROW_CAPABILITIES,
     ROW_V0,
@@ -126,7 +127,12 @@ bool run_prepare(struct run *r)
     }
     run_query_options(r, &qo);
     int64_t t2 = clock_mono_ns();
-    bool ok = rego_prepare(r->im->policy, run_query_text(r), &qo, &r->errors, &r->q);
+    struct str text = run_query_text(r);
+    bool ok = rego_prepare(r->im->policy, text, &qo, &r->errors, &r->q);
+    if (ok && c->engine != NULL && strcmp(c->engine, "topdown") == 0) {
+        r->topdown = rego_topdown_new(r->im->policy);
+        ok = rego_topdown_prepare(r->topdown, text, &qo, &r->errors, &r->tq);
+    }
     r->load_ns = t1 - t0;
     r->compile_ns = clock_mono_ns() - t2;
     return ok;
@@ -135,6 +141,8 @@ bool run_prepare(struct run *r)
 void run_release(struct run *r)
 {
     rego_query_free(r->q);
+    rego_topdown_query_free(r->tq);
+    rego_topdown_free(r->topdown);
     image_free(r->im);
 }
 
@@ -156,7 +164,11 @@ void run_evaluate(struct run *r, struct arena *a, struct rego_result *out)
 {
     struct rego_eval_options o;
     run_eval_options(r, &o);
-    rego_eval(r->q, &o, a, out);
+    if (r->tq != NULL) {
+        rego_topdown_eval(r->tq, &o, NULL, a, out);
+    } else {
+        rego_eval(r->q, &o, a, out);
+    }
 }
 
 /* Upstream wraps the errors of an evaluation, too, as one list. */

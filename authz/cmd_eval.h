@@ -2,12 +2,15 @@
 #ifndef SEXTANT_AUTHZ_CMD_EVAL_H
 #define SEXTANT_AUTHZ_CMD_EVAL_H
 
+#include "authz/rego/topdown.h"
 #include "cmd.h"
 
 struct run {
     struct cmd *c;
     struct image *im;
     struct rego_query *q;
+    struct rego_topdown *topdown; /* the second evaluator, for tests: --engine topdown */
+    struct rego_topdown_query *tq;
     struct val input, runtime;
     struct rego_errors errors, shown; /* shown: of builtins, with --show-builtin-errors */
     struct str text;                  /* the query, once it was read */

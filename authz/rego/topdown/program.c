@@ -417,11 +417,14 @@ static void lower_query(struct rego_topdown_query *q, struct body *b, bool captu
     q->body = lower_body(&l, b);
     q->plain = tb_copy(&q->a, q->body);
     q->partial = tb_copy(&q->a, q->body);
-    q->n_exprs = q->body->n;
+    q->n_exprs = b->n;
     q->captures = arena_array(&q->a, struct sym *, q->n_exprs + 1);
     query_vars(q, q->body);
-    for (size_t i = 0; capture && i < q->n_exprs; i++) {
-        q->captures[i] = capture_one(&l, q->body->v[i], i);
+    struct expr **written = source_order(&q->a, b);
+    for (size_t i = 0, k = 0; capture && i < b->n && k < q->body->n; i++) {
+        if (written[i]->kind != E_SOME) { /* a declaration is no expression here */
+            q->captures[i] = capture_one(&l, q->body->v[k++], i);
+        }
     }
     unsigned declared = next;
     rewrite_query(&l, q->body, false);
