@@ -87,6 +87,7 @@ struct expr {
     bool generated; /* made by the compiler */
     struct loc loc;
     struct loc word;       /* E_SOME, E_EVERY: of the keyword */
+    struct str file;       /* of what partial evaluation leaves: where it stood */
     struct term *term;     /* E_TERM: a T_CALL for calls, `:=` (assign) and `=` (eq) too */
     struct term **symbols; /* E_SOME: variables, or one call of internal.member_2/3 */
     size_t n_symbols;

@@ -75,6 +75,7 @@ static void take_withs(struct te *e, struct texpr *x)
         }
     }
     x->loc = at->loc;
+    x->file = e->file;
 }
 
 static struct halt *run_saved(struct te *e, size_t pushed, struct texpr *x, struct k *k)

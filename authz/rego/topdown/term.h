@@ -70,6 +70,7 @@ struct texpr {
     bool negated, generated, assigned;
     bool explicit_lhs, explicit_rhs;
     struct loc loc;
+    struct str file; /* of saved expressions */
     struct tt **t; /* TX_TERM: one; TX_CALL: operator, operands, perhaps where the result goes */
     size_t n;
     bool eq; /* TX_CALL of `=` */

@@ -138,6 +138,7 @@ struct expr *expr_from_tx(struct arena *a, const struct texpr *x)
     e->loc = x->loc;
     e->negated = x->negated;
     e->generated = x->generated;
+    e->file = x->file;
     if (x->kind == TX_TERM) {
         e->term = term_from_tt(a, x->t[0]);
     } else if (x->kind == TX_CALL) {
