@@ -153,6 +153,7 @@ bool rego_prepare(const struct rego_policy *p, struct str text, const struct reg
         for (size_t i = 0; i < b->n; i++) {
             q->exprs[i] = b->v[i]->loc;
         }
+        c.captured = o->capture ? b : NULL;
         if (query_resolve(&c, b)) {
             collect_vars(&c, q);
             q->n_exprs = b->n;

@@ -108,9 +108,10 @@ struct compiler {
     struct crule *crule;             /* whose rule it is */
     bool has_labels;
     bool strict;
-    enum rego_version version; /* of a query */
-    size_t rule_errors;        /* how many there were before the rule at work */
-    bool unused_told;          /* of an inner body of it */
+    enum rego_version version;   /* of a query */
+    const struct body *captured; /* of a query: its expressions give their values */
+    size_t rule_errors;          /* how many there were before the rule at work */
+    bool unused_told;            /* of an inner body of it */
     bool query;
     const char *const *unsafe_builtins; /* ends with NULL; NULL: none */
     bool asks;                          /* something calls a builtin that asks the world */

@@ -1,5 +1,6 @@
 /* Instructions, labels, registers, and the code of rules and queries. */
 #include "authz/rego/compile/emit_priv.h"
+#include "authz/rego/syntax/visit.h"
 
 uint32_t label_new(struct gen *g)
 {
@@ -177,15 +178,51 @@ static int32_t emit_query_expr(struct gen *g, struct expr *e, bool capture)
     return emit_value(g, t);
 }
 
+struct iteration {
+    struct compiler *c;
+    bool found;
+};
+
+static bool find_iteration(struct visitor *v, struct term *t)
+{
+    struct iteration *i = v->ctx;
+    struct callee callee;
+    if (t->type >= T_ARRAY_COMP && t->type <= T_OBJECT_COMP) {
+        return false;
+    }
+    for (size_t k = 1; t->type == T_REF && k < t->list.n; k++) {
+        i->found |= t->list.v[k]->type == T_VAR;
+    }
+    if (t->type == T_CALL && find_callee(i->c, t->list.v[0], &callee) && callee.builtin != NULL) {
+        i->found |= (callee.builtin->flags & BF_RELATION) != 0;
+    }
+    return !i->found;
+}
+
+/* Only a query of one expression with at most one value shows false; others look for what holds. */
+static bool must_hold(struct compiler *c, struct body *b)
+{
+    struct iteration i = {c, b->n > 1};
+    struct visitor v = {.term = find_iteration, .ctx = &i};
+    if (!i.found) {
+        visit_body(&v, b);
+    }
+    return i.found;
+}
+
 struct code *emit_query(struct compiler *c, struct body *b, struct local **vars, size_t n_vars,
                         bool capture)
 {
     struct gen g = begin(c);
     uint32_t end = g.fail;
     int32_t *ops = arena_array(c->a, int32_t, n_vars + b->n + 1);
+    bool holds = capture && must_hold(c, b);
     for (size_t i = 0; i < b->n; i++) {
         g.loc = b->v[i]->loc;
         ops[n_vars + i] = emit_query_expr(&g, b->v[i], capture);
+        if (holds) {
+            emit(&g, OP_TRUE, 0, ops[n_vars + i], 0);
+        }
     }
     for (size_t i = 0; i < n_vars; i++) {
         ops[i] = vars[i]->bound ? (int32_t)vars[i]->reg : constant(&g, VAL_UNDEF);

@@ -211,6 +211,20 @@ static bool is_assignment(const struct expr *e)
     return e->kind == E_TERM && term_is_call_of(e->term, "eq") && e->term->generated;
 }
 
+/* Where a query shows the value of such an expression, that value is unsafe with it. */
+static bool gives_value_to_query(struct compiler *c, const struct expr *e)
+{
+    bool shown =
+        e->kind == E_TERM && !e->negated &&
+        (e->term->type == T_VAR || (e->term->type == T_CALL && !term_is_call_of(e->term, "eq")));
+    for (size_t i = 0; shown && c->captured != NULL && i < c->captured->n; i++) {
+        if (c->captured->v[i] == e) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void note_expr(struct compiler *c, struct expr *e, const struct varset *unsafe)
 {
     struct varset left = varset_new(c);
@@ -225,6 +239,11 @@ static void note_expr(struct compiler *c, struct expr *e, const struct varset *u
                 c->unsafe[i].assigned |= c->unsafe[i].local->id == id;
             }
         }
+    }
+    if (gives_value_to_query(c, e)) {
+        struct local *l = new_local(c, S("$0"), e->loc);
+        l->wildcard = true;
+        note_unsafe(c, l->id, e->loc, false);
     }
 }
 

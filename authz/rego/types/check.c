@@ -212,6 +212,27 @@ void types_check(struct compiler *c)
     lookups_release(&lookups);
 }
 
+/* The query as it is checked: calls whose value it shows have a variable for it. */
+static struct body *with_results(struct checker *k, struct lower *l, const struct body *b)
+{
+    struct body *out = arena_new(k->a, struct body);
+    for (size_t i = 0; i < b->n; i++) {
+        struct expr *e = b->v[i];
+        struct callee callee;
+        if (k->c->captured != NULL && e->kind == E_TERM && !e->negated && e->term->type == T_CALL &&
+            !term_is_call_of(e->term, "eq") && find_callee(k->c, e->term->list.v[0], &callee) &&
+            e->term->list.n == (size_t)callee.arity + 1 &&
+            (callee.builtin == NULL || (callee.builtin->flags & BF_VOID) == 0)) {
+            struct expr *copy = arena_new(k->a, struct expr);
+            *copy = *e;
+            copy->term = lowered_result(l, e->term);
+            e = copy;
+        }
+        body_push(k->a, out, e);
+    }
+    return out;
+}
+
 void types_check_query(struct compiler *c, struct body *b)
 {
     struct checker k;
@@ -223,7 +244,7 @@ void types_check_query(struct compiler *c, struct body *b)
     struct lower l = {.c = c, .a = k.a, .next = c->n_locals, .query = true};
     k.env = &rules;
     k.errors = (struct rego_errors){.a = k.a};
-    check_body(&k, lowered_body(&l, b));
+    check_body(&k, lowered_body(&l, with_results(&k, &l, b)));
     take_errors(&k);
     lookups_release(&lookups);
 }

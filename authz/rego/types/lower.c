@@ -427,3 +427,15 @@ struct term *lowered_term(struct lower *l, struct term *t, struct body *out)
     }
     return t;
 }
+
+struct term *lowered_result(struct lower *l, const struct term *call)
+{
+    struct term *n = like(l, call);
+    n->list.v = NULL;
+    n->list.n = n->list.cap = 0;
+    for (size_t i = 0; i < call->list.n; i++) {
+        term_push(l->a, n, call->list.v[i]);
+    }
+    term_push(l->a, n, made_up(l, call->loc, NULL));
+    return n;
+}

@@ -21,4 +21,7 @@ struct body *lowered_body(struct lower *l, const struct body *b);
 /* A term as operand; what it needs is added to `out`. */
 struct term *lowered_term(struct lower *l, struct term *t, struct body *out);
 
+/* A copy of a call with a new variable for its result as last operand. */
+struct term *lowered_result(struct lower *l, const struct term *call);
+
 #endif

@@ -46,6 +46,17 @@ static struct str ref_text(struct checker *k, const struct term *t)
     return s;
 }
 
+static struct str dotted(struct checker *k, const struct term *ref)
+{
+    struct str s = ref->list.v[0]->var.name;
+    for (size_t i = 1; i < ref->list.n; i++) {
+        const struct term *t = ref->list.v[i];
+        s = arena_printf(k->a, "%.*s.%.*s", STR_FMT(s),
+                         STR_FMT(t->type == T_STRING ? t->str : STR_EMPTY));
+    }
+    return s;
+}
+
 /* The type an annotation names; NULL: it says nothing, or an error was told. */
 static const struct type *noted_type(struct checker *k, const struct schema_note *n)
 {
@@ -60,6 +71,9 @@ static const struct type *noted_type(struct checker *k, const struct schema_note
             return known;
         }
         document = val_get(k->c->o->schemas, val_str(k->a, name));
+        if (val_undef(document)) { /* files are known by their path, whatever is in it */
+            document = val_get(k->c->o->schemas, val_str(k->a, dotted(k, n->schema)));
+        }
         if (val_undef(document)) {
             wrong_schema(k, arena_printf(k->a, "undefined schema: %.*s", STR_FMT(name)));
             return NULL;
