@@ -50,6 +50,28 @@ void arena_reset(struct arena *a)
     }
 }
 
+/* The blocks of `other` go behind the newest of `a`, which stays the one that is filled. */
+void arena_join(struct arena *a, struct arena *other)
+{
+    if (other->block == NULL) {
+        return;
+    }
+    if (a->block == NULL) {
+        size_t budget = a->budget;
+        *a = *other;
+        a->budget = budget;
+    } else {
+        struct arena_block *oldest = other->block;
+        while (oldest->older != NULL) {
+            oldest = oldest->older;
+        }
+        oldest->older = a->block->older;
+        a->block->older = other->block;
+        a->used += other->used;
+    }
+    *other = (struct arena){.budget = other->budget};
+}
+
 /* Blocks double up to a step that wastes little; a big object gets a block of its own size. */
 static size_t block_size(const struct arena *a, size_t need)
 {

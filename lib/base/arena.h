@@ -51,6 +51,28 @@ static inline __attribute__((returns_nonnull)) void *arena_alloc_raw(struct aren
     return arena_alloc_block(a, n, align);
 }
 
+/*
+ * A place to go back to: what was allocated since dies. Only as long as the arena has not taken another block
+ * meanwhile; else arena_rewind does nothing.
+ */
+struct arena_mark {
+    char *cur;
+    struct arena_block *block;
+};
+static inline struct arena_mark arena_mark(const struct arena *a)
+{
+    return (struct arena_mark){a->cur, a->block};
+}
+static inline void arena_rewind(struct arena *a, struct arena_mark m)
+{
+    if (likely(a->block == m.block && m.block != NULL)) {
+        a->cur = m.cur;
+    }
+}
+
+/* Makes all that `other` holds part of `a`; `other` is empty then. */
+void arena_join(struct arena *a, struct arena *other);
+
 #define arena_new(a, type) ((type *)arena_alloc((a), sizeof(type)))
 #define arena_array(a, type, count) ((type *)arena_calloc((a), (count), sizeof(type)))
 void *arena_calloc(struct arena *a, size_t count, size_t size) __attribute__((returns_nonnull));

@@ -1,5 +1,6 @@
 #include "authz/rego/value/value_priv.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
 static uint64_t mix(uint64_t h, uint64_t v)
@@ -30,31 +31,44 @@ struct val val_str(struct arena *a, struct str s)
     return val_str_done(v);
 }
 
+static struct val number_text(struct arena *a, struct str text, enum num_kind kind)
+{
+    struct vnum *n = arena_alloc_raw(a, sizeof *n + text.n, 8);
+    n->h = (struct vhead){.type = V_NUMBER, .flags = (uint8_t)kind, .n = (uint32_t)text.n};
+    memcpy(n->text, text.p, text.n);
+    return val_of(n);
+}
+
 struct val val_int(struct arena *a, int64_t i)
 {
     if (likely(i >= -(INT64_C(1) << 61) && i < INT64_C(1) << 61)) {
         return (struct val){((uint64_t)i << 2) | 1};
     }
-    struct vnum *n = arena_new(a, struct vnum);
-    n->h.type = V_NUMBER;
-    n->num = num_int(i);
-    return val_of(n);
+    char text[24];
+    int n = snprintf(text, sizeof text, "%" PRId64, i);
+    return number_text(a, str_n(text, (size_t)n), NUM_I64);
 }
 
 struct val val_num(struct arena *a, struct num x)
 {
-    if (x.kind == NUM_I64) {
-        return val_int(a, x.i);
-    }
-    struct vnum *n = arena_new(a, struct vnum);
-    n->h.type = V_NUMBER;
-    n->num = x;
-    return val_of(n);
+    return x.kind == NUM_I64 ? val_int(a, x.i) : number_text(a, x.text, x.kind);
+}
+
+struct str val_num_text(struct val v)
+{
+    return str_n(((const struct vnum *)(uintptr_t)v.w)->text, val_head(v)->n);
 }
 
 struct num val_number(struct val v)
 {
-    return val_is_small(v) ? num_int(val_small(v)) : ((const struct vnum *)(uintptr_t)v.w)->num;
+    if (val_is_small(v)) {
+        return num_int(val_small(v));
+    }
+    struct num n = {.kind = (enum num_kind)val_head(v)->flags, .text = val_num_text(v)};
+    if (n.kind == NUM_I64) {
+        BUG_ON(failed(num_parse(n.text, &n)));
+    }
+    return n;
 }
 
 static const struct varr empty_array = {.h = {.type = V_ARRAY, .depth = 1}};

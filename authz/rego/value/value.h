@@ -48,9 +48,10 @@ struct vstr {
     char p[];
 };
 
+/* Never one that fits a small integer. h.n bytes of text, as it was written; h.flags: its kind. */
 struct vnum {
     struct vhead h;
-    struct num num; /* never one that fits a small integer */
+    char text[];
 };
 
 struct varr {
@@ -146,12 +147,13 @@ static inline uint32_t val_len(struct val v)
 
 /* Making values. */
 struct val val_int(struct arena *a, int64_t i);
-struct val val_num(struct arena *a, struct num n); /* n.text must live as long as `a` */
+struct val val_num(struct arena *a, struct num n); /* a copy */
 struct val val_str(struct arena *a, struct str s); /* a copy */
 /* Room for `n` bytes to be filled before val_str_done seals it. */
 struct vstr *val_str_room(struct arena *a, size_t n);
 struct val val_str_done(struct vstr *s);
-struct num val_number(struct val v); /* of a V_NUMBER */
+struct num val_number(struct val v);   /* of a V_NUMBER; its text lives as long as the value */
+struct str val_num_text(struct val v); /* of a V_NUMBER that is no small integer */
 
 struct val val_array(struct arena *a, const struct val *items, size_t n); /* copies the words */
 struct val val_object2(struct arena *a, const struct val *pairs,
@@ -292,9 +294,13 @@ const char *val_type_name(struct val v);
 struct val val_with(struct arena *a, struct val obj, struct val key, struct val v);
 struct val val_merge(struct arena *a, struct val x, struct val y, bool *clash);
 struct val val_copy(struct arena *a, struct val v); /* deep, into another arena */
+/* The same for base data: what is equal is copied once. */
+struct val val_copy_shared(struct arena *a, struct val v);
 
 /* JSON (RFC 8259). Object keys: the last of two equal ones wins. ERR_SYNTAX with line and column. */
 struct err val_from_json(struct arena *a, struct str text, struct val *out);
+/* The same for base data, which is large, lives long, and repeats itself: what is equal is made once. */
+struct err val_from_json_shared(struct arena *a, struct str text, struct val *out);
 /*
  * JSON out: sets become arrays, object keys that are not strings become their own JSON text.
  * `html` escapes < > & as the encoder of Go does.

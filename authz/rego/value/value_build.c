@@ -1,4 +1,5 @@
 /* How containers come to be: lists, sorting without recursion on size, merging, copying. */
+#include "authz/rego/value/pool.h"
 #include "authz/rego/value/value_priv.h"
 
 #include <stdlib.h>
@@ -205,28 +206,54 @@ struct val val_merge(struct arena *a, struct val x, struct val y, bool *clash)
     return vlist_object(&l);
 }
 
-struct val val_copy(struct arena *a, struct val v)
+static struct val copied(struct arena *a, struct val_pool *pool, struct val v);
+
+static struct val copied_container(struct arena *a, struct val_pool *pool, struct val v)
+{
+    enum vtype t = val_type(v);
+    size_t n = (size_t)val_len(v) * (t == V_OBJECT ? 2 : 1);
+    const struct val *from = t == V_ARRAY ? val_arr(v)->v : val_tab(v)->v;
+    struct val few[16], *to = n <= ARRAY_LEN(few) ? few : malloc(n * sizeof *to);
+    BUG_ON(to == NULL);
+    for (size_t i = 0; i < n; i++) {
+        to[i] = copied(a, pool, from[i]);
+    }
+    struct val r = t == V_ARRAY ? val_array(a, to, n) : val_table(a, t, to, val_len(v));
+    if (to != few) {
+        free(to);
+    }
+    return r;
+}
+
+static struct val copied(struct arena *a, struct val_pool *pool, struct val v)
 {
     if (!val_is_ptr(v)) {
         return v;
     }
     enum vtype t = val_type(v);
-    if (t == V_STRING) {
-        return val_str(a, val_text(v));
-    }
-    if (t == V_NUMBER) {
-        struct num n = val_number(v);
-        n.text = n.text.p != NULL ? arena_str(a, n.text) : n.text;
-        return val_num(a, n);
-    }
-    size_t n = (size_t)val_len(v) * (t == V_OBJECT ? 2 : 1);
-    const struct val *from = t == V_ARRAY ? val_arr(v)->v : val_tab(v)->v;
-    if (n == 0) {
+    if (t >= V_ARRAY && val_len(v) == 0) {
         return v;
     }
-    struct val *to = arena_alloc_raw(a, n * sizeof *to, 8);
-    for (size_t i = 0; i < n; i++) {
-        to[i] = val_copy(a, from[i]);
+    struct arena_mark mark = arena_mark(a);
+    struct val r = t == V_STRING   ? val_str(a, val_text(v))
+                   : t == V_NUMBER ? val_num(a, val_number(v))
+                                   : copied_container(a, pool, v);
+    struct val known = pool != NULL ? val_pooled(pool, r) : r;
+    if (!val_same(known, r) && t < V_ARRAY) {
+        arena_rewind(a, mark);
     }
-    return t == V_ARRAY ? val_array(a, to, n) : val_table(a, t, to, val_len(v));
+    return known;
+}
+
+struct val val_copy(struct arena *a, struct val v)
+{
+    return copied(a, NULL, v);
+}
+
+struct val val_copy_shared(struct arena *a, struct val v)
+{
+    struct val_pool *pool = val_pool_new((size_t)1 << 30);
+    struct val r = copied(a, pool, v);
+    val_pool_free(pool);
+    return r;
 }

@@ -2,8 +2,10 @@
  * JSON to values and back. The reader makes values directly: a detour through a tree of another
  * shape would double the cost of a decision. RFC 8259; the last of two equal keys wins.
  */
+#include "authz/rego/value/pool.h"
 #include "authz/rego/value/value_priv.h"
 
+#include <stdlib.h>
 #ifdef __SSE2__
 #include <emmintrin.h>
 #endif
@@ -14,19 +16,39 @@ struct reader {
     struct val *stack; /* words of the containers that are still open */
     size_t n, cap;
     const char *why;
+    struct val_pool *pool; /* or NULL */
+    struct val result;
 };
+
+enum { STACK_FIRST = 256 };
 
 struct open {
     size_t from;
     bool object;
 };
 
+/* The stack is not the arena's: a large document would leave all its smaller selves behind there. */
+static bool push_grow(struct reader *r)
+{
+    if (r->cap * 2 * sizeof(struct val) > r->a->budget) {
+        r->why = "too many values for the memory allowed";
+        return false;
+    }
+    bool first = r->cap == STACK_FIRST;
+    struct val *v = realloc(first ? NULL : r->stack, r->cap * 2 * sizeof *v);
+    BUG_ON(v == NULL);
+    if (first) {
+        memcpy(v, r->stack, r->n * sizeof *v);
+    }
+    r->stack = v;
+    r->cap *= 2;
+    return true;
+}
+
 static inline void push(struct reader *r, struct val v)
 {
-    if (unlikely(r->n == r->cap)) {
-        size_t cap = r->cap;
-        r->stack = arena_grow(r->a, r->stack, r->n, r->n + 1, &cap, sizeof *r->stack);
-        r->cap = cap;
+    if (unlikely(r->n == r->cap) && !push_grow(r)) {
+        return;
     }
     r->stack[r->n++] = v;
 }
@@ -273,7 +295,6 @@ static struct val number(struct reader *r)
         return VAL_UNDEF;
     }
     r->p = p;
-    n.text = n.kind != NUM_I64 ? arena_str(r->a, n.text) : n.text;
     return val_num(r->a, n);
 }
 
@@ -311,13 +332,14 @@ static struct val scalar(struct reader *r)
     }
 }
 
+static struct val pooled(struct reader *r, struct val v, struct arena_mark mark);
+
 static struct val closed(struct reader *r, size_t from, bool object)
 {
-    if (object) {
-        struct vlist l = {.a = r->a, .v = r->stack + from, .n = r->n - from};
-        return vlist_object(&l);
-    }
-    return val_array(r->a, r->stack + from, r->n - from);
+    struct arena_mark mark = arena_mark(r->a);
+    struct vlist l = {.a = r->a, .v = r->stack + from, .n = r->n - from};
+    struct val v = object ? vlist_object(&l) : val_array(r->a, l.v, l.n);
+    return r->pool != NULL ? pooled(r, v, mark) : v;
 }
 
 static const char *skip_blanks(const char *p, const char *end)
@@ -336,20 +358,31 @@ static const char *skip_blanks(const char *p, const char *end)
         }                                                                                          \
     } while (0)
 
+/* The same value of earlier on, if it is known; what was allocated for this one is given back. */
+static struct val pooled(struct reader *r, struct val v, struct arena_mark mark)
+{
+    struct val known = val_pooled(r->pool, v);
+    if (!val_same(known, v)) {
+        arena_rewind(r->a, mark);
+    }
+    return known;
+}
+
 /* Strings and all else that is no container; `p` stands on its first byte. */
 static inline struct val leaf(struct reader *r, const char **p)
 {
     struct val v;
+    struct arena_mark mark = arena_mark(r->a);
     if (**p == '"') {
         v = short_string(r->a, p, r->end);
         if (likely(!val_undef(v))) {
-            return v;
+            return r->pool != NULL ? pooled(r, v, mark) : v;
         }
     }
     r->p = *p;
     v = scalar(r);
     *p = r->p;
-    return v;
+    return r->pool != NULL ? pooled(r, v, mark) : v;
 }
 
 static const char *due(const struct reader *r, const char *p, bool object)
@@ -424,8 +457,13 @@ close:
     object = depth > 0 && opened[depth - 1].object;
 done:
     push(r, v);
+    if (unlikely(r->why != NULL)) {
+        r->p = p;
+        return;
+    }
     SKIP(p, end);
     if (depth == 0) {
+        r->result = r->stack[0];
         r->why = p < end ? "unexpected text after the value" : NULL;
         r->p = p;
         return;
@@ -448,18 +486,22 @@ done:
     r->p = p;
 }
 
-struct err val_from_json(struct arena *a, struct str text, struct val *out)
+static struct err read_json(struct arena *a, struct str text, struct val_pool *pool, struct val *out)
 {
-    static _Thread_local struct val first[256];
+    static _Thread_local struct val first[STACK_FIRST];
     struct reader r = {.a = a,
                        .start = text.p,
                        .p = text.p,
                        .end = text.p + text.n,
                        .stack = first,
-                       .cap = ARRAY_LEN(first)};
+                       .cap = ARRAY_LEN(first),
+                       .pool = pool};
     document(&r);
+    if (r.stack != first) {
+        free(r.stack);
+    }
     if (r.why == NULL) {
-        *out = r.stack[0];
+        *out = r.result;
         return OK;
     }
     ENSURE(!arena_exhausted(a), ERR_LIMIT, "a document that needs more memory than it may");
@@ -469,4 +511,17 @@ struct err val_from_json(struct arena *a, struct str text, struct val *out)
         line += *p == '\n';
     }
     return err_make_at(ERR_SYNTAX, line, col, "%s (line %u, column %u)", r.why, line, col);
+}
+
+struct err val_from_json(struct arena *a, struct str text, struct val *out)
+{
+    return read_json(a, text, NULL, out);
+}
+
+struct err val_from_json_shared(struct arena *a, struct str text, struct val *out)
+{
+    struct val_pool *pool = val_pool_new(text.n);
+    struct err e = read_json(a, text, pool, out);
+    val_pool_free(pool);
+    return e;
 }
