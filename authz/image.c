@@ -13,6 +13,7 @@ struct image *image_new(void)
     struct image *im = calloc(1, sizeof *im);
     BUG_ON(im == NULL);
     arena_init(&im->arena, IMAGE_MEMORY_MAX);
+    arena_init(&im->data_memory, IMAGE_MEMORY_MAX);
     im->data = val_empty_object();
     return im;
 }
@@ -22,6 +23,7 @@ void image_free(struct image *im)
     if (im != NULL) {
         rego_policy_free(im->policy);
         arena_release(&im->arena);
+        arena_release(&im->data_memory);
         free(im);
     }
 }

@@ -29,9 +29,10 @@ struct data_file {
     struct val doc;  /* at its place */
 };
 
-/* Sources and data together; all of it is in the arena. */
+/* Sources and data together. */
 struct image {
-    struct arena arena; /* sources and data */
+    struct arena arena; /* sources */
+    struct arena data_memory; /* of documents and data: the store takes it over as it is */
     struct policy_file *files;
     size_t n_files, cap_files;
     struct data_file *documents;

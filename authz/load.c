@@ -6,11 +6,15 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <fnmatch.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { LOAD_DEPTH_MAX = 256 }; /* folders in one another; loops of links end here */
 
@@ -44,7 +48,7 @@ struct err parse_document(struct arena *a, struct str name, struct str text, boo
                           struct val *out)
 {
     if (!yaml && !is_yaml(name)) {
-        struct err e = val_from_json(a, text, out);
+        struct err e = val_from_json_shared(a, text, out);
         return failed(e) ? err_wrap(e, "%.*s", STR_FMT(name)) : e;
     }
     struct json *docs;
@@ -56,7 +60,7 @@ struct err parse_document(struct arena *a, struct str name, struct str text, boo
     }
     buf_init(&json, STORE_FILE_MAX);
     json_write(&json, docs->items[0]);
-    struct err e = val_from_json(a, buf_str(&json), out);
+    struct err e = val_from_json_shared(a, buf_str(&json), out);
     buf_release(&json);
     return e;
 }
@@ -122,8 +126,8 @@ static void complain_clash(struct loading *l, struct str path, struct val doc)
 static struct val at_place(struct loading *l, struct val v)
 {
     for (size_t i = l->n_prefix; i-- > 0;) {
-        struct val key = val_str(&l->im->arena, l->prefix[i]);
-        v = val_object2(&l->im->arena, (struct val[]){key, v}, 1);
+        struct val key = val_str(&l->im->data_memory, l->prefix[i]);
+        v = val_object2(&l->im->data_memory, (struct val[]){key, v}, 1);
     }
     return v;
 }
@@ -137,7 +141,7 @@ static void add_document(struct loading *l, struct str path, struct str key, str
         complain(l, "%.*s: document must be of type object", STR_FMT(path));
         return;
     }
-    struct val merged = val_merge(&im->arena, im->data, v, &clash);
+    struct val merged = val_merge(&im->data_memory, im->data, v, &clash);
     if (clash) {
         complain_clash(l, path, v);
         return;
@@ -169,8 +173,8 @@ static void add_unknown(struct loading *l, struct str path, struct str key, stru
     struct val v;
     if (parses_as_policy(l, path, text)) {
         add_policy(l, path, text);
-    } else if (!failed(parse_document(&l->im->arena, path, text, false, &v)) ||
-               !failed(parse_document(&l->im->arena, path, text, true, &v))) {
+    } else if (!failed(parse_document(&l->im->data_memory, path, text, false, &v)) ||
+               !failed(parse_document(&l->im->data_memory, path, text, true, &v))) {
         add_document(l, path, key, v);
     } else {
         complain(l, "%.*s: can't recognize file type", STR_FMT(path));
@@ -216,24 +220,84 @@ static bool seen(const struct loading *l, struct str path, struct str key)
     return false;
 }
 
+static struct err fill(int fd, char *p, size_t room, size_t *n)
+{
+    for (*n = 0; *n < room;) {
+        ssize_t got = read(fd, p + *n, room - *n);
+        if (got == 0) {
+            break;
+        }
+        ENSURE(got > 0 || errno == EINTR, ERR_IO, "%s", strerrordesc_np(errno));
+        *n += got > 0 ? (size_t)got : 0;
+    }
+    return OK;
+}
+
+/* JSON may be most of the memory there is: its text lies in pages that the reader gives back as it goes. */
+static struct err read_json_file(struct arena *a, struct str path, struct val *out)
+{
+    char name[PATH_MAX];
+    struct stat st;
+    size_t n = 0;
+    TRY(str_to_cstr(path, name, sizeof name));
+    int fd = open(name, O_RDONLY | O_CLOEXEC);
+    ENSURE(fd >= 0, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, "%s: %s", name,
+           strerrordesc_np(errno));
+    bool plain = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size <= STORE_FILE_MAX;
+    size_t room = plain ? (size_t)st.st_size + 1 : (size_t)STORE_FILE_MAX + 1;
+    char *p = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                   -1, 0);
+    struct err e = p != MAP_FAILED ? fill(fd, p, room, &n) : err_make(ERR_LIMIT, "out of memory");
+    close(fd);
+    if (!failed(e) && n > STORE_FILE_MAX) {
+        e = err_make(ERR_LIMIT, "over %d bytes", STORE_FILE_MAX);
+    }
+    e = failed(e) ? e : val_from_json_used_up(a, str_n(p, n), out);
+    if (p != MAP_FAILED) {
+        munmap(p, room);
+    }
+    return failed(e) ? err_wrap(e, "%s", name) : e;
+}
+
+static struct err read_document(struct loading *l, struct str path, struct val *out)
+{
+    struct arena text_memory;
+    struct str text;
+    if (!is_yaml(path)) {
+        return read_json_file(&l->im->data_memory, path, out);
+    }
+    arena_init(&text_memory, (size_t)STORE_FILE_MAX + (64 << 20));
+    struct err e = read_whole_file(&text_memory, path, &text);
+    e = failed(e) ? e : parse_document(&l->im->data_memory, path, text, false, out);
+    arena_release(&text_memory);
+    return e;
+}
+
+static void load_document(struct loading *l, struct str path, struct str key)
+{
+    struct val v;
+    if (failed(read_document(l, path, &v))) {
+        complain(l, "%s", err_detail());
+    } else {
+        add_document(l, path, key, v);
+    }
+}
+
 static void load_file(struct loading *l, struct str path, unsigned depth)
 {
     struct str text, key = file_key(l, path);
-    struct val v;
     bool policy = str_ends(path, S(".rego")), document = is_document(path);
     if (seen(l, path, key) || (depth > 0 && !policy && !document)) {
         return;
     }
-    if (failed(read_whole_file(&l->im->arena, path, &text))) {
+    if (document && !policy) {
+        load_document(l, path, key);
+    } else if (failed(read_whole_file(&l->im->arena, path, &text))) {
         complain(l, "%s", err_detail());
     } else if (policy) {
         add_policy(l, path, text);
-    } else if (!document) {
-        add_unknown(l, path, key, text);
-    } else if (failed(parse_document(&l->im->arena, path, text, false, &v))) {
-        complain(l, "%s", err_detail());
     } else {
-        add_document(l, path, key, v);
+        add_unknown(l, path, key, text);
     }
 }
 
@@ -296,7 +360,8 @@ static void take_bundle(struct loading *l, struct str path, const struct bundle 
                                                    .version = b->modules[i].version,
                                                    .from_disk = true});
     }
-    struct val data = val_copy(a, b->data), merged = val_merge(a, l->im->data, data, &clash);
+    struct arena *m = &l->im->data_memory;
+    struct val data = val_copy_shared(m, b->data), merged = val_merge(m, l->im->data, data, &clash);
     if (clash) {
         complain_clash(l, path, data);
     } else {

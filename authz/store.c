@@ -86,9 +86,9 @@ static void compact(struct authz_store *s)
     struct arena *fresh = data_memory_new();
     if (s->overlay != NULL) { /* bundles keep their own data: it is put back, not copied */
         struct val rest = s->strip(s->overlay_ctx, s->data_memory, s->data);
-        s->data = s->overlay(s->overlay_ctx, fresh, val_copy(fresh, rest));
+        s->data = s->overlay(s->overlay_ctx, fresh, val_copy_shared(fresh, rest));
     } else {
-        s->data = val_copy(fresh, s->data);
+        s->data = val_copy_shared(fresh, s->data);
     }
     data_memory_free(s->data_memory);
     s->data_memory = fresh;
@@ -327,18 +327,30 @@ bool store_load(struct authz_store *s, struct rego_errors *errors)
         image_free(im);
         return false;
     }
+    /* What was read is taken over as it is; the data before it dies with its memory. */
+    struct arena *before = s->data_memory;
+    size_t live_before = s->data_live;
+    s->data_memory = data_memory_new();
+    arena_join(s->data_memory, &im->data_memory);
+    s->data_live = s->data_memory->used;
     struct store_txn *t = store_begin(s);
     t->replaying = true;
     t->policies_changed =
         true; /* data may have changed in any place: all conflicts are looked for */
     take_files(t, im);
-    t->data = val_copy(s->data_memory, im->data);
+    t->data = im->data;
     image_free(im);
     journal_overlay(s->journal, t);
     if (s->overlay != NULL) {
         t->data = s->overlay(s->overlay_ctx, s->data_memory, t->data);
     }
-    return store_commit(t, errors);
+    bool done = store_commit(t, errors);
+    data_memory_free(done ? before : s->data_memory);
+    if (!done) {
+        s->data_memory = before;
+        s->data_live = live_before;
+    }
+    return done;
 }
 
 /* ---- bundles ---- */

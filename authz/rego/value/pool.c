@@ -4,11 +4,17 @@
 
 #include <stdlib.h>
 
-enum { SLOTS_MIN = 1 << 8, SLOTS_MAX = 1 << 18, BYTES_A_SLOT = 64, MEMBERS_MAX = 32 };
+enum { SLOTS_MIN = 1 << 8, SLOTS_MAX = 1 << 17, BYTES_A_SLOT = 64, MEMBERS_MAX = 32 };
+
+/* The hash beside the value: what does not fit is told without a look at far-off memory. */
+struct pool_slot {
+    uint64_t hash;
+    struct val v;
+};
 
 struct val_pool {
     size_t mask;
-    struct val slots[];
+    struct pool_slot slots[];
 };
 
 struct val_pool *val_pool_new(size_t bytes)
@@ -50,6 +56,17 @@ static uint64_t hash_members(struct val v)
     return h;
 }
 
+/* Collisions cost a value made twice, nothing else: no key is needed. */
+static uint64_t hash_string(const struct vhead *s)
+{
+    uint64_t h = s->n;
+    for (size_t i = 0; i < STR_WORDS(s->n); i++) {
+        h = (h ^ str_word(s, i)) * UINT64_C(0x9e3779b97f4a7c15);
+        h ^= h >> 32;
+    }
+    return h;
+}
+
 static bool same(struct val x, struct val y)
 {
     const struct vhead *a = val_head(x), *b = val_head(y);
@@ -74,13 +91,13 @@ struct val val_pooled(struct val_pool *p, struct val v)
     if (t >= V_ARRAY && (val_len(v) > MEMBERS_MAX || val_len(v) == 0)) {
         return v;
     }
-    uint64_t h = t == V_STRING   ? str_hash_fast(val_text(v))
+    uint64_t h = t == V_STRING   ? hash_string(val_head(v))
                  : t == V_NUMBER ? str_hash_fast(val_num_text(v))
                                  : hash_members(v);
-    struct val *slot = &p->slots[h & p->mask];
-    if (slot->w != 0 && same(*slot, v)) {
-        return *slot;
+    struct pool_slot *slot = &p->slots[(h >> 20) & p->mask];
+    if (slot->hash == h && slot->v.w != 0 && same(slot->v, v)) {
+        return slot->v;
     }
-    *slot = v;
+    *slot = (struct pool_slot){h, v};
     return v;
 }

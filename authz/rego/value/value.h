@@ -302,6 +302,11 @@ struct err val_from_json(struct arena *a, struct str text, struct val *out);
 /* The same for base data, which is large, lives long, and repeats itself: what is equal is made once. */
 struct err val_from_json_shared(struct arena *a, struct str text, struct val *out);
 /*
+ * The same, for text in private pages of its own (mmap) that nobody needs any more: what was read is given back to
+ * the system on the way, so that text and values never stand in memory together.
+ */
+struct err val_from_json_used_up(struct arena *a, struct str text, struct val *out);
+/*
  * JSON out: sets become arrays, object keys that are not strings become their own JSON text.
  * `html` escapes < > & as the encoder of Go does.
  */

@@ -107,7 +107,7 @@ static bool ascending(const struct pair *p, size_t n)
     return true;
 }
 
-static void sort_pairs(struct arena *a, struct pair *p, size_t n)
+static void sort_pairs(struct pair *p, size_t n)
 {
     if (n <= 24) {
         for (size_t i = 1; i < n; i++) {
@@ -120,7 +120,8 @@ static void sort_pairs(struct arena *a, struct pair *p, size_t n)
         }
         return;
     }
-    struct pair *other = arena_alloc_raw(a, n * sizeof *p, 8), *from = p, *to = other;
+    struct pair *other = malloc(n * sizeof *p), *from = p, *to = other;
+    BUG_ON(other == NULL);
     for (size_t width = 1; width < n; width *= 2) {
         for (size_t lo = 0; lo < n; lo += 2 * width) {
             merge_pairs(from, to, lo, MIN(lo + width, n), MIN(lo + 2 * width, n));
@@ -131,6 +132,7 @@ static void sort_pairs(struct arena *a, struct pair *p, size_t n)
     if (from != p) {
         memcpy(p, from, n * sizeof *p);
     }
+    free(other);
 }
 
 bool vlist_object_strict(struct vlist *l, struct val *out, struct val *clash)
@@ -141,7 +143,7 @@ bool vlist_object_strict(struct vlist *l, struct val *out, struct val *clash)
         *out = val_table(l->a, V_OBJECT, l->v, n);
         return true;
     }
-    sort_pairs(l->a, p, n);
+    sort_pairs(p, n);
     for (size_t i = 0; i < n; i++) {
         if (kept > 0 && val_eq(p[kept - 1].k, p[i].k)) {
             if (clash != NULL && !val_eq(p[kept - 1].v, p[i].v)) {

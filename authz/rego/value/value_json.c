@@ -6,6 +6,7 @@
 #include "authz/rego/value/value_priv.h"
 
 #include <stdlib.h>
+#include <sys/mman.h>
 #ifdef __SSE2__
 #include <emmintrin.h>
 #endif
@@ -17,6 +18,8 @@ struct reader {
     size_t n, cap;
     const char *why;
     struct val_pool *pool; /* or NULL */
+    bool use_up;           /* pages in front of `start` are gone */
+    unsigned line, col;    /* of `start` */
     struct val result;
 };
 
@@ -417,6 +420,26 @@ static inline bool key(struct reader *r, const char **at)
     return true;
 }
 
+static void count_lines(struct reader *r, const char *to)
+{
+    for (const char *p = r->start; p < to; p++) {
+        r->col = *p == '\n' ? 1 : r->col + 1;
+        r->line += *p == '\n';
+    }
+    r->start = to;
+}
+
+enum { USE_UP_STEP = 4 << 20, PAGE = 4096 };
+
+/* Whole pages before `p` are not looked at again. */
+static void give_back(struct reader *r, const char *p)
+{
+    char *from = (char *)(uintptr_t)r->start;
+    size_t n = (size_t)(p - r->start) & ~(size_t)(PAGE - 1);
+    count_lines(r, r->start + n);
+    (void)madvise(from, n, MADV_DONTNEED);
+}
+
 /* dispatch: a value, what may follow it, and the end of containers are the states of one loop without recursion */
 static void document(struct reader *r)
 {
@@ -450,6 +473,9 @@ value:
     }
     goto value;
 close:
+    if (unlikely(r->use_up && p - r->start >= USE_UP_STEP)) {
+        give_back(r, p);
+    }
     p++;
     depth--;
     v = closed(r, opened[depth].from, object);
@@ -486,7 +512,8 @@ done:
     r->p = p;
 }
 
-static struct err read_json(struct arena *a, struct str text, struct val_pool *pool, struct val *out)
+static struct err read_json(struct arena *a, struct str text, struct val_pool *pool, bool use_up,
+                            struct val *out)
 {
     static _Thread_local struct val first[STACK_FIRST];
     struct reader r = {.a = a,
@@ -495,7 +522,10 @@ static struct err read_json(struct arena *a, struct str text, struct val_pool *p
                        .end = text.p + text.n,
                        .stack = first,
                        .cap = ARRAY_LEN(first),
-                       .pool = pool};
+                       .pool = pool,
+                       .use_up = use_up,
+                       .line = 1,
+                       .col = 1};
     document(&r);
     if (r.stack != first) {
         free(r.stack);
@@ -505,23 +535,28 @@ static struct err read_json(struct arena *a, struct str text, struct val_pool *p
         return OK;
     }
     ENSURE(!arena_exhausted(a), ERR_LIMIT, "a document that needs more memory than it may");
-    unsigned line = 1, col = 1;
-    for (const char *p = r.start; p < MIN(r.p, r.end); p++) {
-        col = *p == '\n' ? 1 : col + 1;
-        line += *p == '\n';
-    }
-    return err_make_at(ERR_SYNTAX, line, col, "%s (line %u, column %u)", r.why, line, col);
+    count_lines(&r, MIN(r.p, r.end));
+    return err_make_at(ERR_SYNTAX, r.line, r.col, "%s (line %u, column %u)", r.why, r.line, r.col);
 }
 
 struct err val_from_json(struct arena *a, struct str text, struct val *out)
 {
-    return read_json(a, text, NULL, out);
+    return read_json(a, text, NULL, false, out);
 }
 
 struct err val_from_json_shared(struct arena *a, struct str text, struct val *out)
 {
     struct val_pool *pool = val_pool_new(text.n);
-    struct err e = read_json(a, text, pool, out);
+    struct err e = read_json(a, text, pool, false, out);
+    val_pool_free(pool);
+    return e;
+}
+
+struct err val_from_json_used_up(struct arena *a, struct str text, struct val *out)
+{
+    BUG_ON(((uintptr_t)text.p & (PAGE - 1)) != 0);
+    struct val_pool *pool = val_pool_new(text.n);
+    struct err e = read_json(a, text, pool, true, out);
     val_pool_free(pool);
     return e;
 }
