@@ -16,6 +16,8 @@ enum authn_scheme { AUTHN_OFF, AUTHN_TOKEN, AUTHN_TLS };
 struct authz_config {
     struct str listen, grpc, socket, default_decision, ext_authz_path;
     struct config_list policies, data;
+    struct str
+        opa_config; /* OPA's configuration file: services, bundles, decision logs …; empty: none */
     bool v0_compatible, api_writes, persist;
     struct config_list writers;
     int64_t poll_ns, eval_ns, max_steps, eval_memory, body_max;

@@ -1,6 +1,7 @@
 /* sextant-authz: what may you do? Puts the store, the API and the gRPC service together. */
 #include "cmd.h"
 #include "listen.h"
+#include "manage/manage.h"
 
 #include "lib/base/codec.h"
 #include "lib/base/log.h"
@@ -8,6 +9,7 @@
 #include "lib/loop/loop.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 struct authz_process {
@@ -15,6 +17,7 @@ struct authz_process {
     struct authz_listener *rest;
     struct http_server *grpc;
     struct timer *poll;
+    struct manage *manage; /* NULL: no opa_config */
     unsigned draining;
 };
 
@@ -128,6 +131,27 @@ static struct err keep_writes(struct daemon *d, struct authz_process *p)
     return e;
 }
 
+/* Bundles, discovery, decision logs and status, beside the audit trail. What persists is in the state folder. */
+static struct err start_manage(struct daemon *d, struct authz_process *p)
+{
+    struct str path = p->z.config->opa_config, text;
+    if (path.n == 0) {
+        return OK;
+    }
+    TRY(bundle_read_file(&d->boot, path, &text));
+    struct settings *s = calloc(1, sizeof *s);
+    BUG_ON(s == NULL);
+    settings_init(s);
+    struct err e = settings_read(s, text, NULL, 0);
+    if (failed(e)) {
+        settings_release(s);
+        free(s);
+        return err_wrap(e, "%.*s", STR_FMT(path));
+    }
+    struct manage_opts o = {.directory = daemon_state_path(d, "opa")};
+    return manage_new(d->loop, &p->z, s, &o, &p->manage);
+}
+
 static struct err start(struct daemon *d)
 {
     struct authz_process *p = arena_new(&d->boot, struct authz_process);
@@ -139,6 +163,7 @@ static struct err start(struct daemon *d)
     apply_config(&p->z, d->section);
     ENSURE(load(&p->z, "start"), ERR_INVALID, "the policies don't compile; see the errors above");
     TRY(keep_writes(d, p));
+    TRY(start_manage(d, p));
     TRY(listen_rest(d, p));
     TRY(listen_grpc(d, p));
     if (p->z.config->poll_ns > 0) {
@@ -153,15 +178,30 @@ static struct err reload(struct daemon *d)
 {
     struct authz_process *p = d->state;
     apply_config(&p->z, d->section);
+    if (p->manage != NULL) {
+        manage_reloaded(p->manage);
+    }
     (void)load(&p->z, "reload");
     return OK;
 }
 
+static void flushed(void *ctx)
+{
+    struct authz_process *p = ctx;
+    daemon_drained(p->z.daemon);
+}
+
+/* The last request is answered: now the last decision logs leave. */
 static void drained(void *ctx)
 {
     struct authz_process *p = ctx;
-    if (--p->draining == 0) {
-        daemon_drained(p->z.daemon);
+    if (--p->draining > 0) {
+        return;
+    }
+    if (p->manage != NULL) {
+        manage_flush(p->manage, flushed, p);
+    } else {
+        flushed(p);
     }
 }
 
@@ -182,6 +222,7 @@ static void stop(struct daemon *d)
     timer_stop(p->poll);
     authz_listener_free(p->rest);
     http_server_free(p->grpc);
+    manage_free(p->manage);
     authz_release(&p->z);
 }
 

@@ -15,7 +15,7 @@ enum {
     LOGS_CHUNK_MAX = 256 << 20, /* bytes of a chunk before it is packed */
     LOGS_CHUNK_EVENTS = 100000, /* events of a chunk */
     LOGS_RETRY_MS = 100,
-    LOGS_LEAST_MS = 10,          /* between two looks, whatever is configured */
+    LOGS_LEAST_MS = 10, /* between two looks, whatever is configured */
     LOGS_SYNC_MS = 1000,
     LOGS_FLUSH_MS = 5000, /* how long a stop waits for the last upload */
 };

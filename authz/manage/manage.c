@@ -290,12 +290,24 @@ static void keep_settings(struct manage *m, struct settings *s)
 static void apply_server(struct manage *m)
 {
     struct authz_config *c = (struct authz_config *)(uintptr_t)m->z->config;
-    c->default_decision = m->now->default_decision;
-    c->authorization_decision = m->now->default_authorization_decision;
-    c->body_max = m->now->decoding_max;
-    c->gzip_body_max = m->now->decoding_gzip_max;
-    c->gzip_min = m->now->encoding_min;
-    c->gzip_level = m->now->encoding_level;
+    const struct settings *s = m->now;
+    if (!val_undef(val_get_str(s->whole, "default_decision"))) {
+        c->default_decision = s->default_decision;
+    }
+    if (!val_undef(val_get_str(s->whole, "default_authorization_decision"))) {
+        c->authorization_decision = s->default_authorization_decision;
+    }
+    if (!val_undef(val_get_str(s->whole, "server"))) {
+        c->body_max = s->decoding_max;
+        c->gzip_body_max = s->decoding_gzip_max;
+        c->gzip_min = s->encoding_min;
+        c->gzip_level = s->encoding_level;
+    }
+}
+
+void manage_reloaded(struct manage *m)
+{
+    apply_server(m);
 }
 
 struct err manage_apply(struct manage *m, struct settings *next)

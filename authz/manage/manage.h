@@ -27,6 +27,8 @@ struct manage_opts {
 /* The settings are taken over (also on failure): they must have been allocated with malloc. */
 struct err manage_new(struct loop *l, struct authz *z, struct settings *s,
                       const struct manage_opts *o, struct manage **out);
+void manage_reloaded(
+    struct manage *m); /* z->config is another: what the settings say of it goes there */
 void manage_flush(struct manage *m, void (*done)(void *ctx), void *ctx);
 void manage_free(struct manage *m); /* NULL is fine */
 /* Longest time that the loop was held by putting bundles in force. */

@@ -23,7 +23,8 @@ struct service_result {
     const struct http_header *headers;
     size_t n_headers;
     struct str body;
-    struct buf *whole; /* the body's memory: may be moved out (the caller then releases it), or NULL */
+    struct buf
+        *whole; /* the body's memory: may be moved out (the caller then releases it), or NULL */
 };
 
 struct service_call {
