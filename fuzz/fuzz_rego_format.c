@@ -5,6 +5,7 @@
  */
 #include "authz/rego/syntax/format.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
