@@ -97,6 +97,11 @@ static void test_trace(void **state)
     rego_topdown_eval(s.q, &(struct rego_eval_options){0}, &t.tracer, &arena, &r);
     rego_trace_to_text(&out, &t, true);
     assert_int_equal(r.n_rows, 1);
+    buf_clear(&out);
+    rego_trace_to_json(&out, &t, false);
+    assert_int_equal(val_len(json(arena_cstr(&arena, buf_str(&out)))), 18);
+    buf_clear(&out);
+    rego_trace_to_text(&out, &t, true);
     assert_str(buf_str(&out), "query:1      Enter data.t.p = _\n"
                               "query:1      | Eval data.t.p = _\n"
                               "query:1      | Index data.t.p (matched 1 rule, early exit)\n"

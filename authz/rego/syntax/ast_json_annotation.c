@@ -150,7 +150,7 @@ static bool belongs(const struct annotation *n, const struct rule *r)
 void json_put_rule_annotations(struct json_writer *w, const struct rule *r)
 {
     size_t n = 0;
-    for (size_t i = 0; !r->is_else && i < w->m->n_annotations; i++) {
+    for (size_t i = 0; w->m != NULL && !r->is_else && i < w->m->n_annotations; i++) {
         if (belongs(w->m->annotations[i], r)) {
             buf_puts(w->out, n++ == 0 ? S("\"annotations\":[") : S(","));
             json_put_annotation(w, w->m->annotations[i]);

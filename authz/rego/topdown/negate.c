@@ -178,9 +178,12 @@ static void complement(struct td *td, struct texpr *x, bool bodies, struct tbody
         struct texpr *c = arena_new(td->a, struct texpr);
         *c = *x->lhs->v[i];
         c->with = arena_array(td->a, struct twith, c->n_with + x->n_with + 1);
-        memcpy(c->with, x->lhs->v[i]->with, c->n_with * sizeof *c->with);
-        memcpy(c->with + c->n_with, x->with, x->n_with * sizeof *c->with);
-        c->n_with += x->n_with;
+        for (size_t k = 0; k < c->n_with; k++) {
+            c->with[k] = x->lhs->v[i]->with[k];
+        }
+        for (size_t k = 0; k < x->n_with; k++) {
+            c->with[c->n_with++] = x->with[k];
+        }
         tb_push(td->a, out, c);
     }
 }

@@ -347,7 +347,9 @@ static void bind_live(struct simplifier *s, struct tbody *out)
 {
     struct td *td = s->td;
     struct sym **v = arena_array(td->a, struct sym *, s->live.n + 1);
-    memcpy(v, s->live.v, s->live.n * sizeof(struct sym *));
+    for (size_t i = 0; i < s->live.n; i++) {
+        v[i] = s->live.v[i];
+    }
     qsort(v, s->live.n, sizeof(struct sym *), by_name);
     for (size_t i = 0; i < s->live.n; i++) {
         struct class *c = find_class(s, v[i]);

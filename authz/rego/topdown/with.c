@@ -127,8 +127,9 @@ static struct tworld *new_world(struct te *e, const struct texpr *x)
     *w = (struct tworld){.input = td->w->input, .data = td->w->data, .outer = td->w};
     w->targets = arena_array(td->a, struct tt *, x->n_with + 1);
     w->mocks = arena_array(td->a, struct tmock, td->w->n_mocks + x->n_with + 1);
-    memcpy(w->mocks, td->w->mocks, td->w->n_mocks * sizeof *w->mocks);
-    w->n_mocks = td->w->n_mocks;
+    for (size_t i = 0; i < td->w->n_mocks; i++) {
+        w->mocks[w->n_mocks++] = td->w->mocks[i];
+    }
     for (size_t i = 0; i < x->n_with; i++) {
         struct tt *target = x->with[i].target, *v = plug(td, x->with[i].value, e->b);
         bool input = ref_head_is(target, td->t->input);
