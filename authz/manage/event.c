@@ -273,6 +273,29 @@ static void write_event(struct buf *out, struct val event)
     buf_putc(out, '}');
 }
 
+static struct console_parts parts_of(struct arena *a, const struct manage *m,
+                                     const struct decision *d, const struct http_req *req)
+{
+    struct console_parts p = {VAL_UNDEF, VAL_UNDEF, VAL_UNDEF, VAL_UNDEF};
+    struct vlist http = {.a = a}, context = {.a = a};
+    struct val headers = m->now->logs.n_headers > 0 ? headers_of(a, &m->now->logs, req) : VAL_UNDEF;
+    if (activator_count(m->activator) > 0) {
+        p.bundles = bundles_of(a, m);
+    }
+    if (!val_undef(d->request) && val_is(d->request, V_OBJECT)) {
+        p.custom = metadata_of(a, d->request);
+    }
+    if (d->eval.failed || d->error != NULL) {
+        p.error = error_of(a, d);
+    }
+    if (!val_undef(headers)) {
+        vlist_put(&http, "headers", headers);
+        vlist_put(&context, "http", vlist_object(&http));
+        p.context = vlist_object(&context);
+    }
+    return p;
+}
+
 struct err event_log(void *ctx, const struct decision *d, const struct http_req *req)
 {
     struct manage *m = ctx;
@@ -280,6 +303,15 @@ struct err event_log(void *ctx, const struct decision *d, const struct http_req 
     struct buf text;
     bool keep;
     arena_init(&a, EVENT_MEMORY_MAX);
+    look_for_rules(m, &a);
+    if (!m->has_mask && !m->has_drop && m->logs_service == NULL) {
+        if (m->now->logs.console) {
+            const struct console_parts parts = parts_of(&a, m, d, req);
+            console_decision(m, d, req, &parts);
+        }
+        arena_release(&a);
+        return OK;
+    }
     struct val event = judged(m, &a, event_of(&a, m, d, req), &keep);
     if (keep && m->now->logs.console) {
         console_line(&a, event, "Decision Log", "openpolicyagent.org/decision_logs");

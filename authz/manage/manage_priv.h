@@ -92,6 +92,13 @@ void status_changed(struct manage *m);
 void status_write(void *ctx, struct buf *out);
 void status_metrics(void *ctx, struct buf *out);
 struct str time_text(struct arena *a, int64_t wall_ns); /* RFC 3339 with nanoseconds, UTC */
+/* Parts of a decision's event that most decisions have not; VAL_UNDEF: none. */
+struct console_parts {
+    struct val bundles, custom, error, context;
+};
+/* The decision as a line on stderr, when nothing masks or drops it; it leaves before its reply. */
+void console_decision(struct manage *m, const struct decision *d, const struct http_req *req,
+                      const struct console_parts *p);
 /* A line of JSON on stderr, as OPA's console has them. */
 void console_line(struct arena *a, struct val fields, const char *message, const char *type);
 

@@ -277,6 +277,14 @@ static ssize_t try_write(struct conn *c, struct str a, struct str b)
     uv_buf_t bufs[2] = {uv_buf_init((char *)(uintptr_t)a.p, (unsigned)a.n),
                         uv_buf_init((char *)(uintptr_t)b.p, (unsigned)b.n)};
     int first = a.n == 0 ? 1 : 0, count = b.n == 0 ? 1 : 2;
+    if (count - first == 1 && c->state == CONN_OPEN) { /* nothing of libuv's is under way */
+        struct str one = first == 0 ? a : b;
+        ssize_t n = send(conn_fd(c), one.p, one.n, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (n >= 0) {
+            c->taken += (uint64_t)n;
+            return n;
+        }
+    }
     int rc = uv_try_write(&c->h.stream, bufs + first, (unsigned)(count - first));
     if (rc == UV_EAGAIN) {
         return 0;
