@@ -12,10 +12,13 @@ struct slot {
 
 enum { WAYS = 4, QUICK_SETS = REGEX_QUICK_MAX / WAYS, SETS = REGEX_CACHE_MAX / WAYS };
 
-/* Quick ones are small and many; the others may each grow to REGEX_MEM_MAX. */
-static struct slot quick[QUICK_SETS][WAYS], slots[SETS][WAYS];
-static uint64_t calls;
-static unsigned long misses;
+/*
+ * Quick ones are small and many; the others may each grow to REGEX_MEM_MAX. Each thread has its own: bundles are
+ * compiled on the pool, and a schema in an annotation may hold patterns.
+ */
+static _Thread_local struct slot quick[QUICK_SETS][WAYS], slots[SETS][WAYS];
+static _Thread_local uint64_t calls;
+static _Thread_local unsigned long misses;
 
 unsigned long regex_cache_misses(void)
 {
