@@ -217,6 +217,8 @@ static void test_requests(void **state)
           "undefined_ := http.send({\"method\": \"get\", \"url\": \"http://127.0.0.1:1/\"})\n"
           "slow := http.send({\"method\": \"get\", \"url\": \"%P/slow\", \"timeout\": \"50ms\", "
           "\"raise_error\": false}).error.code\n"
+          "runtime if { opa.runtime().env.PATH; opa.runtime().version; not "
+          "opa.runtime().authorization_enabled }\n"
           "names := net.lookup_ip_addr(\"localhost\") & {\"127.0.0.1\", \"::1\"} != set()\n");
     assert_value("get", "\"GET\"");
     assert_value("put", "\"PUT\"");
@@ -232,6 +234,7 @@ static void test_requests(void **state)
     assert_str(value_of("undefined_"), "{}\n");
     assert_value("slow", "\"eval_http_send_network_error\"");
     assert_value("names", "true");
+    assert_value("runtime", "true");
     server_stop(&s);
 }
 
