@@ -117,6 +117,58 @@ void print_buf(struct buf *b)
     buf_clear(b);
 }
 
+/* The end of the string that begins at `i`. */
+static size_t string_end(struct str s, size_t i)
+{
+    for (i++; i < s.n && s.p[i] != '"'; i++) {
+        i += s.p[i] == '\\';
+    }
+    return MIN(i + 1, s.n);
+}
+
+static void new_line(struct buf *b, int depth)
+{
+    buf_printf(b, "\n%*s", 2 * depth, "");
+}
+
+void print_indented(struct str s)
+{
+    struct buf b;
+    int depth = 0;
+    buf_init(&b, 1 << 30);
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i], next = i + 1 < s.n ? s.p[i + 1] : '\0';
+        if (c == '"') {
+            size_t end = string_end(s, i);
+            buf_puts(&b, str_sub(s, i, end));
+            i = end - 1;
+        } else if (c == '{' || c == '[') {
+            buf_putc(&b, c);
+            bool empty = next == '}' || next == ']';
+            depth++;
+            if (!empty) {
+                new_line(&b, depth);
+            }
+        } else if (c == '}' || c == ']') {
+            depth--;
+            if (s.p[i - 1] != '{' && s.p[i - 1] != '[') {
+                new_line(&b, depth);
+            }
+            buf_putc(&b, c);
+        } else {
+            buf_putc(&b, c);
+            if (c == ',') {
+                new_line(&b, depth);
+            } else if (c == ':') {
+                buf_putc(&b, ' ');
+            }
+        }
+    }
+    buf_putc(&b, '\n');
+    print_buf(&b);
+    buf_release(&b);
+}
+
 static int cmd_version_text(struct daemon *d, int argc, char **argv)
 {
     static const struct flag flags[] = {

@@ -128,6 +128,8 @@ const struct outside *cmd_outside(struct cmd *c);
 /* ---- printing ---- */
 
 void print_buf(struct buf *b); /* to stdout; empties it */
+/* JSON that is well formed, its members in their order, indented by two, to stdout with a newline. */
+void print_indented(struct str json);
 /* "1 error occurred: …", "2 errors occurred during loading:\n…", no newline at the end. */
 void errors_text(struct buf *b, const struct rego_errors *errors, bool loading, size_t max);
 /* The list of objects with message, code, location, details, at this indentation. */

@@ -182,9 +182,9 @@ static void take_errors(struct run *r, const struct rego_result *out)
 
 static int show_partial(struct run *r)
 {
-    eval_partial(r);
+    print_partial(r);
     if (r->errors.n > 0) {
-        eval_print(r, NULL);
+        print_result(r, NULL);
         return 2;
     }
     return (r->c->fail && !r->defined) || (r->c->fail_defined && r->defined) ? 1 : 0;
@@ -207,7 +207,7 @@ static int show(struct run *r)
         }
         take_errors(r, &out);
     }
-    eval_print(r, ready && !out.failed ? &out : NULL);
+    print_result(r, ready && !out.failed ? &out : NULL);
     if (r->errors.n > 0) {
         return 2;
     }

@@ -27,11 +27,11 @@ void run_query_options(struct run *r, struct rego_query_options *o);
 void run_eval_options(struct run *r, struct rego_eval_options *o);
 
 /* The result in the format that was asked for; NULL: there are r->errors instead. */
-void eval_print(struct run *r, const struct rego_result *out);
+void print_result(struct run *r, const struct rego_result *out);
 
 /* The trace that --explain asks for; false when none is wanted, or the query does not compile. */
-bool eval_explain(struct run *r, bool json, struct buf *out);
+bool put_trace(struct run *r, bool json, struct buf *out);
 /* --partial: prints what remains, or adds to r->errors. */
-void eval_partial(struct run *r);
+void print_partial(struct run *r);
 
 #endif

@@ -4,7 +4,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/codec.h"
 #include "lib/regex/regex.h"
-#include "tester.h"
+#include "test_trace.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -281,44 +281,102 @@ static void judge_exit(struct tally *t, const struct cmd *c, const struct test_r
                  (r->verdict == TEST_SKIP && !c->exit_zero_on_skipped);
 }
 
-/* All tests once. Memory of one test is gone before the next. */
-static int run_all(struct cmd *c, const struct tester *tester)
+/* One run over all tests. */
+struct pass {
+    struct cmd *c;
+    const struct tester *tester;
+    struct test_trace trace;
+    struct tally t;
+    struct buf out, failures;
+    struct json_item *items;
+    bool json;
+};
+
+static void one_test(struct pass *x, size_t i, struct arena *a)
 {
-    struct tally t = {0};
-    struct arena a;
-    struct buf b;
-    bool json = strcmp(c->format, "json") == 0;
-    struct json_item *items = arena_array(&c->a, struct json_item, tester->n + 1);
-    arena_init(&a, (size_t)8 << 30);
-    buf_init(&b, (size_t)1 << 30);
-    for (size_t i = 0; i < tester->n; i++) {
-        struct test_result r;
-        tester_run(tester, &tester->tests[i], &a, &r);
-        judge_exit(&t, c, &r);
-        count(&t, &r);
-        if (json) {
-            put_json(&b, &a, &tester->tests[i], &r);
-            items[i] = (struct json_item){r.ns, arena_str(&c->a, buf_str(&b))};
-            buf_clear(&b);
-        } else {
-            put_result(&b, c, &t, &tester->tests[i], &r);
-            print_buf(&b);
-        }
-        arena_reset(&a);
+    struct cmd *c = x->c;
+    const struct test *test = &x->tester->tests[i];
+    struct test_result r;
+    tester_run(x->tester, test, a, &r);
+    judge_exit(&x->t, c, &r);
+    count(&x->t, &r);
+    bool failed_test = r.verdict == TEST_FAIL;
+    if (c->coverage) {
+        test_cover(&x->trace, test, a);
     }
-    if (json) {
-        print_json(items, tester->n, c->sort);
-    } else {
-        put_summary(&b, &t);
-        print_buf(&b);
+    if (x->json) {
+        put_json(&x->out, a, test, &r);
+        x->items[i] = (struct json_item){r.ns, arena_str(&c->a, buf_str(&x->out))};
+        buf_clear(&x->out);
+        return;
     }
-    buf_release(&b);
-    arena_release(&a);
-    if (t.runs == 0 && c->fail_on_empty) {
+    if (!c->coverage || r.verdict == TEST_FAIL || r.verdict == TEST_ERROR) {
+        put_result(&x->out, c, &x->t, test, &r);
+        print_buf(&x->out);
+    }
+    if (failed_test && (c->verbose || c->var_values)) {
+        put_head(&x->failures, test, &r);
+        test_explain(&x->trace, test, &r, a, &x->failures);
+    }
+}
+
+static void report(struct pass *x)
+{
+    if (x->json) {
+        print_json(x->items, x->tester->n, x->c->sort);
+        return;
+    }
+    if (x->failures.n > 0) {
+        put_rule(&x->out);
+        buf_puts(&x->out, S("FAILURES\n"));
+        put_rule(&x->out);
+        buf_puts(&x->out, buf_str(&x->failures));
+    }
+    if (!x->c->coverage || x->t.fail + x->t.error > 0) {
+        put_summary(&x->out, &x->t);
+    }
+    print_buf(&x->out);
+}
+
+static int exit_code(struct pass *x)
+{
+    if (x->t.runs == 0 && x->c->fail_on_empty) {
         fputs("no tests were run\n", stderr);
         return 1;
     }
-    return t.failed ? 2 : 0;
+    if (x->c->coverage) {
+        return x->t.fail + x->t.error > 0 ? 1 : test_cover_report(&x->trace);
+    }
+    return x->t.failed ? 2 : 0;
+}
+
+/* All tests once. Memory of one test is gone before the next. */
+static int run_all(struct cmd *c, const struct tester *tester)
+{
+    struct pass x = {
+        .c = c, .tester = tester, .json = strcmp(c->format, "json") == 0 && !c->coverage};
+    struct arena a;
+    x.items = arena_array(&c->a, struct json_item, tester->n + 1);
+    arena_init(&a, (size_t)8 << 30);
+    buf_init(&x.out, (size_t)1 << 30);
+    buf_init(&x.failures, (size_t)1 << 30);
+    bool traced = c->coverage || c->verbose || c->var_values;
+    if (traced) {
+        test_trace_init(&x.trace, c, tester);
+    }
+    for (size_t i = 0; i < tester->n; i++) {
+        one_test(&x, i, &a);
+        arena_reset(&a);
+    }
+    report(&x);
+    int code = exit_code(&x);
+    if (traced) {
+        test_trace_release(&x.trace);
+    }
+    buf_release(&x.out);
+    buf_release(&x.failures);
+    arena_release(&a);
+    return code;
 }
 
 static int check_flags(struct cmd *c)

@@ -100,7 +100,7 @@ static bool put_explanation(struct buf *b, struct run *r, bool more)
     struct buf text;
     struct val v;
     buf_init(&text, PRINT_MAX);
-    bool any = r->im != NULL && eval_explain(r, true, &text) &&
+    bool any = r->im != NULL && put_trace(r, true, &text) &&
                !failed(val_from_json(&r->c->a, arena_str(&r->c->a, buf_str(&text)), &v));
     if (any) {
         buf_puts(b, more ? S(",\n  \"explanation\": ") : S("\n  \"explanation\": "));
@@ -264,14 +264,14 @@ static void print_failure(struct buf *b, const struct run *r)
     buf_clear(b);
 }
 
-void eval_print(struct run *r, const struct rego_result *out)
+void print_result(struct run *r, const struct rego_result *out)
 {
     const char *format = r->c->format;
     struct buf b;
     buf_init(&b, PRINT_MAX);
     bool pretty = strcmp(format, "pretty") == 0;
     if (pretty && r->im != NULL && out != NULL) {
-        (void)eval_explain(r, false, &b);
+        (void)put_trace(r, false, &b);
         print_buf(&b);
     }
     if (strcmp(format, "json") == 0 || strcmp(format, "discard") == 0) {

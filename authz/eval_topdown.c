@@ -23,7 +23,7 @@ static void take_error(struct run *r, const struct rego_error *e)
     rego_errors_add(&r->errors, e->code, e->file, e->loc, "%.*s", STR_FMT(e->message));
 }
 
-bool eval_explain(struct run *r, bool json, struct buf *out)
+bool put_trace(struct run *r, bool json, struct buf *out)
 {
     struct rego_topdown *t = NULL;
     struct rego_topdown_query *q = NULL;
@@ -141,7 +141,7 @@ static void run_partial(struct run *r, const struct rego_topdown_query *q, struc
     }
 }
 
-void eval_partial(struct run *r)
+void print_partial(struct run *r)
 {
     struct rego_topdown *t = NULL;
     struct rego_topdown_query *q = NULL;

@@ -182,7 +182,7 @@ static void evaluate(struct repl *r, struct run *run)
     struct rego_eval_options o;
     struct rego_result out = {0};
     if (r->partial) {
-        eval_partial(run);
+        print_partial(run);
     } else {
         int64_t start = clock_mono_ns();
         run_eval_options(run, &o);
@@ -197,7 +197,7 @@ static void evaluate(struct repl *r, struct run *run)
     if (run->errors.n > 0) {
         show_errors(&run->errors);
     } else if (!r->partial) {
-        eval_print(run, &out);
+        print_result(run, &out);
     }
 }
 

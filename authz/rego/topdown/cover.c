@@ -225,8 +225,8 @@ double rego_cover_percent(const struct rego_cover *c)
 static void put_float(struct buf *out, double d)
 {
     char text[40];
-    for (int digits = 1; digits <= 17; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, d);
+    for (int digits = 0; digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*f", digits, d);
         if (strtod(text, NULL) == d) {
             break;
         }
