@@ -320,7 +320,7 @@ static bool keys_unknown(const struct tref *r)
     return false;
 }
 
-struct halt *eval_partial(struct tref r)
+struct halt *eval_members(struct tref r)
 {
     struct td *td = r.e->td;
     struct tt *prefix = ref_slice(td->a, r.ref, r.pos + 1);

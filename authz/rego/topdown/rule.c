@@ -316,7 +316,7 @@ struct halt *eval_virtual(struct tref r)
         return save_unify(r.e, r.ref, r.rterm, r.b, r.rb, r.k);
     }
     if (r.node->multi || !r.node->ground) {
-        return eval_partial(r);
+        return eval_members(r);
     }
     return eval_complete(r);
 }

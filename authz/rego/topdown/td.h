@@ -171,7 +171,7 @@ struct val input_at(struct td *td, const struct tt *ref);
 /* rule.c, part.c */
 struct halt *eval_virtual(struct tref r);
 struct halt *eval_complete(struct tref r);
-struct halt *eval_partial(struct tref r);
+struct halt *eval_members(struct tref r);
 struct halt *conflict_error(struct te *e, const struct tnode *n, const struct trule *clashing,
                             struct tt **args, struct binds *b, struct val first,
                             const struct trule *first_by);
