@@ -106,8 +106,14 @@ static enum b_status b_url_decode(struct bcall *b)
     if (!b_string(b, 1, &s)) {
         return B_ERROR;
     }
-    bool padded = s.n > 0 && s.p[s.n - 1] == '=';
-    if (!base64_lenient(b, s, padded ? BASE64_URL_PAD : BASE64_URL, &out)) {
+    /* Padding that was left out is put back by the length, which counts line breaks too. */
+    if (!str_ends(s, S("=")) && s.n % 4 == 1) {
+        return b_fail(b, "illegal base64url string: %.*s", STR_FMT(s));
+    }
+    if (!str_ends(s, S("=")) && str_find_char(s, '\0') == STR_NPOS) {
+        s = arena_printf(b->a, "%.*s%s", STR_FMT(s), s.n % 4 == 2 ? "==" : s.n % 4 == 3 ? "=" : "");
+    }
+    if (!base64_lenient(b, s, BASE64_URL_PAD, &out)) {
         return b_fail(b, "illegal base64 data at input byte %zu", base64_bad_byte(s, true));
     }
     return b_str(b, out);
@@ -282,6 +288,9 @@ static enum b_status b_query_decode_object(struct bcall *b)
         struct str value = str_split(&rest, '&'), name, text = STR_EMPTY;
         if (value.n == 0) {
             continue;
+        }
+        if (str_find_char(value, ';') != STR_NPOS) {
+            return b_fail(b, "invalid semicolon separator in query");
         }
         struct str k = str_split(&value, '=');
         if (b_budget(b, 2) || !unescape(b, k, &name) ||

@@ -233,12 +233,22 @@ static bool matches(struct arena *a, const struct glob *g, const struct val *del
     return x.on[g->n - 1] != 0;
 }
 
+/* A backslash at the end takes the meaning off nothing. */
+static bool ends_in_escape(struct str p)
+{
+    size_t n = 0;
+    while (n < p.n && p.p[p.n - 1 - n] == '\\') {
+        n++;
+    }
+    return n % 2 == 1;
+}
+
 struct err glob_matches_text(struct arena *a, struct str pattern, struct str text, bool *out)
 {
     struct glob g = {.a = a};
     compile(&g, pattern, 0);
     add(&g, (struct state){.kind = G_END});
-    ENSURE(!g.bad, ERR_SYNTAX, "unexpected end of input");
+    ENSURE(!g.bad && !ends_in_escape(pattern), ERR_SYNTAX, "unexpected end of input");
     *out = matches(a, &g, NULL, 0, text);
     return OK;
 }
@@ -271,6 +281,9 @@ static enum b_status b_match(struct bcall *b)
     struct glob g = {.a = b->a};
     compile(&g, pattern, 0);
     add(&g, (struct state){.kind = G_END});
+    if (ends_in_escape(pattern)) {
+        return b_fail(b, "glob: syntax error at %zu: trailing backslash", pattern.n);
+    }
     if (g.bad) {
         return b_fail(b, "unexpected end of input");
     }

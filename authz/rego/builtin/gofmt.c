@@ -98,9 +98,44 @@ void gofmt_quoted(struct buf *out, struct str s)
     arena_release(&a);
 }
 
-static void quoted(struct buf *out, struct str s, bool backquote)
+/* What is not ASCII, as escapes (%+q). The text is quoted already. */
+static void put_ascii(struct buf *out, struct str s)
 {
-    if (backquote && str_find_char(s, '`') == STR_NPOS && str_find_char(s, '\n') == STR_NPOS) {
+    for (size_t i = 0; i < s.n;) {
+        uint32_t c = utf8_next(s, &i);
+        if (c < 0x80) {
+            buf_putc(out, (char)c);
+        } else {
+            buf_printf(out, c < 0x10000 ? "\\u%04x" : "\\U%08x", (unsigned)c);
+        }
+    }
+}
+
+/* Nothing that a raw string could not hold, or that nobody would see there. */
+static bool can_backquote(struct str s)
+{
+    for (size_t i = 0; i < s.n;) {
+        size_t from = i;
+        uint32_t c = utf8_next(s, &i);
+        if ((c < 0x20 && c != '\t') || c == 0x7f || c == '`' || c == 0xfeff ||
+            (c == 0xfffd && i - from == 1)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void quoted(struct buf *out, struct str s, bool backquote, bool ascii)
+{
+    if (ascii) {
+        struct buf text;
+        buf_init(&text, FORMAT_MAX);
+        gofmt_quoted(&text, s);
+        put_ascii(out, buf_str(&text));
+        buf_release(&text);
+        return;
+    }
+    if (backquote && can_backquote(s)) {
         buf_putc(out, '`');
         buf_puts(out, s);
         buf_putc(out, '`');
@@ -263,7 +298,7 @@ static bool write_string_arg(struct printer *p, const struct gofmt_arg *a, const
     case 'v':
         if (s->literal) {
             buf_init(&b, FORMAT_MAX);
-            quoted(&b, a->text, false);
+            quoted(&b, a->text, false, false);
             pad(p->out, s, buf_str(&b));
             buf_release(&b);
             return true;
@@ -282,7 +317,7 @@ static bool write_string_arg(struct printer *p, const struct gofmt_arg *a, const
         quoted(&b,
                s->has_precision ? str_sub(a->text, 0, utf8_offset(a->text, (size_t)s->precision))
                                 : a->text,
-               s->sharp);
+               s->sharp, s->plus);
         pad(p->out, s, buf_str(&b));
         buf_release(&b);
         return true;
@@ -292,7 +327,7 @@ static bool write_string_arg(struct printer *p, const struct gofmt_arg *a, const
 }
 
 /* A code point between single quotes: as in double ones, but that the other quote is escaped. */
-static void put_quoted_character(struct buf *out, uint32_t c)
+static void put_quoted_character(struct buf *out, uint32_t c, bool ascii)
 {
     struct buf text, quoted_text;
     buf_init(&text, 16);
@@ -300,9 +335,14 @@ static void put_quoted_character(struct buf *out, uint32_t c)
     utf8_put(&text, c);
     gofmt_quoted(&quoted_text, buf_str(&text));
     buf_putc(out, '\'');
-    buf_puts(out, c == '\''  ? S("\\'")
-                  : c == '"' ? S("\"")
-                             : str_sub(buf_str(&quoted_text), 1, quoted_text.n - 1));
+    struct str inner = c == '\''  ? S("\\'")
+                       : c == '"' ? S("\"")
+                                  : str_sub(buf_str(&quoted_text), 1, quoted_text.n - 1);
+    if (ascii) {
+        put_ascii(out, inner);
+    } else {
+        buf_puts(out, inner);
+    }
     buf_putc(out, '\'');
     buf_release(&text);
     buf_release(&quoted_text);
@@ -315,9 +355,9 @@ static void write_character(struct printer *p, int64_t i, uint32_t c, const stru
     if (s->verb == 'U') {
         buf_printf(&b, "U+%04llX", (unsigned long long)i);
     }
-    if (s->verb == 'q' || (s->verb == 'U' && s->sharp)) {
+    if (s->verb == 'q' || (s->verb == 'U' && s->sharp && i == (int64_t)c && utf8_is_printable(c))) {
         buf_puts(&b, s->verb == 'U' ? S(" ") : STR_EMPTY);
-        put_quoted_character(&b, c);
+        put_quoted_character(&b, c, s->verb == 'q' && s->plus);
     } else if (s->verb == 'c') {
         utf8_put(&b, c);
     }

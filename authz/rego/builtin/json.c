@@ -1,5 +1,8 @@
 /* JSON and YAML as text, and values out of them. */
 #include "authz/rego/builtin/builtin.h"
+#include "authz/rego/builtin/gofmt.h"
+
+#include <math.h>
 
 #include "authz/rego/value/value_yaml.h"
 #include "lib/yaml/yaml.h"
@@ -110,6 +113,28 @@ static enum b_status b_is_valid(struct bcall *b)
     return b_out(b, val_bool(!failed(val_from_json(b->a, val_text(b->args[0]), &v))));
 }
 
+static bool fits_u64(struct str digits)
+{
+    uint64_t n;
+    return !failed(str_to_u64(digits, &n));
+}
+
+/* What is no integer of 64 bits is a float64 to upstream's writer. */
+static struct str yaml_number(struct arena *a, struct num n)
+{
+    struct gofmt_arg arg = {.kind = GOFMT_FLOAT, .f = num_to_double(n)};
+    struct str text = num_text(a, n);
+    struct buf b;
+    if (n.kind == NUM_I64 || !isfinite(arg.f) || (n.kind == NUM_BIG && fits_u64(text))) {
+        return text;
+    }
+    buf_init(&b, 64);
+    gofmt_value(a, &b, &arg);
+    text = arena_str(a, buf_str(&b));
+    buf_release(&b);
+    return text;
+}
+
 static struct json *json_of_val(struct arena *a, struct val v)
 {
     struct json *j;
@@ -117,7 +142,7 @@ static struct json *json_of_val(struct arena *a, struct val v)
     case V_BOOL:
         return json_new_bool(a, val_is_true(v));
     case V_NUMBER:
-        return json_new_number_text(a, num_text(a, val_number(v)));
+        return json_new_number_text(a, yaml_number(a, val_number(v)));
     case V_STRING:
         return json_new_string(a, val_text(v));
     case V_ARRAY:

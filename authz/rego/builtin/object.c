@@ -134,6 +134,9 @@ static bool is_subset(struct val super, struct val sub)
     if (val_is(super, V_ARRAY) && val_is(sub, V_ARRAY)) {
         return array_subset(super, sub);
     }
+    if (val_is(super, V_ARRAY) && val_len(super) == 0) {
+        return false; /* as upstream: an empty array holds not even the empty set */
+    }
     for (uint32_t i = 0; i < val_len(sub); i++) {
         bool found = val_has(super, val_nth(sub, i));
         for (uint32_t k = 0; !found && val_is(super, V_ARRAY) && k < val_len(super); k++) {

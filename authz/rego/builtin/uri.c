@@ -200,7 +200,7 @@ bool uri_parse(struct arena *a, struct str text, struct uri *u, struct str *why)
 {
     struct str rest = text;
     *u = (struct uri){0};
-    if (control_characters(text)) {
+    if (control_characters(str_sub(text, 0, str_find_char(text, '#')))) {
         *why = S("net/url: invalid control character in URL");
         return false;
     }

@@ -14,5 +14,7 @@ size_t utf8_offset(struct str s, size_t code_points); /* bytes of the first so m
 uint32_t utf8_upper(uint32_t c);
 uint32_t utf8_lower(uint32_t c);
 bool utf8_is_space(uint32_t c); /* Unicode White_Space */
+/* Can it be shown as it is? Of all spaces only U+0020. */
+bool utf8_is_printable(uint32_t c);
 
 #endif

@@ -1,4 +1,5 @@
 /* Values as text: JSON, indented JSON, and Rego's own notation. */
+#include "authz/rego/value/utf8.h"
 #include "authz/rego/value/value.h"
 
 #ifdef __SSE2__
@@ -202,39 +203,29 @@ void val_to_json_pretty(struct buf *out, struct val v, const char *indent, bool 
     write_json(out, v, &(struct json_style){.indent = indent, .html = html}, 0);
 }
 
-/* How many bytes of well-formed, printable UTF-8 start at s[i]; 0 if none. */
-static size_t printable(struct str s, size_t i)
-{
-    unsigned char c = (unsigned char)s.p[i];
-    if (c < 0x80) {
-        return c >= 0x20 && c != 0x7f;
-    }
-    size_t n = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2;
-    bool c1 = c == 0xc2 && i + 1 < s.n && (unsigned char)s.p[i + 1] < 0xa1;
-    return i + n <= s.n && !c1 && str_is_utf8(str_sub(s, i, i + n)) ? n : 0;
-}
-
+/* As strconv.Quote of Go. */
 static void write_quoted(struct buf *out, struct str s)
 {
     static const char plain[] = "\"\\\a\b\f\n\r\t\v", letters[] = "\"\\abfnrtv";
     buf_putc(out, '"');
     for (size_t i = 0; i < s.n;) {
-        const char *at = s.p[i] != '\0' ? strchr(plain, s.p[i]) : NULL;
-        size_t n = printable(s, i);
+        size_t from = i;
+        uint32_t c = utf8_next(s, &i);
+        const char *at = c > 0 && c < 128 ? strchr(plain, (int)c) : NULL;
         if (at != NULL) {
             buf_putc(out, '\\');
             buf_putc(out, letters[at - plain]);
-            n = 1;
-        } else if (n > 0) {
-            buf_put(out, s.p + i, n);
-        } else if ((unsigned char)s.p[i] == 0xc2 && i + 1 < s.n) {
-            buf_printf(out, "\\u%04x", (unsigned char)s.p[i + 1]);
-            n = 2;
+        } else if (c == 0xfffd && i - from == 1) {
+            buf_printf(out, "\\x%02x", (unsigned char)s.p[from]);
+        } else if (utf8_is_printable(c)) {
+            buf_put(out, s.p + from, i - from);
         } else {
-            buf_printf(out, "\\x%02x", (unsigned char)s.p[i]);
-            n = 1;
+            buf_printf(out,
+                       c < 0x80      ? "\\x%02x"
+                       : c < 0x10000 ? "\\u%04x"
+                                     : "\\U%08x",
+                       (unsigned)c);
         }
-        i += n;
     }
     buf_putc(out, '"');
 }

@@ -1,7 +1,7 @@
 /* What the parts of this folder share: lists, errors, the bound on work, and texts of types and values. */
 #include "authz/rego/builtin/graphql/ast.h"
 
-#include "authz/rego/value/utf8.h"
+#include "authz/rego/builtin/gofmt.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -115,29 +115,9 @@ struct str gql_type_text(struct gql *g, const struct gql_type *t)
 
 struct str gql_quoted(struct gql *g, struct str s)
 {
-    static const char from[] = "\a\b\f\n\r\t\v\"\\", to[] = "abfnrtv\"\\";
     struct buf out;
-    buf_init(&out, 4 * s.n + 16);
-    buf_putc(&out, '"');
-    for (size_t at = 0; at < s.n;) {
-        size_t start = at;
-        uint32_t c = utf8_next(s, &at);
-        const char *simple = c > 0 && c < 128 ? strchr(from, (int)c) : NULL;
-        if (simple != NULL) {
-            buf_putc(&out, '\\');
-            buf_putc(&out, to[simple - from]);
-        } else if (c == 0xfffd && at - start == 1) {
-            buf_printf(&out, "\\x%02x", (unsigned char)s.p[start]);
-        } else if (c < 0x20 || c == 0x7f) {
-            buf_printf(&out, "\\x%02x", (unsigned)c);
-        } else if ((c >= 0x80 && c < 0xa1) || c == 0xad || c == 0xfeff ||
-                   (c >= 0x2000 && c < 0x2010) || (c >= 0x2028 && c < 0x2030)) {
-            buf_printf(&out, "\\u%04x", (unsigned)c);
-        } else {
-            buf_puts(&out, str_sub(s, start, at));
-        }
-    }
-    buf_putc(&out, '"');
+    buf_init(&out, 10 * s.n + 16);
+    gofmt_quoted(&out, s);
     struct str text = arena_str(g->a, buf_str(&out));
     buf_release(&out);
     return text;
