@@ -94,7 +94,7 @@ static int report(const struct rego_errors *errors, struct str source, bool text
 static int parse_text(struct cmd *c, struct str file, struct str source)
 {
     struct rego_errors errors = {.a = &c->a};
-    struct parse_options po = {.version = cmd_version(c)};
+    struct parse_options po = {.version = cmd_version(c), .keep_equal_keys = true};
     struct ast_json_options o = parts(c);
     struct module *m = NULL; /* stays so when the text is no module: then errors have lines */
     if (!rego_parse_module(&c->a, file, source, &po, &errors, &m) ||

@@ -197,7 +197,8 @@ struct parse_options {
     enum rego_version version;
     bool all_future_keywords;
     bool query_keywords_v2; /* a query under `import rego.v2` */
-    bool no_templates;      /* template strings are refused, as in v0 */
+    bool keep_equal_keys; /* objects keep all members of one key, for printing the text as it is */
+    bool no_templates;    /* template strings are refused, as in v0 */
 };
 
 /* Parses a module. False with errors added. `source` must outlive the result. */
@@ -228,8 +229,8 @@ bool term_is_call_of(const struct term *t,
 struct str term_call_name(struct arena *a, const struct term *t); /* "plus", "data.a.f" … */
 /* The language's order over what is written: <0, 0, >0. Places don't count. */
 int term_cmp(const struct term *a, const struct term *b);
-/* Puts members in that order. Of equal ones in a set the first stays; an object keeps equal keys. */
-void term_sort(struct arena *a, struct term *t);
+/* Puts members in that order, each once; of equal keys the last value counts, or all stay in an object. */
+void term_sort(struct arena *a, struct term *t, bool keep_equal);
 bool term_is_ground(const struct term *t); /* no variables in it (heads of refs aside) */
 void term_write(struct buf *out, const struct term *t); /* Rego notation, as upstream's String() */
 void body_write(struct buf *out, const struct body *b);

@@ -196,7 +196,7 @@ static int members_cmp(const void *a, const void *b)
     return c != 0 ? c : order((long)x->at, (long)y->at);
 }
 
-void term_sort(struct arena *a, struct term *t)
+void term_sort(struct arena *a, struct term *t, bool keep_equal)
 {
     size_t step = t->type == T_OBJECT ? 2 : 1, n = t->list.n / step, kept = 0;
     if (n < 2) {
@@ -208,7 +208,8 @@ void term_sort(struct arena *a, struct term *t)
     }
     qsort(v, n, sizeof *v, members_cmp);
     for (size_t i = 0; i < n; i++) {
-        if (kept == 0 || term_cmp(v[kept - 1].key, v[i].key) != 0) {
+        bool keep = step == 2 && keep_equal;
+        if (keep || kept == 0 || term_cmp(v[kept - 1].key, v[i].key) != 0) {
             v[kept++] = v[i];
         } else {
             v[kept - 1].value = v[i].value; /* the last value of one key counts */

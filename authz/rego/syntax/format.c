@@ -149,7 +149,8 @@ bool rego_format(struct arena *a, struct str file, struct str source,
                  const struct format_options *o, struct rego_errors *errors, struct buf *out)
 {
     struct parse_options po = {.version = o->read_v1 ? REGO_V1 : o->from,
-                               .no_templates = o->read_v1};
+                               .no_templates = o->read_v1,
+                               .keep_equal_keys = true};
     struct module *m;
     size_t n_errors = errors->n;
     if (!rego_parse_module(a, file, source, &po, errors, &m)) {

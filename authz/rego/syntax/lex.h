@@ -13,22 +13,21 @@
     X(COMMENT, "comment")                                                                          \
     X(PACKAGE, "package")                                                                          \
     X(IMPORT, "import")                                                                            \
-    X(AS, "as") X(DEFAULT, "default") X(ELSE, "else") X(NOT, "not") X(SOME, "some")                \
-        X(WITH, "with") X(NULL, "null") X(TRUE, "true") X(FALSE, "false") X(NUMBER, "number")      \
-            X(STRING, "string") X(TEMPLATE_PART, "template-string-part")                           \
-                X(TEMPLATE_END, "template-string-end")                                             \
-                    X(RAW_TEMPLATE_PART, "raw-template-string-part")                               \
-                        X(RAW_TEMPLATE_END, "raw-template-string-end") X(LBRACK, "[")              \
-                            X(RBRACK, "]") X(LBRACE, "{") X(RBRACE, "}") X(LPAREN, "(")            \
-                                X(RPAREN, ")") X(COMMA, ",") X(COLON, ":") X(ADD, "plus")          \
-                                    X(SUB, "minus") X(MUL, "mul") X(QUO, "div") X(REM, "rem")      \
-                                        X(AND, "and") X(OR, "or") X(UNIFY, "eq") X(EQUAL, "equal") \
-                                            X(ASSIGN, "assign") X(IN, "in") X(NEQ, "neq")          \
-                                                X(GT, "gt") X(LT, "lt") X(GTE, "gte")              \
-                                                    X(LTE, "lte") X(DOT, ".") X(SEMICOLON, ";")    \
-                                                        X(EVERY, "every") X(CONTAINS, "contains")  \
-                                                            X(IF, "if") X(LOGICAL_AND, "and")      \
-                                                                X(LOGICAL_OR, "or")
+    X(AS, "as")                                                                                    \
+    X(DEFAULT, "default") X(ELSE, "else") X(NOT, "not") X(SOME, "some") X(WITH, "with")            \
+        X(NULL, "null") X(TRUE, "true") X(FALSE, "false") X(NUMBER, "number") X(STRING, "string")  \
+            X(TEMPLATE_PART, "template-string-part") X(TEMPLATE_END, "template-string-end")        \
+                X(RAW_TEMPLATE_PART, "raw-template-string-part")                                   \
+                    X(RAW_TEMPLATE_END, "raw-template-string-end") X(LBRACK, "[") X(RBRACK, "]")   \
+                        X(LBRACE, "{") X(RBRACE, "}") X(LPAREN, "(") X(RPAREN, ")") X(COMMA, ",")  \
+                            X(COLON, ":") X(ADD, "plus") X(SUB, "minus") X(MUL, "mul")             \
+                                X(QUO, "div") X(REM, "rem") X(AND, "and") X(OR, "or")              \
+                                    X(UNIFY, "eq") X(EQUAL, "equal") X(ASSIGN, "assign")           \
+                                        X(IN, "in") X(NEQ, "neq") X(GT, "gt") X(LT, "lt")          \
+                                            X(GTE, "gte") X(LTE, "lte") X(DOT, ".")                \
+                                                X(SEMICOLON, ";") X(EVERY, "every")                \
+                                                    X(CONTAINS, "contains") X(IF, "if")            \
+                                                        X(LOGICAL_AND, "and") X(LOGICAL_OR, "or")
 
 enum token {
 #define X(id, text) TOK_##id,

@@ -207,7 +207,7 @@ struct term *parse_braces(struct parser *p)
     struct term *t =
         tok(p) == TOK_RBRACE ? term_new(p->a, T_OBJECT, loc) : parse_filled_braces(p, loc);
     if (t != NULL && (t->type == T_SET || t->type == T_OBJECT)) {
-        term_sort(&p->scratch, t);
+        term_sort(&p->scratch, t, p->o.keep_equal_keys);
     }
     if (t != NULL) {
         t->loc.end = p->s.tok_end;
