@@ -212,7 +212,8 @@ void term_sort(struct arena *a, struct term *t, bool keep_equal)
         if (keep || kept == 0 || term_cmp(v[kept - 1].key, v[i].key) != 0) {
             v[kept++] = v[i];
         } else {
-            v[kept - 1].value = v[i].value; /* the last value of one key counts */
+            v[kept - 1].value =
+                step == 2 ? v[i].value : v[kept - 1].value; /* the last one counts */
         }
     }
     for (size_t i = 0; i < kept; i++) {
