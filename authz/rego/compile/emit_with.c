@@ -167,7 +167,9 @@ static void emit_all(struct gen *g, struct expr *e, struct local **free, size_t 
     emit_under(g, e);
     int32_t *ops = arena_array(g->c->a, int32_t, n);
     for (size_t i = 0; i < n; i++) {
-        ops[i] = free[i]->bound ? (int32_t)free[i]->reg : constant(g, VAL_NULL);
+        bool held =
+            free[i]->bound && !free[i]->wildcard; /* no register is written for a wildcard */
+        ops[i] = held ? (int32_t)free[i]->reg : constant(g, VAL_NULL);
     }
     int32_t at = list_add(g, ops, n);
     emit(g, OP_ARRAY, row, at, 0)->n = (uint16_t)n;
@@ -185,7 +187,7 @@ static void emit_all(struct gen *g, struct expr *e, struct local **free, size_t 
     emit(g, OP_NEXT, it, -1, row);
     g->fail = next;
     for (size_t i = 0; i < n; i++) {
-        if (free[i]->bound) {
+        if (free[i]->bound && !free[i]->wildcard) {
             int32_t k = constant(g, val_int(g->c->a, (int64_t)i));
             emit(g, OP_DOT, (int32_t)free[i]->reg, row, k);
         }
