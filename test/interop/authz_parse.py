@@ -54,6 +54,8 @@ def compare(name, version, text, tally):
     flags = ["--v0-compatible"] if version == "v0" else []
     for args in (["parse", "-f", "json", "--json-include", "locations,comments"], ["parse"], ["fmt"]):
         a, b = run(OPA, args + flags, "m.rego"), run(OURS, args + flags, "m.rego")
+        if args == ["parse"] and b"%!" in a[1]:
+            continue  # its pretty printer takes the % of a string for a verb
         tally[args[0]][1] += 1
         if a == b:
             tally[args[0]][0] += 1
