@@ -4,13 +4,14 @@
  * steps, not of patience.
  */
 #include "authz/rego/engine.h"
-#include "lib/base/clock.h"
 #include "test/unit.h"
+
+#include <time.h>
 
 enum {
     STEPS = 3 * 1000 * 1000,
     MEMORY = 128 << 20,
-    SECONDS_MAX = 10, /* also under sanitizers; a plain build needs a tenth */
+    SECONDS_MAX = 60, /* of CPU, also under sanitizers; a plain build needs a tenth of ten */
 };
 
 enum ends { CANCELLED, ANY };
@@ -257,9 +258,9 @@ static void run(const struct program *x, bool show)
     struct rego_eval_options o = {.max_steps = STEPS, .data = val_empty_object()};
     o.input = x->input != NULL ? deep_input(&texts) : VAL_UNDEF;
     struct val path[2] = {val_str(&texts, S("h")), val_str(&texts, S("p"))};
-    int64_t start = clock_mono_ns();
+    clock_t start = clock();
     struct val v = rego_eval_path(p, path, 2, &o, &a, &r);
-    double s = (double)(clock_mono_ns() - start) / 1e9;
+    double s = (double)(clock() - start) / CLOCKS_PER_SEC;
     if (show) {
         printf("%6.3f s %6zu KiB %9llu steps  %-36s %s\n", s, a.used / 1024,
                (unsigned long long)r.steps, x->name,

@@ -77,6 +77,19 @@ static void serve(const struct server *s, enum rego_version version, struct auth
     _exit(0);
 }
 
+static void await_socket(const struct server *s)
+{
+    for (int i = 0; i < 4000; i++) {
+        int fd = server_connect(s);
+        if (fd >= 0) {
+            close(fd);
+            return;
+        }
+        usleep(5000);
+    }
+    server_fail("the server does not listen");
+}
+
 static void start(struct server *s, enum rego_version version, struct authz_plugin *plugins,
                   size_t n)
 {
@@ -89,15 +102,7 @@ static void start(struct server *s, enum rego_version version, struct authz_plug
     if (s->pid == 0) {
         serve(s, version, plugins, n);
     }
-    for (int i = 0; i < 400; i++) {
-        int fd = server_connect(s);
-        if (fd >= 0) {
-            close(fd);
-            return;
-        }
-        usleep(5000);
-    }
-    server_fail("the server does not listen");
+    await_socket(s);
 }
 
 static void stop(struct server *s)
@@ -225,6 +230,7 @@ static void diagnostic(const char *func, struct val c)
     start(&s, REGO_V1, NULL, 0);
     struct server d = s;
     snprintf(d.socket, sizeof d.socket, "%s/sd", s.dir);
+    await_socket(&d); /* it comes a moment after the first */
     struct answer a = ask(&d, "GET", path, STR_EMPTY);
     bool is404 = a.status == 404;
     stop(&s);
