@@ -56,6 +56,8 @@ def compare(name, version, text, tally):
         a, b = run(OPA, args + flags, "m.rego"), run(OURS, args + flags, "m.rego")
         if args == ["parse"] and b"%!" in a[1]:
             continue  # its pretty printer takes the % of a string for a verb
+        if args == ["fmt"] and b"but the result is invalid" in a[2] and b[0] == 0:
+            continue  # it broke the module and says so; ours did not
         tally[args[0]][1] += 1
         if a == b:
             tally[args[0]][0] += 1
