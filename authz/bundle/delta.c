@@ -74,18 +74,6 @@ static struct val array_spliced(struct arena *a, struct val arr, uint32_t at, ui
     return vlist_array(&l);
 }
 
-static struct val object_without(struct arena *a, struct val obj, struct val key)
-{
-    struct vlist l = {.a = a};
-    for (uint32_t i = 0; i < val_len(obj); i++) {
-        struct val k = val_nth_key(a, obj, i);
-        if (!val_eq(k, key)) {
-            vlist_add2(&l, k, val_nth(obj, i));
-        }
-    }
-    return vlist_object(&l);
-}
-
 /* The operation at the last part of the path. VAL_UNDEF: it does not fit. */
 static struct val applied_here(struct arena *a, struct val at, struct str last,
                                const struct bundle_patch *op)
@@ -103,7 +91,7 @@ static struct val applied_here(struct arena *a, struct val at, struct str last,
     if (!val_is(at, V_OBJECT) || (op->op != BUNDLE_UPSERT && val_undef(val_get(at, key)))) {
         return VAL_UNDEF;
     }
-    return op->op == BUNDLE_REMOVE ? object_without(a, at, key) : val_with(a, at, key, op->value);
+    return op->op == BUNDLE_REMOVE ? val_without(a, at, key) : val_with(a, at, key, op->value);
 }
 
 /* What stands at each part of the path; missing objects of an upsert are made. */

@@ -99,18 +99,6 @@ static struct val array_with(struct arena *a, struct val arr, uint32_t at, struc
     return vlist_array(&l);
 }
 
-static struct val object_without(struct arena *a, struct val obj, struct val key)
-{
-    struct vlist l = {.a = a};
-    for (uint32_t i = 0; i < val_len(obj); i++) {
-        struct val k = val_nth_key(a, obj, i);
-        if (!val_eq(k, key)) {
-            vlist_add2(&l, k, val_nth(obj, i));
-        }
-    }
-    return vlist_object(&l);
-}
-
 /* The container with the member at `key` set, or taken away; VAL_UNDEF: it does not fit. */
 static struct val changed(struct arena *a, struct val at, struct str key, bool upsert,
                           struct val value)
@@ -126,7 +114,7 @@ static struct val changed(struct arena *a, struct val at, struct str key, bool u
     if (upsert) {
         return val_with(a, at, k, value);
     }
-    return val_undef(val_get(at, k)) ? VAL_UNDEF : object_without(a, at, k);
+    return val_undef(val_get(at, k)) ? VAL_UNDEF : val_without(a, at, k);
 }
 
 static struct val child_of(struct arena *a, struct val at, struct str key, bool make)
@@ -186,7 +174,7 @@ static struct val apply(struct arena *a, const struct mask_rule *r, struct val e
         }
     }
     note(r->upsert ? masked : erased, r);
-    return val_undef(v) ? object_without(a, event, name) : val_with(a, event, name, v);
+    return val_undef(v) ? val_without(a, event, name) : val_with(a, event, name, v);
 }
 
 static void take_list(struct vlist *l, struct val event, const char *name)

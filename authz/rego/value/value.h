@@ -292,6 +292,7 @@ const char *val_type_name(struct val v);
 
 /* A copy of `obj` with `key` set; deep merge of two objects in which `b` wins below. */
 struct val val_with(struct arena *a, struct val obj, struct val key, struct val v);
+struct val val_without(struct arena *a, struct val obj, struct val key); /* a copy without `key` */
 struct val val_merge(struct arena *a, struct val x, struct val y, bool *clash);
 struct val val_copy(struct arena *a, struct val v); /* deep, into another arena */
 /* The same for base data: what is equal is copied once. */

@@ -188,6 +188,18 @@ struct val val_with(struct arena *a, struct val obj, struct val key, struct val 
     return vlist_object(&l);
 }
 
+struct val val_without(struct arena *a, struct val obj, struct val key)
+{
+    struct vlist l = {.a = a};
+    for (uint32_t i = 0; i < val_len(obj); i++) {
+        struct val k = val_nth_key(a, obj, i);
+        if (!val_eq(k, key)) {
+            vlist_add2(&l, k, val_nth(obj, i));
+        }
+    }
+    return vlist_object(&l);
+}
+
 /* Members of both; where both hold objects they are merged, otherwise y wins and *clash tells. */
 struct val val_merge(struct arena *a, struct val x, struct val y, bool *clash)
 {
